@@ -1,0 +1,5 @@
+"""Where a prompt falls: River's clusterers, vectorised, with identities that last."""
+
+from .dbstream import DBSTREAM
+
+__all__ = ["DBSTREAM"]

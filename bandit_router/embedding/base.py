@@ -1,0 +1,83 @@
+"""What the router asks of an embedder, and the projection into the map's space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import Vector
+
+
+class Embedder(Protocol):
+    """Text to unit vectors.
+
+    Attributes
+    ----------
+    name
+        What the settings call it.
+    fingerprint
+        Changes whenever its vectors may change; names caches.
+    """
+
+    name: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the exact weights, for caches."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit vectors, shape (len(texts), dimension)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """Principal components that take an embedding into the map's space.
+
+    Distances between sentence embeddings say little in hundreds of dimensions; a few dozen
+    principal components, fitted offline on public prompts (see
+    ``simulations/fit_projection.py``), separate topics better and cost less.
+
+    Parameters
+    ----------
+    mean
+        Shape (dimension,).
+    components
+        Orthonormal rows, shape (map dimension, dimension).
+    """
+
+    mean: NDArray[np.float64]
+    components: NDArray[np.float64]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the numbers, in hex: the projection's name in logs and snapshots."""
+        data = self.mean.astype("<f8").tobytes() + self.components.astype("<f8").tobytes()
+        return hashlib.sha256(data).hexdigest()
+
+    def apply(self, vector: Vector) -> NDArray[np.float64]:
+        """Return the unit vector in the map's space, shape (map dimension,).
+
+        A vector at the very mean has no direction there and stays zero.
+        """
+        out = self.components @ (vector - self.mean)
+        length = float(np.sqrt(out @ out))
+        return out / length if length > 1e-9 else out
+
+
+def shipped_projection(embedder: str) -> Projection | None:
+    """Return the projection that ships for the embedder of this name, or None."""
+    file = resources.files(__package__) / "data" / f"{embedder}-projection.npz"
+    if not file.is_file():
+        return None
+    with resources.as_file(file) as path, np.load(path, allow_pickle=False) as data:
+        return Projection(
+            mean=data["mean"].astype(np.float64), components=data["components"].astype(np.float64)
+        )

@@ -1,0 +1,261 @@
+"""The nouns: models, requests, decisions, feedback, and the events that make the state.
+
+All are frozen `msgspec.Struct` values. The four event kinds (`Decision`, `Outcome`,
+`Feedback`, `Change`) form the log; a `Router`'s state is the fold of them in order of `seq`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+EVENT_VERSION = 1
+"""Schema version that newly written events carry."""
+
+Vector = NDArray[np.float32]
+"""A unit-norm embedding, shape (dimension,)."""
+
+Need = Literal["tools", "vision", "json"]
+FeedbackStatus = Literal["recorded", "updated", "duplicate"]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One place that serves a model: an OpenAI-compatible base URL."""
+
+    base_url: str
+    api_key_env: str | None = None
+    model: str | None = None
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An arm: a model that may be chosen.
+
+    Parameters
+    ----------
+    name
+        Any text without a comma.
+    input_usd_per_m, output_usd_per_m
+        List prices, US dollars per million tokens.
+    quality_prior
+        What is believed of its mean quality before any feedback, in [0, 1].
+    context_tokens
+        Longest prompt that it takes, tokens.
+    supports
+        Which of `tools`, `vision`, `json` it can do.
+    available
+        False takes it out of every choice while its evidence is kept.
+    endpoints
+        Where it is served; none means that it can be routed to, not served.
+    """
+
+    name: str
+    input_usd_per_m: float | None = None
+    output_usd_per_m: float | None = None
+    quality_prior: float | None = None
+    context_tokens: int | None = None
+    supports: tuple[Need, ...] = ("tools", "vision", "json")
+    available: bool = True
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller asks of one decision, beside the prompt.
+
+    Parameters
+    ----------
+    models
+        Arms to choose among; None means every available one.
+    cost_weight, latency_weight
+        Weights of the utility for this request; None takes the router's own.
+    max_cost_usd, max_latency_ms
+        Arms whose expected cost or latency is above are not eligible.
+    needs
+        Capabilities that an arm must support.
+    """
+
+    models: tuple[str, ...] | None = None
+    cost_weight: float | None = None
+    latency_weight: float | None = None
+    max_cost_usd: float | None = None
+    max_latency_ms: float | None = None
+    needs: tuple[Need, ...] = ()
+    profile: str | None = None
+    session_id: str | None = None
+    user: str | None = None
+    metadata: Mapping[str, Any] = {}
+
+
+class Utility(msgspec.Struct, frozen=True, kw_only=True):
+    """The terms of ``quality - cost_weight * cost / reference_cost - latency_weight * ...``.
+
+    Units: US dollars and milliseconds.
+    """
+
+    cost_weight: float = 0.0
+    reference_cost_usd: float = 1.0
+    latency_weight: float = 0.0
+    reference_latency_ms: float = 1000.0
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy believed of one eligible arm when it chose.
+
+    `quality` is the posterior mean; `quality_sd` its standard deviation before sharpening.
+    `draw` is the sampled utility (None for a policy that does not sample). `evidence` is the
+    weight of feedback behind the estimate in this cluster.
+    """
+
+    model: str
+    propensity: float
+    quality: float | None = None
+    quality_sd: float | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    utility: float | None = None
+    draw: float | None = None
+    evidence: float = 0.0
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
+    """One choice, logged before it is answered.
+
+    `cluster` is the micro-cluster that the prompt falls into (0 is the whole map). `vector` is
+    the unit embedding as little-endian float32 bytes; empty if the policy needs none.
+    `propensities` of all candidates sum to 1; `exact` says that they were computed by
+    quadrature or closed form, otherwise `propensity_draws` Monte Carlo draws were used.
+    """
+
+    seq: int
+    time: float
+    decision_id: str
+    model: str
+    cluster: int
+    propensity: float
+    candidates: tuple[Candidate, ...]
+    utility: Utility
+    vector: bytes = b""
+    exact: bool = True
+    propensity_draws: int = 0
+    policy: str = "thompson"
+    prompt_chars: int | None = None
+    prompt_sha256: str | None = None
+    prompt: str | None = None
+    request: Request = Request()
+    version: int = EVENT_VERSION
+
+    def embedding(self) -> Vector | None:
+        """Return the logged unit vector, or None if there is none."""
+        return np.frombuffer(self.vector, dtype="<f4") if self.vector else None
+
+    def candidate(self, model: str) -> Candidate | None:
+        """Return what was believed of `model`, or None if it was not eligible."""
+        return next((c for c in self.candidates if c.model == model), None)
+
+    @property
+    def chosen(self) -> Candidate:
+        """The candidate that was chosen."""
+        found = self.candidate(self.model)
+        assert found is not None
+        return found
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome"):
+    """What serving observed: the arm that answered, its cost, latency or error."""
+
+    seq: int
+    time: float
+    decision_id: str
+    model: str
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+    version: int = EVENT_VERSION
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="feedback"):
+    """What somebody said of a decision; `reward` is a quality in [0, 1].
+
+    Cost (US dollars), latency (milliseconds) or token counts alone are feedback too. A second
+    feedback of the same `source` replaces the first; another source adds its `weight`.
+    """
+
+    decision_id: str
+    reward: float | None = None
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    source: str = "user"
+    weight: float = 1.0
+    seq: int = 0
+    time: float = 0.0
+    version: int = EVENT_VERSION
+
+    def same_content(self, other: Feedback) -> bool:
+        """Tell whether `other` says the same (numbers and time of arrival aside)."""
+        return msgspec.structs.replace(
+            other, seq=self.seq, time=self.time, version=self.version
+        ) == self
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="change"):
+    """An alteration of arms or settings.
+
+    `what` is one of ``configured`` (settings, models and the map's projection as a whole; the
+    first event of every log), ``model_set`` (one arm added or altered), ``model_removed``.
+    """
+
+    seq: int
+    time: float
+    what: Literal["configured", "model_set", "model_removed"]
+    body: dict[str, Any]
+    version: int = EVENT_VERSION
+
+
+Event = Decision | Outcome | Feedback | Change
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision and all that has been said of it so far, oldest first."""
+
+    decision: Decision
+    outcomes: tuple[Outcome, ...] = ()
+    feedback: tuple[Feedback, ...] = ()
+
+    @property
+    def answered_by(self) -> str:
+        """The arm that is credited: the one that answered, else the one chosen."""
+        answered = [o.model for o in self.outcomes if o.error is None]
+        return answered[-1] if answered else self.decision.model
+
+    def latest(self, source: str) -> Feedback | None:
+        """Return the standing feedback of `source`, or None."""
+        return next((f for f in reversed(self.feedback) if f.source == source), None)
+
+
+def unit(vector: Any, *, field: str = "embedding") -> Vector:
+    """Return `vector` as contiguous float32 of norm 1.
+
+    Raises
+    ------
+    InvalidInput
+        If it is not one-dimensional, not finite or has no length.
+    """
+    from .exceptions import InvalidInput
+
+    try:
+        out = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput(f"{field} must be a list of numbers", field) from None
+    if out.ndim != 1 or not out.size:
+        raise InvalidInput(f"{field} must be a flat, non-empty list of numbers", field)
+    length = float(np.linalg.norm(out.astype(np.float64)))
+    if not np.isfinite(length) or length < 1e-12:
+        raise InvalidInput(f"{field} must be finite and not all zeros", field)
+    return np.ascontiguousarray(out / np.float32(length))
