@@ -221,6 +221,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
 Event = Decision | Outcome | Feedback | Change
 
 
+class LineageEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a cluster, derived from the fold.
+
+    `seq` and `time` are those of the event that caused it. `other` is the parent of a cluster
+    that was born or moved, the heir of one that merged or faded (0 is the whole map). `level`
+    counts resolutions from the coarsest, 0.
+    """
+
+    seq: int
+    time: float
+    what: Literal["born", "merged", "faded", "split", "moved"]
+    cluster: int
+    other: int
+    level: int
+    cause: str
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """A decision and all that has been said of it so far, oldest first."""
 
