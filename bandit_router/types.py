@@ -123,8 +123,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
     """One choice, logged before it is answered.
 
-    `cluster` is the micro-cluster that the prompt falls into (0 is the whole map). `vector` is
-    the unit embedding as little-endian float32 bytes; empty if the policy needs none.
+    `cluster` is the micro-cluster that the prompt falls into (0 is the whole map) and `path` the
+    clusters that hold it, coarsest resolution first, `cluster` last. `vector` is the unit embedding as little-endian float32 bytes; empty if the policy needs none.
     `propensities` of all candidates sum to 1; `exact` says that they were computed by
     quadrature or closed form, otherwise `propensity_draws` Monte Carlo draws were used.
     """
@@ -137,6 +137,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     propensity: float
     candidates: tuple[Candidate, ...]
     utility: Utility
+    path: tuple[int, ...] = ()
     vector: bytes = b""
     exact: bool = True
     propensity_draws: int = 0

@@ -1,0 +1,311 @@
+"""Settings, from a TOML file and the environment, every key checked before anything starts."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from .exceptions import ConfigError
+from .types import Model
+
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+
+ENVIRONMENT_PREFIX = "BANDIT_ROUTER_"
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class ServerSettings(_Table):
+    """`[server]`: where to listen and what to refuse."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    max_prompt_chars: Count = 200_000
+    max_body_bytes: Count = 8_000_000
+
+
+class EmbedderSettings(_Table):
+    """`[embedder]`: `minilm`, any sentence-transformers name or folder, or `none`.
+
+    With `none` the caller brings vectors of its own.
+    """
+
+    name: str = "minilm"
+    batch_size: Count = 64
+
+
+class ClustererSettings(_Table):
+    """`[clusterer]`: how the map grows.
+
+    `resolutions` are the radii of the map's levels, coarsest first, as distances between unit
+    vectors (0 to 2). Every level but the finest is a DBSTREAM; `name` chooses the finest, and
+    `params` are that River class's own constructor arguments. `half_life` is how many prompts
+    it takes an unvisited cluster to lose half its weight.
+    """
+
+    name: Literal["dbstream", "kmeans", "clustream", "denstream"] = "dbstream"
+    resolutions: tuple[Annotated[float, msgspec.Meta(gt=0, le=2)], ...] = (1.2, 1.0, 0.9)
+    max_clusters: Annotated[int, msgspec.Meta(ge=2)] = 1024
+    half_life: Positive = 50_000
+    dimensions: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 24
+    params: dict[str, Any] = {}
+
+
+class BanditSettings(_Table):
+    """`[bandit]`: the strategy and how it explores.
+
+    `strength` is how many observations of an arm in a cluster weigh as much as what the
+    coarser level says of it; `difficulty_strength` the same for a cluster's difficulty, which
+    all arms share; `exploration` scales the variance that a cluster not yet known adds.
+    `floor` guarantees every eligible arm that probability. `pooling = "flat"` gives every
+    (cluster, arm) an independent Beta posterior instead.
+    """
+
+    strategy: str = "thompson"
+    pooling: Literal["additive", "flat"] = "additive"
+    strength: Positive = 20.0
+    difficulty_strength: Positive = 30.0
+    exploration: NonNegative = 0.05
+    floor: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
+    cost_weight: NonNegative = 0.0
+    latency_weight: NonNegative = 0.0
+    reference_cost_usd: Positive | None = None
+    reference_latency_ms: Positive = 1000.0
+    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class FeedbackSettings(_Table):
+    """`[feedback]`: how much each source counts; a source not named counts `default_weight`."""
+
+    weights: dict[str, NonNegative] = {}
+    default_weight: NonNegative = 1.0
+
+
+class StoreSettings(_Table):
+    """`[store]`: the database, and what of a prompt is kept in it."""
+
+    path: str = "bandit-router.db"
+    snapshot_every: Count = 5_000
+    keep_prompts: bool = False
+
+
+class Profile(_Table):
+    """`[[profiles]]`: a named trade-off and choice of models."""
+
+    name: str
+    cost_weight: NonNegative | None = None
+    latency_weight: NonNegative | None = None
+    models: tuple[str, ...] | None = None
+
+
+class Settings(_Table):
+    """Everything but the models."""
+
+    server: ServerSettings = ServerSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    clusterer: ClustererSettings = ClustererSettings()
+    bandit: BanditSettings = BanditSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    store: StoreSettings = StoreSettings()
+    profiles: tuple[Profile, ...] = ()
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings and models: what a configuration file says."""
+
+    settings: Settings = Settings()
+    models: tuple[Model, ...] = ()
+
+
+class _File(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    models: tuple[Model, ...] = ()
+
+
+def load_config(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read the configuration: the file, then the environment over it.
+
+    Parameters
+    ----------
+    path
+        A TOML file; None takes the defaults.
+    environ
+        Environment variables; those named ``BANDIT_ROUTER_<TABLE>_<KEY>`` are read.
+
+    Raises
+    ------
+    ConfigError
+        With the dotted key of the offending setting as `field`.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    _overlay(raw, environ or {})
+    return parse_config(raw)
+
+
+def parse_config(raw: Mapping[str, Any]) -> Config:
+    """Check a configuration that is already a mapping; see `load_config`."""
+    _refuse_unfinite(raw, "")
+    try:
+        file = msgspec.convert(raw, _File)
+    except msgspec.ValidationError as error:
+        raise _explained(error, raw) from None
+    fields = {name: getattr(file, name) for name in Settings.__struct_fields__}
+    config = Config(settings=Settings(**fields), models=file.models)
+    check_models(config.models)
+    _check_settings(config)
+    return config
+
+
+def check_models(models: tuple[Model, ...]) -> None:
+    """Refuse model names that clash or cannot be written, and numbers that make no sense.
+
+    Raises
+    ------
+    ConfigError
+        Naming the model.
+    """
+    seen: set[str] = set()
+    for model in models:
+        name = model.name
+        if not name.strip() or "," in name or not name.isprintable():
+            raise ConfigError(
+                f"models.name: {name!r} must be printable text without a comma", "models.name"
+            )
+        if name in seen:
+            raise ConfigError(f"models.name: {name!r} is given twice", "models.name")
+        seen.add(name)
+        for key, low, high in (
+            ("input_usd_per_m", 0.0, math.inf),
+            ("output_usd_per_m", 0.0, math.inf),
+            ("quality_prior", 0.0, 1.0),
+            ("context_tokens", 1.0, math.inf),
+        ):
+            value = getattr(model, key)
+            if value is not None and not (low <= value <= high and math.isfinite(value)):
+                limit = f"between {low:g} and {high:g}" if high < math.inf else f"at least {low:g}"
+                raise ConfigError(
+                    f"models.{key}: {value!r} of {name!r} must be a number {limit}", f"models.{key}"
+                )
+
+
+def _check_settings(config: Config) -> None:
+    levels = config.settings.clusterer.resolutions
+    if not levels or list(levels) != sorted(levels, reverse=True) or len(set(levels)) < len(levels):
+        raise ConfigError(
+            "clusterer.resolutions: give one or more radii, each smaller than the one before",
+            "clusterer.resolutions",
+        )
+    names = [profile.name for profile in config.settings.profiles]
+    if len(set(names)) < len(names):
+        raise ConfigError("profiles.name: two profiles have the same name", "profiles.name")
+    known = {model.name for model in config.models}
+    for profile in config.settings.profiles:
+        for name in profile.models or ():
+            if known and name not in known:
+                raise ConfigError(
+                    f"profiles.models: {name!r} is no model{nearest(name, known)}",
+                    "profiles.models",
+                )
+
+
+def nearest(name: str, known: Any) -> str:
+    """Return "; did you mean 'x'?" for the known name closest to `name`, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _overlay(raw: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Write ``BANDIT_ROUTER_<TABLE>_<KEY>`` variables over `raw`, in place."""
+    tables = {
+        field.name: field.type
+        for field in msgspec.structs.fields(Settings)
+        if isinstance(field.type, type) and issubclass(field.type, _Table)
+    }
+    known = {
+        f"{ENVIRONMENT_PREFIX}{table}_{field.name}".upper(): (table, field)
+        for table, type_ in tables.items()
+        for field in msgspec.structs.fields(type_)
+    }
+    for variable, text in environ.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        if variable not in known:
+            raise ConfigError(
+                f"the environment variable {variable} sets nothing{nearest(variable, known)}",
+                variable,
+            )
+        table, field = known[variable]
+        section = raw.setdefault(table, {})
+        if isinstance(section, dict):
+            section[field.name] = _from_text(text, field.type, f"{table}.{field.name}")
+
+
+def _from_text(text: str, type_: Any, key: str) -> Any:
+    for candidate in (text, f'"{text}"'):  # TOML's own notation first: 3, [1, 2], true
+        try:
+            value = tomllib.loads(f"value = {candidate}")["value"]
+            return msgspec.to_builtins(msgspec.convert(value, type_))
+        except (tomllib.TOMLDecodeError, msgspec.ValidationError):
+            continue
+    try:
+        return msgspec.to_builtins(msgspec.convert(text, type_, strict=False))
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{key}: {error} (from the environment)", key) from None
+
+
+def _refuse_unfinite(value: Any, key: str) -> None:
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            _refuse_unfinite(inner, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_unfinite(inner, key)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{key}: {value} is no finite number", key)
+
+
+def _explained(error: msgspec.ValidationError, raw: Mapping[str, Any]) -> ConfigError:
+    """Turn msgspec's message into one with a dotted key and the nearest known name."""
+    text = str(error)
+    what, _, where = text.partition(" - at `$")
+    path = re.sub(r"\[[^\]]*\]", "", where.rstrip("`")).lstrip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", what)
+    if unknown:
+        name = unknown[1]
+        key = f"{path}.{name}".lstrip(".")
+        return ConfigError(f"{key}: no such setting{nearest(name, _keys_at(path))}", key)
+    missing = re.search(r"missing required field `([^`]*)`", what)
+    if missing:
+        key = f"{path}.{missing[1]}".lstrip(".")
+        return ConfigError(f"{key}: required, and not given", key)
+    return ConfigError(f"{path}: {what[0].lower() + what[1:]}", path or None)
+
+
+def _keys_at(path: str) -> list[str]:
+    here: Any = _File
+    for part in filter(None, path.split(".")):
+        types = {f.name: f.type for f in msgspec.structs.fields(here)}
+        inner = types.get(part)
+        inner = next((a for a in getattr(inner, "__args__", ()) if hasattr(a, "__struct_fields__")), inner)
+        if not hasattr(inner, "__struct_fields__"):
+            return []
+        here = inner
+    return [field.name for field in msgspec.structs.fields(here)]
