@@ -1,0 +1,150 @@
+"""One resolution of the map: a clusterer whose clusters keep an identity of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from .dbstream import DBSTREAM
+from .matrix import Array, CenterMatrix, Rows
+
+NewId = Callable[[], int]
+
+
+@dataclass(slots=True)
+class Turnover:
+    """What one observation did to a level: ids born, `(merged, heir)` pairs, ids faded."""
+
+    born: list[int] = field(default_factory=list)
+    merged: list[tuple[int, int]] = field(default_factory=list)
+    faded: list[int] = field(default_factory=list)
+
+
+class Level(Protocol):
+    """What the map asks of a clusterer.
+
+    Attributes
+    ----------
+    grows
+        Whether a vector that no cluster holds opens one of its own.
+    restorable
+        Whether `state` is enough to go on from; if not, it only proves that two folds agree
+        and a restart folds the whole log.
+    """
+
+    grows: bool
+    restorable: bool
+
+    def locate(self, z: Array) -> int | None:
+        """Return the id of the cluster that holds `z`, or None; changes nothing."""
+        ...
+
+    def learn(self, z: Array, new_id: NewId) -> Turnover:
+        """Learn one vector of the map's space, shape (dimension,)."""
+        ...
+
+    def view(self) -> tuple[Rows, Array, Array]:
+        """Ids (ascending), centres and weights (faded to now) of the live clusters."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as arrays and numbers."""
+        ...
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        ...
+
+
+class DbstreamLevel(DBSTREAM):
+    """DBSTREAM as a level: ids never return, and nothing dies unnoticed.
+
+    River hands out ``max + 1``, so the id of a dead micro-cluster can come back; here ids come
+    from the map's own counter. Shared densities are not kept: what River's macro-clusters are
+    for, the map's coarser levels do, with identities that last.
+
+    Parameters
+    ----------
+    radius
+        Largest distance of a prompt to the centre of its micro-cluster.
+    half_life
+        Prompts after which an unvisited micro-cluster has lost half its weight. One that was
+        visited only once lives as long, so that a rare topic survives until it returns.
+    max_clusters
+        Bound on live micro-clusters.
+    """
+
+    grows = True
+    restorable = True
+
+    def __init__(self, radius: float, half_life: float, max_clusters: int) -> None:
+        super().__init__(
+            clustering_threshold=radius,
+            fading_factor=1.0 / half_life,
+            cleanup_interval=max(2, round(half_life)),
+            max_micro_clusters=max_clusters,
+        )
+        self.radius = radius
+        self.half_life = half_life
+        self.max_clusters = max_clusters
+        self._next: NewId = lambda: 0
+        self._turnover = Turnover()
+
+    def locate(self, z: Array) -> int | None:
+        """Return the nearest micro-cluster within the radius."""
+        if not self._matrix.size:
+            return None
+        id_, distance = self.nearest_micro_cluster(z)
+        return id_ if distance < self.clustering_threshold else None
+
+    def learn(self, z: Array, new_id: NewId) -> Turnover:
+        """Learn one vector; see `Level`."""
+        self._next, self._turnover = new_id, Turnover()
+        self.learn_vector(z)
+        return self._turnover
+
+    def view(self) -> tuple[Rows, Array, Array]:
+        """Ids, centres and faded weights."""
+        matrix = self._matrix
+        fading = 2.0 ** (-self.fading_factor * (self._time_stamp - matrix.updated))
+        return matrix.ids.copy(), matrix.centers.copy(), matrix.weights * fading
+
+    def state(self) -> dict[str, Any]:
+        """Return centres, weights and times."""
+        matrix = self._matrix
+        return {
+            "steps": self._time_stamp,
+            "ids": matrix.ids,
+            "centers": matrix.centers,
+            "weights": matrix.weights,
+            "updated": matrix.updated,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self._time_stamp = state["steps"]
+        centers = state["centers"]
+        self._matrix = CenterMatrix(list(range(centers.shape[1])))
+        for row in zip(state["ids"].tolist(), centers, state["weights"], state["updated"], strict=True):
+            self._matrix.append(*row)
+
+    def _new_id(self) -> int:
+        born = self._next()
+        self._turnover.born.append(born)
+        return born
+
+    def _share_density(self, ids: list[int], t: int) -> None:
+        """Keep nothing; see the class."""
+
+    def _cleanup(self) -> None:
+        before = self._matrix.ids.copy()
+        super()._cleanup()
+        self._turnover.faded += np.setdiff1d(before, self._matrix.ids).tolist()
+
+    def _merge(self, a: int, b: int) -> tuple[int, int]:
+        heir, merged = super()._merge(a, b)
+        self._turnover.merged.append((merged, heir))
+        return heir, merged
