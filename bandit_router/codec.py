@@ -71,3 +71,8 @@ def decode_state(data: bytes) -> Any:
 def digest(data: bytes) -> str:
     """Return the SHA-256 of an encoded state, in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def text_digest(text: str) -> str:
+    """Return the SHA-256 of a text, in hex; lone surrogates are no obstacle."""
+    return digest(text.encode("utf-8", "surrogatepass"))

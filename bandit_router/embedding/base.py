@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Protocol
 
@@ -62,6 +63,10 @@ class Projection:
         data = self.mean.astype("<f8").tobytes() + self.components.astype("<f8").tobytes()
         return hashlib.sha256(data).hexdigest()
 
+    def first(self, dimensions: int) -> Projection:
+        """Return the projection on the first components only."""
+        return Projection(self.mean, self.components[:dimensions])
+
     def apply(self, vector: Vector) -> NDArray[np.float64]:
         """Return the unit vector in the map's space, shape (map dimension,).
 
@@ -72,6 +77,7 @@ class Projection:
         return out / length if length > 1e-9 else out
 
 
+@cache
 def shipped_projection(embedder: str) -> Projection | None:
     """Return the projection that ships for the embedder of this name, or None."""
     file = resources.files(__package__) / "data" / f"{embedder}-projection.npz"

@@ -1,0 +1,1 @@
+"""The mathematics: posteriors and their pooling, Thompson sampling, propensities, utility."""

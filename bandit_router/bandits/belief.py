@@ -1,0 +1,72 @@
+"""What a posterior says of every arm at one place, and the utility that follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..types import Utility
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """Posterior means and variances of every arm at one place, each of shape (arms,).
+
+    Costs are US dollars, latencies milliseconds. `cost` and `latency` are nan where neither
+    observation nor price says anything. `evidence` is the weight of feedback seen at the
+    finest place. `beta` holds shape (2, arms) parameters where quality is Beta distributed;
+    otherwise it is Gaussian.
+    """
+
+    quality: Array
+    quality_var: Array
+    cost: Array
+    cost_var: Array
+    latency: Array
+    latency_var: Array
+    evidence: Array
+    beta: Array | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UtilityBelief:
+    """Gaussian (or shifted Beta) posterior of each arm's utility, shape (arms,)."""
+
+    mean: Array
+    var: Array
+    quality: Array
+    beta: Array | None = None
+
+    @property
+    def shift(self) -> Array:
+        """What cost and latency take from quality."""
+        return self.mean - self.quality
+
+
+def compose(belief: Belief, utility: Utility) -> UtilityBelief:
+    """Return ``quality - cost_weight * cost / reference - latency_weight * latency / reference``.
+
+    Quality, cost and latency are taken to be independent given the place. An arm of unknown
+    cost (or latency) is given the mean of the others.
+    """
+    mean, var = belief.quality, belief.quality_var
+    for weight, value, value_var, reference in (
+        (utility.cost_weight, belief.cost, belief.cost_var, utility.reference_cost_usd),
+        (
+            utility.latency_weight,
+            belief.latency,
+            belief.latency_var,
+            utility.reference_latency_ms,
+        ),
+    ):
+        if weight:
+            scale = weight / reference
+            known = np.isfinite(value)
+            middle = value[known].mean() if known.any() else 0.0
+            mean = mean - scale * np.where(known, value, middle)
+            var = var + scale * scale * np.where(known, value_var, middle * middle)
+    return UtilityBelief(mean=mean, var=var, quality=belief.quality, beta=belief.beta)

@@ -1,0 +1,299 @@
+"""Posteriors of every arm's quality, cost and latency at every place, with pooled evidence.
+
+The state is nothing but weighted sums per (cluster, arm) at every resolution and for the whole
+map; means and variances are derived when they are read. So evidence adds up when clusters
+merge, and taking a feedback back is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .belief import Array, Belief
+
+# Rows of the sums: weight, reward, reward squared; count, cost, cost squared; the same of latency.
+_W, _R, _R2, _CN, _C, _C2, _LN, _L, _L2 = range(9)
+_ROWS = 9
+_PRIOR_WEIGHT = 1.0
+_NOISE_WEIGHT = 5.0
+_RATE_STRENGTH = 10.0
+_REFRESH = 25
+_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What one decision has taught so far: the sums that it adds to its arm.
+
+    `sums` has shape (9,): weight, reward, reward squared (both times weight); then count, sum
+    and sum of squares of cost (US dollars) and of latency (milliseconds).
+    """
+
+    arm: str
+    sums: Array
+
+
+def credit(
+    arm: str,
+    rewards: Sequence[tuple[float, float]],
+    cost_usd: float | None,
+    latency_ms: float | None,
+) -> Credit:
+    """Return the credit of `(weight, reward)` pairs and the observed cost and latency."""
+    sums = np.zeros(_ROWS)
+    for weight, reward in rewards:
+        sums[:3] += (weight, weight * reward, weight * reward * reward)
+    if cost_usd is not None:
+        sums[3:6] = (1.0, cost_usd, cost_usd * cost_usd)
+    if latency_ms is not None:
+        sums[6:] = (1.0, latency_ms, latency_ms * latency_ms)
+    return Credit(arm, sums)
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """How evidence is pooled; pseudo-observations, see `BanditSettings`."""
+
+    strength: float = 20.0
+    difficulty_strength: float = 30.0
+    exploration: float = 0.05
+    flat: bool = False
+
+
+class Posterior:
+    """Posterior of each arm at each place: global level + difficulty + interaction.
+
+    At the whole map an arm's quality has mean ``(S + prior) / (N + 1)``. At each resolution,
+    coarse to fine, the cluster that holds the prompt first moves all arms together, by its
+    *difficulty* (the mean residual of everything observed there, shrunk), then each arm by its
+    own residual, shrunk with `strength` pseudo-observations: the *interaction*. The variance
+    shrinks with the evidence in the same weights, and an unvisited cluster adds no more than
+    ``exploration * noise / strength``: a cluster that behaves like its parent costs no extra
+    exploration.
+
+    Every so often the global levels are fitted again with the difficulty of the coarsest
+    clusters taken out (backfitting), since a good router sends the hard prompts to its best
+    arm, which would otherwise be blamed for them.
+
+    Parameters
+    ----------
+    levels
+        How many resolutions the map has; 0 for a context-free bandit.
+    pooling
+        Strengths; with ``flat`` every (finest cluster, arm) has a Beta posterior of its own.
+
+    References
+    ----------
+    Wan, Ge and Song (2021), Metadata-based multi-task bandits with Bayesian hierarchical
+    models, NeurIPS; Efron and Morris (1977) on shrinkage; Breiman and Friedman (1985) on
+    backfitting.
+
+    Examples
+    --------
+    >>> posterior = Posterior(levels=1)
+    >>> posterior.set_arm("small", prior=None, cost=None)
+    >>> posterior.learn((1,), credit("small", [(1.0, 1.0)], 0.002, None).sums, "small")
+    >>> belief = posterior.at((1,))
+    >>> float(belief.quality[0].round(2)), float(belief.cost[0])
+    (0.77, 0.002)
+    """
+
+    def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
+        self.pooling = pooling or Pooling()
+        self.arms: list[str] = []
+        self.index: dict[str, int] = {}
+        self._prior = np.zeros(0)
+        self._list_cost = np.zeros(0)
+        self._total = np.zeros((_ROWS, 0))
+        self._levels: list[dict[int, Array]] = [{} for _ in range(levels)]
+        self._backfit = np.zeros(0)
+        self._learnt = 0
+
+    def set_arm(self, arm: str, prior: float | None, cost: float | None) -> None:
+        """Add an arm, or change what is believed of it before any evidence.
+
+        Parameters
+        ----------
+        prior
+            Guess of its mean quality in [0, 1]; None: 0.5.
+        cost
+            Guess of its cost per request in US dollars, from list prices; None: unknown.
+        """
+        if arm not in self.index:
+            self.index[arm] = len(self.arms)
+            self.arms.append(arm)
+            grow = ((0, 0), (0, 1))
+            self._total = np.pad(self._total, grow)
+            for level in self._levels:
+                for id_, sums in level.items():
+                    level[id_] = np.pad(sums, grow)
+            self._prior, self._list_cost, self._backfit = (
+                np.append(a, 0.0) for a in (self._prior, self._list_cost, self._backfit)
+            )
+        index = self.index[arm]
+        self._prior[index] = 0.5 if prior is None else prior
+        self._list_cost[index] = np.nan if cost is None else cost
+
+    def learn(self, path: Sequence[int], sums: Array, arm: str) -> None:
+        """Add the `sums` of a credit (negative to take back) to `arm` along `path`.
+
+        `path` holds live cluster ids, coarsest first; 0 skips a level.
+        """
+        index = self.index[arm]
+        self._total[:, index] += sums
+        for level, id_ in zip(self._levels, path, strict=True):
+            if id_:
+                if id_ not in level:
+                    level[id_] = np.zeros((_ROWS, len(self.arms)))
+                level[id_][:, index] += sums
+        self._learnt += 1
+        if self._levels and self._learnt % _REFRESH == 0:
+            self._refit()
+
+    def merge(self, level: int, id_: int, heir: int) -> None:
+        """Add the evidence of a dead cluster to its heir; 0 drops it (coarser levels have it)."""
+        sums = self._levels[level].pop(id_, None)
+        if sums is not None and heir:
+            known = self._levels[level].get(heir)
+            self._levels[level][heir] = sums if known is None else known + sums
+
+    def inherit(self, other: Posterior) -> None:
+        """Take over arms and what is known of the whole map, as when the map is drawn anew."""
+        state = other.state()
+        levels = [{"ids": [], "sums": []} for _ in self._levels]
+        self.load({**state, "levels": levels, "backfit": np.zeros(len(other.arms))})
+
+    def evidence(self, level: int, id_: int) -> Array:
+        """Return the weight of feedback of each arm in one cluster, shape (arms,)."""
+        sums = self._levels[level].get(id_)
+        return np.zeros(len(self.arms)) if sums is None else sums[_W].copy()
+
+    @property
+    def total(self) -> Array:
+        """Weight of feedback of each arm in the whole map, shape (arms,)."""
+        return self._total[_W].copy()
+
+    def at(self, path: Sequence[int]) -> Belief:
+        """Return what is believed of every arm where `path` leads (ids; 0 or unknown: nothing)."""
+        cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=False)]
+        finest = cells[-1] if cells else self._total
+        evidence = np.zeros(len(self.arms)) if finest is None else finest[_W].copy()
+        cost, cost_var = self._rate(cells, _CN, self._list_cost)
+        latency, latency_var = self._rate(cells, _LN, np.full(len(self.arms), np.nan))
+        if self.pooling.flat:
+            return self._flat(finest, cost, cost_var, latency, latency_var, evidence)
+        mean, var = self._quality(cells)
+        return Belief(mean, var, cost, cost_var, latency, latency_var, evidence)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as arrays and numbers."""
+        return {
+            "arms": list(self.arms),
+            "prior": self._prior,
+            "list_cost": self._list_cost,
+            "total": self._total,
+            "levels": [
+                {"ids": sorted(level), "sums": np.array([level[i] for i in sorted(level)])}
+                for level in self._levels
+            ],
+            "backfit": self._backfit,
+            "learnt": self._learnt,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.arms = list(state["arms"])
+        self.index = {arm: i for i, arm in enumerate(self.arms)}
+        self._prior, self._list_cost = state["prior"], state["list_cost"]
+        self._total, self._backfit = state["total"], state["backfit"]
+        self._levels = [
+            dict(zip(level["ids"], map(np.copy, level["sums"]), strict=True))
+            for level in state["levels"]
+        ]
+        self._learnt = state["learnt"]
+
+    def _global(self) -> tuple[Array, Array]:
+        """Mean and observation noise of each arm over the whole map."""
+        n, s, s2 = self._total[:_CN]
+        mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
+        mean = np.clip(mean + self._backfit, 0.0, 1.0)
+        seen = np.maximum(n, 1e-12)
+        spread = np.maximum(s2 / seen - (s / seen) ** 2, 0.0) * n
+        noise = (_NOISE_WEIGHT * mean * (1 - mean) + spread) / (_NOISE_WEIGHT + n)
+        return mean, np.clip(noise, 0.005, 0.25)
+
+    def _quality(self, cells: Sequence[Array | None]) -> tuple[Array, Array]:
+        k, kd = self.pooling.strength, self.pooling.difficulty_strength
+        mean, noise = self._global()
+        var = noise / (self._total[_W] + _PRIOR_WEIGHT)
+        unknown = self.pooling.exploration * noise
+        for cell in cells:
+            if cell is None:
+                var = var + unknown / k
+                continue
+            n, s = cell[_W], cell[_R]
+            base = mean + (s - n * mean).sum() / (n.sum() + kd)
+            mean = base + (s - n * base) / (n + k)
+            var = (k / (n + k)) ** 2 * var + unknown / (n + k)
+        return mean, var
+
+    def _rate(self, cells: Sequence[Array | None], row: int, listed: Array) -> tuple[Array, Array]:
+        """Mean and variance of each arm's mean cost (or latency): a multiplicative hierarchy.
+
+        A place scales all arms together (long prompts cost more everywhere), then each arm has
+        a residual of its own. `listed` is the guess before any evidence.
+        """
+        count, total, square = self._total[row : row + 3]
+        guess = np.where(np.isfinite(listed), listed, _mean(total, count))
+        mean = np.where(count > 0, total / np.maximum(count, 1.0), guess)
+        spread = np.maximum(square / np.maximum(count, 1.0) - mean * mean, 0.0)
+        var = np.where(count > 0, (spread + mean * mean / (count + 1)) / (count + 1), mean * mean)
+        if not count.any():
+            return mean, var
+        for cell in cells:
+            if cell is None:
+                continue
+            n, s = cell[row], cell[row + 1]
+            typical = float(np.nansum(mean * count) / count.sum())
+            expected = float((n * np.where(n > 0, mean, 0.0)).sum())
+            pseudo = _RATE_STRENGTH * typical
+            scale = (float(s.sum()) + pseudo) / (expected + pseudo) if expected + pseudo else 1.0
+            base = mean * scale
+            mean = base + (s - n * np.where(n > 0, base, 0.0)) / (n + _RATE_STRENGTH)
+        return mean, var
+
+    def _flat(
+        self, finest: Array | None, cost: Array, cost_var: Array,
+        latency: Array, latency_var: Array, evidence: Array,
+    ) -> Belief:
+        n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[_W], finest[_R])
+        prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
+        beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
+        size = beta.sum(axis=0)
+        mean = beta[0] / size
+        var = mean * (1 - mean) / (size + 1)
+        return Belief(mean, var, cost, cost_var, latency, latency_var, evidence, beta)
+
+    def _refit(self) -> None:
+        """Backfit: take the difficulty of the coarsest clusters out of the global means."""
+        if not self._levels[0]:
+            return
+        n, s, _ = self._total[:_CN]
+        raw = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
+        cells = np.stack([self._levels[0][i] for i in sorted(self._levels[0])])
+        N, S = cells[:, _W], cells[:, _R]  # (clusters, arms)
+        mean = raw + self._backfit
+        for _ in range(_ROUNDS):
+            residual = (S - N * mean).sum(axis=1)
+            difficulty = residual / (N.sum(axis=1) + self.pooling.difficulty_strength)
+            taken = (N * difficulty[:, None]).sum(axis=0)
+            mean = (s - taken + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
+        self._backfit = mean - raw
+
+
+def _mean(total: Array, count: Array) -> float:
+    return float(total.sum() / count.sum()) if count.any() else float("nan")

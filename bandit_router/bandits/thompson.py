@@ -1,0 +1,113 @@
+"""Thompson sampling with the exact probability of every arm.
+
+Each arm's utility is drawn from its posterior, the highest draw wins. The probability that an
+arm wins, its *propensity*, is one integral over its own density:
+``P(a) = E[prod over b of F_b(X_a)]``, which is computed on a grid made of every
+arm's own quantiles, so that narrow posteriors beside wide ones are resolved.
+
+References
+----------
+Thompson (1933), On the likelihood that one unknown probability exceeds another;
+Chapelle and Li (2011), An empirical evaluation of Thompson sampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc, betaincinv, ndtr, ndtri
+
+from .belief import UtilityBelief
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_TAIL = 1e-10
+_CELLS = np.concatenate(
+    [[_TAIL, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3], np.linspace(0.005, 0.995, 67)]
+)
+_QUANTILES = np.unique(np.concatenate([_CELLS, 1.0 - _CELLS[:6]]))
+_NORMAL = ndtri(_QUANTILES)
+_MIN_SD = 1e-9
+
+
+def draw(belief: UtilityBelief, rng: np.random.Generator) -> Array:
+    """Return one draw of every arm's utility, shape (arms,)."""
+    if belief.beta is not None:
+        sample: Array = rng.beta(belief.beta[0], belief.beta[1]) + belief.shift
+        return sample
+    return belief.mean + np.sqrt(belief.var) * rng.standard_normal(len(belief.mean))
+
+
+def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
+    """Return the probability that each arm's draw is the highest among the eligible.
+
+    Parameters
+    ----------
+    belief
+        Posteriors of the utilities, shape (arms,).
+    eligible
+        Shape (arms,); the others get 0.
+
+    Returns
+    -------
+    Array
+        Shape (arms,), summing to 1 (to rounding).
+
+    Notes
+    -----
+    With cells ``(x_k, x_k+1]`` of the merged grid, ``P(a)`` is the sum of
+    ``(F_a(x_k+1) - F_a(x_k)) * prod_b (F_b(x_k) + F_b(x_k+1)) / 2``, b over the other arms,
+    normalised. Against 10^7 Monte Carlo draws the error is below 0.002 (tested).
+    """
+    out = np.zeros(len(belief.mean))
+    rows = np.flatnonzero(eligible)
+    if len(rows) > 1:
+        cdf, quantile = _distributions(belief, rows)
+        rows_left = _contenders(quantile)
+        # Many arms fill the merged grid by themselves: fewer quantiles of each are enough.
+        stride = 1 + len(rows_left) // 6
+        grid = np.unique(quantile(_QUANTILES)[rows_left, ::stride])
+        below = cdf(grid)[rows_left]  # (contenders, grid)
+        mass = np.diff(below, axis=1)
+        middle = np.maximum(0.5 * (below[:, 1:] + below[:, :-1]), 1e-300)
+        product = middle.prod(axis=0)
+        chance = (mass * (product / middle)).sum(axis=1)
+        out[rows[rows_left]] = chance / chance.sum()
+    else:
+        out[rows] = 1.0
+    return out
+
+
+def with_floor(chance: Array, eligible: Mask, floor: float) -> Array:
+    """Mix `chance` with the uniform choice so that no eligible arm falls below `floor`."""
+    share = min(floor * int(eligible.sum()), 1.0)
+    return (1.0 - share) * chance + share * eligible / max(int(eligible.sum()), 1)
+
+
+Curve = Callable[[Array], Array]
+
+
+def _distributions(belief: UtilityBelief, rows: NDArray[np.int64]) -> tuple[Curve, Curve]:
+    """The cdf (grid -> (rows, grid)) and quantile function ((k,) -> (rows, k)) of some arms."""
+    if belief.beta is not None:
+        a, b = belief.beta[0, rows, None], belief.beta[1, rows, None]
+        shift = belief.shift[rows, None]
+        return (
+            lambda x: betainc(a, b, np.clip(x - shift, 0.0, 1.0)),
+            lambda q: betaincinv(a, b, q) + shift,
+        )
+    mean = belief.mean[rows, None]
+    sd = np.sqrt(belief.var[rows, None]) + _MIN_SD
+    return (
+        lambda x: ndtr((x - mean) / sd),
+        lambda q: mean + sd * (_NORMAL if q is _QUANTILES else ndtri(q)),
+    )
+
+
+def _contenders(quantile: Curve) -> NDArray[np.int64]:
+    """Rows that can win: whose best is not below somebody's worst."""
+    ends = quantile(np.array([_TAIL, 1.0 - _TAIL]))
+    return np.flatnonzero(ends[:, 1] >= ends[:, 0].max())

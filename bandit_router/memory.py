@@ -1,0 +1,110 @@
+"""What has been said of each decision, and what it comes to."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import msgspec
+
+from .bandits.posterior import Credit, credit
+from .config import FeedbackSettings
+from .exceptions import UnknownDecision
+from .types import Feedback, History, Outcome
+
+Recall = Callable[[str, int], History | None]
+"""``(decision_id, before_seq)`` -> what the log holds of that decision before `before_seq`."""
+
+
+class Memory:
+    """The most recent histories, with the log behind them.
+
+    Parameters
+    ----------
+    recall
+        Looks a decision up in the log; None: what is no longer held is forgotten.
+    size
+        Decisions held.
+    """
+
+    def __init__(self, recall: Recall | None = None, size: int = 50_000) -> None:
+        self._recall = recall
+        self._size = size
+        self._recent: OrderedDict[str, History] = OrderedDict()
+
+    def history(self, decision_id: str, before_seq: int) -> History:
+        """Return what was said of a decision before the event `before_seq`.
+
+        Raises
+        ------
+        UnknownDecision
+            If there is no such decision, or it is no longer held.
+        """
+        found = self._recent.get(decision_id)
+        if found is None and self._recall is not None:
+            found = self._recall(decision_id, before_seq)
+        if found is None:
+            hint = "" if self._recall else f" (the last {self._size} are held without a database)"
+            raise UnknownDecision(f"no decision {decision_id!r} is known{hint}")
+        return found
+
+    def holds(self, decision_id: str, before_seq: int) -> bool:
+        """Tell whether there is such a decision."""
+        try:
+            self.history(decision_id, before_seq)
+        except UnknownDecision:
+            return False
+        return True
+
+    def put(self, history: History) -> None:
+        """Hold a history, newest last; the oldest falls out."""
+        self._recent[history.decision.decision_id] = history
+        self._recent.move_to_end(history.decision.decision_id)
+        if len(self._recent) > self._size:
+            self._recent.popitem(last=False)
+
+
+def with_event(history: History, event: Outcome | Feedback) -> History:
+    """Return `history` with one more event."""
+    if isinstance(event, Outcome):
+        return msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
+    return msgspec.structs.replace(history, feedback=(*history.feedback, event))
+
+
+def standing(history: History) -> dict[str, Feedback]:
+    """Return what each source says in the end: a later feedback replaces the fields it gives."""
+    out: dict[str, Feedback] = {}
+    for feedback in history.feedback:
+        before = out.get(feedback.source)
+        out[feedback.source] = feedback if before is None else _over(before, feedback)
+    return out
+
+
+def _over(before: Feedback, after: Feedback) -> Feedback:
+    given = {
+        name: value
+        for name in ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
+        if (value := getattr(after, name)) is not None
+    }
+    # The weight belongs to the reward: a late cost must not alter what a vote counts.
+    weight = after.weight if after.reward is not None else before.weight
+    return msgspec.structs.replace(before, **given, weight=weight, seq=after.seq, time=after.time)
+
+
+def settle(history: History, settings: FeedbackSettings) -> Credit:
+    """Return what a decision has taught so far; what a new event teaches is the difference.
+
+    Every source adds its reward with the weight of the feedback times that of the source. The
+    last cost and latency reported are the ones that count.
+    """
+    said = standing(history)
+    rewards = [
+        (f.weight * settings.weights.get(source, settings.default_weight), f.reward)
+        for source, f in said.items()
+        if f.reward is not None
+    ]
+    reports = sorted([*history.outcomes, *history.feedback], key=lambda event: event.seq)
+    cost = next((r.cost_usd for r in reversed(reports) if r.cost_usd is not None), None)
+    latency = next((r.latency_ms for r in reversed(reports) if r.latency_ms is not None), None)
+    return credit(history.answered_by, rewards, cost, latency)
+

@@ -1,0 +1,60 @@
+"""Every way to choose an arm, behind one small interface."""
+
+from __future__ import annotations
+
+from ..clustering import ClusterMap
+from ..config import Settings, nearest
+from ..embedding.base import Projection
+from ..exceptions import ConfigError
+from .base import Choice, Context, Expectation, Policy, typical_cost
+from .simple import FixedPolicy, RandomPolicy
+from .thompson import ThompsonPolicy
+
+NAMES = ("thompson", "global-thompson", "random", "fixed:MODEL")
+"""What `make_policy` knows."""
+
+__all__ = [
+    "NAMES",
+    "Choice",
+    "Context",
+    "Expectation",
+    "FixedPolicy",
+    "Policy",
+    "RandomPolicy",
+    "ThompsonPolicy",
+    "make_policy",
+    "typical_cost",
+]
+
+
+def make_policy(
+    name: str, settings: Settings, projection: Projection | None = None, first_cluster: int = 1
+) -> Policy:
+    """Return the policy of this name, knowing no arm yet.
+
+    Parameters
+    ----------
+    name
+        One of `NAMES`.
+    projection
+        Into the map's space, for policies with a map.
+    first_cluster
+        The first cluster id that its map may hand out.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such policy.
+    """
+    if name == "thompson":
+        map_ = ClusterMap(settings.clusterer, projection, first_cluster)
+        return ThompsonPolicy(settings.bandit, map_)
+    if name == "global-thompson":
+        return ThompsonPolicy(settings.bandit, None)
+    if name == "random":
+        return RandomPolicy()
+    if name.startswith("fixed:"):
+        return FixedPolicy(name.removeprefix("fixed:"))
+    raise ConfigError(
+        f"bandit.strategy: no strategy {name!r}{nearest(name, NAMES)}", "bandit.strategy"
+    )

@@ -1,0 +1,111 @@
+"""What every way to choose an arm looks like."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from ..bandits.belief import Array
+from ..types import Candidate, LineageEvent, Model, Utility, Vector
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy sees of one request.
+
+    `arms` are the eligible models, at least one. `vector` is the unit embedding (None if the
+    policy said that it needs none), `prompt` the text if the caller gave one.
+    """
+
+    arms: tuple[str, ...]
+    utility: Utility
+    vector: Vector | None = None
+    prompt: str | None = None
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy chose: the arm, where the prompt lies, every candidate's propensity."""
+
+    model: str
+    candidates: tuple[Candidate, ...]
+    path: tuple[int, ...] = ()
+    exact: bool = True
+    propensity_draws: int = 0
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """What an arm is expected to cost (US dollars) and take (milliseconds); None: unknown."""
+
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+
+
+class Policy(ABC):
+    """A way to choose an arm, and to learn from what came of it.
+
+    `choose` and `expected` change nothing; `observe`, `learn`, `set_arm` and `retire_arm` are
+    the fold. A policy does no I/O and holds no generator.
+    """
+
+    name: str
+    needs_vector = False
+
+    @abstractmethod
+    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+        """Choose one of the context's arms."""
+
+    def expected(self, context: Context) -> dict[str, Expectation]:
+        """Return what each arm of the context is expected to cost and take, where known."""
+        return {}
+
+    def reference_cost(self) -> float | None:
+        """Return the mean cost of the best arm so far, US dollars, or None if unknown."""
+        return None
+
+    def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
+        """Fold that a decision was made for `vector`."""
+        return []
+
+    def learn(self, path: tuple[int, ...], vector: Vector | None, arm: str, sums: Array) -> None:
+        """Fold a change of what is credited to `arm` for one decision (see `bandits.posterior`)."""
+        return
+
+    def set_arm(self, model: Model) -> None:
+        """Fold that an arm was added or altered."""
+        return
+
+    def retire_arm(self, name: str) -> None:
+        """Fold that an arm was removed; its late feedback may still come."""
+        return
+
+    @property
+    def next_cluster(self) -> int:
+        """The first cluster id that a policy after this one may use."""
+        return 1
+
+    def inherit(self, other: Policy) -> None:
+        """Take over what holds for any policy from the one before, when settings change."""
+        return
+
+    @property
+    def restorable(self) -> bool:
+        """Whether `state` is enough to go on from."""
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as arrays and numbers."""
+        return {}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        return
+
+
+def typical_cost(model: Model, prompt_tokens: int = 500, completion_tokens: int = 300) -> float | None:
+    """Return the list price of a typical request in US dollars, or None without prices."""
+    if model.input_usd_per_m is None and model.output_usd_per_m is None:
+        return None
+    spent = prompt_tokens * (model.input_usd_per_m or 0.0)
+    return (spent + completion_tokens * (model.output_usd_per_m or 0.0)) / 1e6

@@ -1,0 +1,56 @@
+"""The choices that learn nothing: one fixed arm, or any arm at random."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..exceptions import InvalidInput
+from ..types import Candidate
+from .base import Choice, Context, Policy
+
+
+class FixedPolicy(Policy):
+    """Always the same model.
+
+    Parameters
+    ----------
+    model
+        The arm. Where it is not eligible the request is refused: nothing is chosen silently.
+    """
+
+    def __init__(self, model: str) -> None:
+        self.name = f"fixed:{model}"
+        self.model = model
+
+    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+        """Choose the fixed model.
+
+        Raises
+        ------
+        InvalidInput
+            If it is not among the eligible arms.
+        """
+        if self.model not in context.arms:
+            raise InvalidInput(
+                f"the strategy is {self.name!r}, and that model is not eligible here", "models"
+            )
+        return Choice(
+            model=self.model,
+            candidates=tuple(
+                Candidate(model=arm, propensity=float(arm == self.model)) for arm in context.arms
+            ),
+        )
+
+
+class RandomPolicy(Policy):
+    """Every eligible arm with the same probability: the log that any policy can be judged on."""
+
+    name = "random"
+
+    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+        """Choose uniformly."""
+        chance = 1.0 / len(context.arms)
+        return Choice(
+            model=context.arms[int(rng.integers(len(context.arms)))],
+            candidates=tuple(Candidate(model=arm, propensity=chance) for arm in context.arms),
+        )

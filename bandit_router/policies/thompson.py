@@ -1,0 +1,174 @@
+"""Ours: Thompson sampling on a map of meaning that grows, and its context-free sibling."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..bandits.belief import Array, Belief, compose
+from ..bandits.posterior import Pooling, Posterior
+from ..bandits.thompson import draw, propensities, with_floor
+from ..clustering import WHOLE, ClusterMap
+from ..config import BanditSettings
+from ..types import Candidate, LineageEvent, Model, Vector
+from .base import Choice, Context, Expectation, Policy, typical_cost
+
+_COUNT, _COST = 3, 4  # rows of the posterior's sums
+
+
+class ThompsonPolicy(Policy):
+    """Thompson sampling over utility, from posteriors that hang on the clusters of a map.
+
+    Parameters
+    ----------
+    settings
+        Pooling strengths, exploration and floor.
+    map
+        Where prompts fall; None for a context-free bandit.
+    """
+
+    def __init__(self, settings: BanditSettings, map: ClusterMap | None) -> None:
+        self.name = "thompson" if map is not None else "global-thompson"
+        self.needs_vector = map is not None
+        self.map = map
+        self._floor = settings.floor
+        self.posterior = Posterior(
+            levels=len(map.levels) if map else 0,
+            pooling=Pooling(
+                strength=settings.strength,
+                difficulty_strength=settings.difficulty_strength,
+                exploration=settings.exploration,
+                flat=settings.pooling == "flat",
+            ),
+        )
+
+    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+        """Draw every arm's utility from its posterior here; the highest draw wins."""
+        path = self._locate(context.vector)
+        belief = self.posterior.at(path)
+        utility = compose(belief, context.utility)
+        eligible = self._mask(context.arms)
+        chance = with_floor(propensities(utility, eligible), eligible, self._floor)
+        drawn = np.where(eligible, draw(utility, rng), -np.inf)
+        chosen = int(drawn.argmax())
+        if self._floor and rng.random() < self._floor * len(context.arms):
+            chosen = int(rng.choice(np.flatnonzero(eligible)))
+        return Choice(
+            model=self.posterior.arms[chosen],
+            path=path,
+            candidates=self._candidates(context.arms, belief, utility.mean, drawn, chance, chosen),
+        )
+
+    def expected(self, context: Context) -> dict[str, Expectation]:
+        """Return posterior mean cost and latency of each arm where the prompt falls."""
+        belief = self.posterior.at(self._locate(context.vector))
+        return {
+            arm: Expectation(
+                cost_usd=_number(belief.cost[i]), latency_ms=_number(belief.latency[i])
+            )
+            for i, arm in enumerate(self.posterior.arms)
+        }
+
+    def reference_cost(self) -> float | None:
+        """Return the mean cost of the arm with the highest mean quality so far."""
+        posterior = self.posterior
+        if not posterior.arms:
+            return None
+        belief = posterior.at(())
+        known = np.isfinite(belief.cost) & (belief.cost > 0)
+        if not known.any():
+            return None
+        best = int(np.where(known, belief.quality, -np.inf).argmax())
+        return float(belief.cost[best])
+
+    def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
+        """Let the map learn the prompt, and evidence follow what became of its clusters."""
+        if self.map is None or vector is None:
+            return []
+        events = self.map.learn(self.map.project(vector), seq, time)
+        for event in events:
+            if event.what in ("merged", "faded"):
+                self.posterior.merge(event.level, event.cluster, event.other)
+        return events
+
+    def learn(self, path: tuple[int, ...], vector: Vector | None, arm: str, sums: Array) -> None:
+        """Credit `arm` along the path's heirs."""
+        self.posterior.learn(self._alive(path), sums, arm)
+
+    def set_arm(self, model: Model) -> None:
+        """Add an arm, or alter its priors."""
+        self.posterior.set_arm(model.name, model.quality_prior, typical_cost(model))
+
+    @property
+    def next_cluster(self) -> int:
+        """The first cluster id that was never used."""
+        return self.map.next_id if self.map else 1
+
+    def inherit(self, other: Policy) -> None:
+        """Take over the evidence of the whole map; places are learnt anew."""
+        if isinstance(other, ThompsonPolicy):
+            self.posterior.inherit(other.posterior)
+
+    @property
+    def restorable(self) -> bool:
+        """Whether the map's clusterer can go on from its state."""
+        return self.map is None or self.map.restorable
+
+    def state(self) -> dict[str, Any]:
+        """Return map and posteriors."""
+        return {
+            "map": self.map.state() if self.map else None,
+            "posterior": self.posterior.state(),
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        if self.map is not None:
+            self.map.load(state["map"])
+        self.posterior.load(state["posterior"])
+
+    def _locate(self, vector: Vector | None) -> tuple[int, ...]:
+        if self.map is None or vector is None:
+            return ()
+        return self.map.locate(self.map.project(vector))
+
+    def _alive(self, path: Sequence[int]) -> list[int]:
+        """Heirs of a logged path, one a level; 0 where a level has none any more."""
+        if self.map is None:
+            return []
+        if len(path) != len(self.map.levels):
+            return [WHOLE] * len(self.map.levels)
+        return [self.map.heir(id_) for id_ in path]
+
+    def _mask(self, arms: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        wanted = set(arms)
+        return np.array([arm in wanted for arm in self.posterior.arms])
+
+    def _candidates(
+        self, arms: tuple[str, ...], belief: Belief, utility: Array, drawn: Array,
+        chance: Array, chosen: int,
+    ) -> tuple[Candidate, ...]:
+        # The chosen arm was possible, however unlikely: no log may say 0.
+        chance[chosen] = max(chance[chosen], 1e-12)
+        sd = np.sqrt(belief.quality_var)
+        return tuple(
+            Candidate(
+                model=arm,
+                propensity=float(chance[i]),
+                quality=float(belief.quality[i]),
+                quality_sd=float(sd[i]),
+                cost_usd=_number(belief.cost[i]),
+                latency_ms=_number(belief.latency[i]),
+                utility=float(utility[i]),
+                draw=float(drawn[i]),
+                evidence=float(belief.evidence[i]),
+            )
+            for arm in arms
+            for i in (self.posterior.index[arm],)
+        )
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

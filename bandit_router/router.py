@@ -1,0 +1,634 @@
+"""The router: embed, locate, choose, explain, learn. Pure; time and seed come in.
+
+A `Router` is the fold of its events: `apply` alone changes it. `decide`, `judge`, `change` and
+`outcome` only make the next event, so a service can write the event to disk before (or after)
+folding it; `route` and `feedback` do both at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from . import codec
+from .config import Profile, Settings, check_models, nearest
+from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
+from .exceptions import InvalidInput, NoEligibleArm, StoreError, UnknownModel
+from .memory import Memory, Recall, settle, standing, with_event
+from .policies import Choice, Context, Policy, make_policy
+from .types import (
+    Change,
+    Decision,
+    Event,
+    Feedback,
+    FeedbackStatus,
+    History,
+    LineageEvent,
+    Model,
+    Outcome,
+    Request,
+    Utility,
+    Vector,
+    unit,
+)
+
+FOLD_VERSION = 1
+"""Changes whenever the same events would give another state: older snapshots are then stale."""
+
+OWN_VECTORS = "none"
+"""The embedder's name where the caller brings vectors."""
+
+
+class Router:
+    """Routes prompts to models, and learns from what comes back.
+
+    Parameters
+    ----------
+    models
+        The arms: `Model` values, or names alone.
+    settings
+        Strategy, map, trade-offs; see `bandit_router.config`.
+    embedder
+        Text to vector: an `Embedder`, a name (``"minilm"``, a sentence-transformers name or
+        folder), ``"none"`` for vectors of the caller's own, or None for what the settings say.
+        Nothing is loaded before the first text is routed.
+    recall
+        Looks old decisions up in a log, so that late feedback finds them; without it the most
+        recent 50,000 are held in memory.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> router = Router(["small", "large"], embedder="none")
+    >>> decision = router.route(vector=np.array([1.0, 0.0]))
+    >>> router.feedback(decision.decision_id, 1.0)
+    'recorded'
+    >>> router.feedback(decision.decision_id, 1.0)
+    'duplicate'
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model | str],
+        *,
+        settings: Settings | None = None,
+        embedder: Embedder | str | None = None,
+        recall: Recall | None = None,
+    ) -> None:
+        settings = settings or Settings()
+        if embedder is not None:
+            name = embedder if isinstance(embedder, str) else embedder.name
+            named = msgspec.structs.replace(settings.embedder, name=name)
+            settings = msgspec.structs.replace(settings, embedder=named)
+        self._start(embedder, recall)
+        self.initial = self.configuration(settings, models)
+        self.apply(self.initial)
+
+    @classmethod
+    def restore(
+        cls,
+        events: Iterable[Event],
+        *,
+        state: bytes | None = None,
+        embedder: Embedder | None = None,
+        recall: Recall | None = None,
+    ) -> Router:
+        """Return the router that a log (and a snapshot of it) stands for.
+
+        Parameters
+        ----------
+        events
+            Every event after the snapshot, or the whole log if there is none.
+        state
+            What `snapshot` returned.
+
+        Raises
+        ------
+        StoreError
+            If the events do not follow one another, or the snapshot is of another version.
+        """
+        router = cls.__new__(cls)
+        router._start(embedder, recall)
+        if state is not None:
+            router._load(codec.decode_state(state))
+        for event in events:
+            router.apply(event)
+        if not router.seq:
+            raise StoreError("the log is empty: there is nothing to restore")
+        return router
+
+    def _start(self, embedder: Embedder | str | None, recall: Recall | None) -> None:
+        self.seq = 0
+        self.time = 0.0
+        self.models: dict[str, Model] = {}
+        self.settings = Settings()
+        self.policy: Policy = make_policy("random", self.settings)
+        self._dimension: int | None = None
+        self._projection_digest: str | None = None
+        self._embedder = None if isinstance(embedder, str) else embedder
+        self._memory = Memory(recall)
+
+    # -- making events: nothing below changes the router -------------------------------------
+
+    def decide(
+        self,
+        prompt: str | None = None,
+        *,
+        vector: Any = None,
+        request: Request | None = None,
+        time: float | None = None,
+        decision_id: str | None = None,
+    ) -> Decision:
+        """Choose a model for a prompt.
+
+        Parameters
+        ----------
+        prompt
+            The text; embedded if no `vector` is given and the strategy needs one.
+        vector
+            An embedding of the prompt, any length but 0; brought to norm 1.
+        request
+            Trade-offs and constraints of this request.
+        time
+            Seconds; never before that of the last event. None: that of the last event.
+        decision_id
+            A name for the decision; None numbers it.
+
+        Returns
+        -------
+        Decision
+            The event that `apply` folds.
+
+        Raises
+        ------
+        InvalidInput
+            If prompt, vector or a field of the request cannot be used; `field` names it.
+        NoEligibleArm
+            If no model satisfies the constraints.
+        """
+        request = self._with_profile(request or Request())
+        if prompt is None and vector is None:
+            raise InvalidInput("give a prompt, or the embedding of one", "prompt")
+        if vector is None and self.policy.needs_vector:
+            vector = self.embed(prompt or "")
+        unit_vector = None if vector is None else self._checked(vector)
+        seq = self.seq + 1
+        context = Context(
+            arms=self._eligible(request, prompt),
+            utility=self.utility(request),
+            vector=unit_vector,
+            prompt=prompt,
+        )
+        context = self._within_limits(context, request)
+        rng = np.random.default_rng([self.settings.bandit.seed, seq])
+        choice = self.policy.choose(context, rng)
+        return self._decision(choice, context, request, seq, self._now(time), decision_id)
+
+    def judge(
+        self, feedback: Feedback, *, time: float | None = None
+    ) -> tuple[FeedbackStatus, Feedback | None]:
+        """Return what a feedback is, and the event that `apply` folds (None for a duplicate).
+
+        Raises
+        ------
+        InvalidInput
+            If a value is out of range; `field` names it.
+        UnknownDecision
+            If the decision is not known.
+        """
+        _check_feedback(feedback)
+        history = self._memory.history(feedback.decision_id, self.seq + 1)
+        event = msgspec.structs.replace(
+            feedback,
+            seq=self.seq + 1,
+            time=self._now(time),
+            cost_usd=self._cost(feedback, history.answered_by),
+        )
+        before = standing(history).get(feedback.source)
+        if before is None:
+            return "recorded", event
+        after = standing(with_event(history, event))[feedback.source]
+        if before.same_content(after):
+            return "duplicate", None
+        return "updated", event
+
+    def outcome(self, outcome: Outcome, *, time: float | None = None) -> Outcome:
+        """Return the event of what serving observed.
+
+        Raises
+        ------
+        UnknownDecision, UnknownModel
+            If decision or model are not known.
+        """
+        self._memory.history(outcome.decision_id, self.seq + 1)
+        if outcome.model not in self.models:
+            raise self._unknown_model(outcome.model, "model")
+        return msgspec.structs.replace(
+            outcome,
+            seq=self.seq + 1,
+            time=self._now(time),
+            cost_usd=self._cost(outcome, outcome.model),
+        )
+
+    def change(
+        self,
+        what: Literal["model_set", "model_removed"],
+        body: dict[str, Any],
+        *,
+        time: float | None = None,
+    ) -> Change:
+        """Return the event of an arm set (`body`: its fields) or removed (`body`: its name).
+
+        Raises
+        ------
+        InvalidInput
+            If the model cannot be used; `field` names what is wrong.
+        """
+        if what == "model_removed":
+            if body["name"] not in self.models:
+                raise self._unknown_model(body["name"], "name")
+            body = {"name": body["name"]}
+        else:
+            model = msgspec.convert(body, Model)
+            check_models((model,))
+            body = msgspec.to_builtins(model)
+        return Change(seq=self.seq + 1, time=self._now(time), what=what, body=body)
+
+    def configuration(
+        self, settings: Settings, models: Sequence[Model | str], *, time: float | None = None
+    ) -> Change:
+        """Return the event that sets settings and models as a whole; the first of every log."""
+        arms = tuple(m if isinstance(m, Model) else Model(name=m) for m in models)
+        check_models(arms)
+        projection = shipped_projection(settings.embedder.name)
+        make_policy(settings.bandit.strategy, settings)  # a wrong name shows here
+        body = {
+            "settings": msgspec.to_builtins(settings),
+            "models": msgspec.to_builtins(arms),
+            "projection": projection.digest if projection else None,
+        }
+        return Change(seq=self.seq + 1, time=self._now(time), what="configured", body=body)
+
+    # -- the fold ---------------------------------------------------------------------------
+
+    def apply(self, event: Event) -> tuple[LineageEvent, ...]:
+        """Fold one event; return what became of clusters.
+
+        Raises
+        ------
+        StoreError
+            If it is not the next event.
+        """
+        if event.seq != self.seq + 1:
+            raise StoreError(f"event {event.seq} does not follow event {self.seq}")
+        lineage: tuple[LineageEvent, ...] = ()
+        if isinstance(event, Decision):
+            vector = event.embedding()
+            if vector is not None and self._dimension is None:
+                self._dimension = len(vector)
+            self._memory.put(History(decision=event))
+            lineage = tuple(self.policy.observe(vector, event.seq, event.time))
+        elif isinstance(event, Change):
+            self._change(event)
+        else:
+            self._learn(event)
+        self.seq, self.time = event.seq, max(self.time, event.time)
+        return lineage
+
+    def _learn(self, event: Outcome | Feedback) -> None:
+        history = self._memory.history(event.decision_id, event.seq)
+        after = with_event(history, event)
+        self._memory.put(after)
+        old, new = (settle(h, self.settings.feedback) for h in (history, after))
+        decision = history.decision
+        vector = decision.embedding()
+        if old.arm == new.arm:
+            steps = [(new.arm, new.sums - old.sums)]
+        else:
+            steps = [(old.arm, -old.sums), (new.arm, new.sums)]
+        for arm, sums in steps:
+            if sums.any():
+                self.policy.learn(decision.path, vector, arm, sums)
+
+    def _change(self, event: Change) -> None:
+        if event.what == "model_removed":
+            del self.models[event.body["name"]]
+            self.policy.retire_arm(event.body["name"])
+        elif event.what == "model_set":
+            model = msgspec.convert(event.body, Model)
+            self.models[model.name] = model
+            self.policy.set_arm(model)
+        else:
+            self._configure(event)
+
+    def _configure(self, event: Change) -> None:
+        before = self.settings
+        self.settings = msgspec.convert(event.body["settings"], Settings)
+        models = msgspec.convert(event.body["models"], tuple[Model, ...])
+        self._projection_digest = event.body["projection"]
+        rebuilt = (
+            self.seq == 0
+            or before.bandit != self.settings.bandit
+            or before.clusterer != self.settings.clusterer
+            or before.embedder.name != self.settings.embedder.name
+        )
+        if rebuilt:
+            self._rebuild()
+        for name in [name for name in self.models if name not in {m.name for m in models}]:
+            self.policy.retire_arm(name)
+        self.models = {model.name: model for model in models}
+        for model in models:
+            self.policy.set_arm(model)
+
+    def _rebuild(self) -> None:
+        """Make the policy anew; what the old one knew of the whole map is handed on."""
+        old, self._dimension = self.policy, None
+        projection = self._projection()
+        self.policy = make_policy(
+            self.settings.bandit.strategy, self.settings, projection, old.next_cluster
+        )
+        self.policy.inherit(old)
+
+    # -- both at once -----------------------------------------------------------------------
+
+    def route(
+        self,
+        prompt: str | None = None,
+        *,
+        vector: Any = None,
+        request: Request | None = None,
+        time: float | None = None,
+        decision_id: str | None = None,
+    ) -> Decision:
+        """Choose a model for a prompt and let the map learn it; see `decide`."""
+        decision = self.decide(
+            prompt, vector=vector, request=request, time=time, decision_id=decision_id
+        )
+        self.apply(decision)
+        return decision
+
+    def feedback(
+        self,
+        feedback: Feedback | str,
+        reward: float | None = None,
+        *,
+        time: float | None = None,
+        **fields: Any,
+    ) -> FeedbackStatus:
+        """Learn what somebody says of a decision; see `judge`.
+
+        Parameters
+        ----------
+        feedback
+            A `Feedback`, or the id of a decision with `reward` (a quality in [0, 1]) and any
+            other field of `Feedback` as keywords.
+        """
+        if isinstance(feedback, str):
+            feedback = Feedback(decision_id=feedback, reward=reward, **fields)
+        status, event = self.judge(feedback, time=time)
+        if event is not None:
+            self.apply(event)
+        return status
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def embed(self, prompt: str) -> Vector:
+        """Return the unit embedding of a text, shape (dimension,). Slow; changes nothing."""
+        if not prompt.strip():
+            raise InvalidInput("prompt must not be empty", "prompt")
+        if self._embedder is None:
+            name = self.settings.embedder.name
+            if name == OWN_VECTORS:
+                raise InvalidInput(
+                    "this router has no embedder: give the embedding of the prompt", "embedding"
+                )
+            self._embedder = SentenceTransformerEmbedder(
+                name, batch_size=self.settings.embedder.batch_size
+            )
+        vector: Vector = self._embedder.encode([prompt])[0]
+        return vector
+
+    def history(self, decision_id: str) -> History:
+        """Return a decision and all that was said of it.
+
+        Raises
+        ------
+        UnknownDecision
+            If there is none of that id.
+        """
+        return self._memory.history(decision_id, self.seq + 1)
+
+    def utility(self, request: Request | None = None) -> Utility:
+        """Return the terms of the utility for a request."""
+        ours, request = self.settings.bandit, request or Request()
+        cost, latency = request.cost_weight, request.latency_weight
+        reference = ours.reference_cost_usd or self.policy.reference_cost() or 1.0
+        return Utility(
+            cost_weight=ours.cost_weight if cost is None else cost,
+            reference_cost_usd=reference,
+            latency_weight=ours.latency_weight if latency is None else latency,
+            reference_latency_ms=ours.reference_latency_ms,
+        )
+
+    @property
+    def restorable(self) -> bool:
+        """Whether a snapshot is enough to restart from (else the whole log is folded)."""
+        return self.policy.restorable
+
+    def snapshot(self) -> bytes:
+        """Return the state, in bytes that are equal for equal states."""
+        return codec.encode_state(
+            {
+                "fold_version": FOLD_VERSION,
+                "seq": self.seq,
+                "time": self.time,
+                "dimension": self._dimension,
+                "projection": self._projection_digest,
+                "settings": msgspec.to_builtins(self.settings),
+                "models": msgspec.to_builtins(tuple(self.models.values())),
+                "policy": self.policy.state(),
+            }
+        )
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _load(self, state: dict[str, Any]) -> None:
+        if state["fold_version"] != FOLD_VERSION:
+            raise StoreError(
+                f"the snapshot is of fold version {state['fold_version']}, "
+                f"this is version {FOLD_VERSION}: fold the whole log"
+            )
+        self.settings = msgspec.convert(state["settings"], Settings)
+        self._projection_digest = state["projection"]
+        models = msgspec.convert(state["models"], tuple[Model, ...])
+        self.models = {model.name: model for model in models}
+        self.policy = make_policy(
+            self.settings.bandit.strategy, self.settings, self._projection()
+        )
+        self.policy.load(state["policy"])
+        self.seq, self.time = state["seq"], state["time"]
+        self._dimension = state["dimension"]
+
+    def _projection(self) -> Any:
+        projection = shipped_projection(self.settings.embedder.name)
+        digest = projection.digest if projection else None
+        if digest != self._projection_digest:
+            raise StoreError(
+                "this log was written with another projection into the map's space "
+                f"({self._projection_digest}); this release ships {digest}"
+            )
+        return projection and projection.first(self.settings.clusterer.dimensions)
+
+    def _now(self, time: float | None) -> float:
+        return self.time if time is None else max(self.time, float(time))
+
+    def _checked(self, vector: Any) -> Vector:
+        out = unit(vector)
+        projection = shipped_projection(self.settings.embedder.name)
+        expected = self._dimension or (projection.mean.size if projection else None)
+        if expected is not None and len(out) != expected:
+            raise InvalidInput(
+                f"embedding must have {expected} numbers, as {self.settings.embedder.name!r} "
+                f"gives, not {len(out)}; for vectors of your own use the embedder 'none'",
+                "embedding",
+            )
+        return out
+
+    def _with_profile(self, request: Request) -> Request:
+        if request.profile is None:
+            return request
+        known: dict[str, Profile] = {p.name: p for p in self.settings.profiles}
+        profile = known.get(request.profile)
+        if profile is None:
+            raise InvalidInput(
+                f"no profile {request.profile!r}{nearest(request.profile, known)}", "profile"
+            )
+        given = {
+            key: getattr(profile, key)
+            for key in ("cost_weight", "latency_weight", "models")
+            if getattr(request, key) is None
+        }
+        return msgspec.structs.replace(request, **given)
+
+    def _eligible(self, request: Request, prompt: str | None) -> tuple[str, ...]:
+        for name in request.models or ():
+            if name not in self.models:
+                raise self._unknown_model(name, "models")
+        _check_request(request)
+        wanted = None if request.models is None else set(request.models)
+        arms = [
+            m for m in self.models.values() if m.available and (wanted is None or m.name in wanted)
+        ]
+        if not arms:
+            raise NoEligibleArm("no model is available for this request", "models")
+        able = [m for m in arms if set(request.needs) <= set(m.supports)]
+        if not able:
+            raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")
+        tokens = len(prompt or "") / 4  # a token is about four characters
+        long = [m for m in able if m.context_tokens is None or m.context_tokens >= tokens]
+        if not long:
+            raise NoEligibleArm("the prompt is longer than any model takes", "prompt")
+        return tuple(m.name for m in long)
+
+    def _within_limits(self, context: Context, request: Request) -> Context:
+        """Leave out arms that are expected to cost or take more than the request allows."""
+        if request.max_cost_usd is None and request.max_latency_ms is None:
+            return context
+        expected = self.policy.expected(context)
+        for key, limit in (("cost_usd", request.max_cost_usd), ("latency_ms", request.max_latency_ms)):
+            if limit is None:
+                continue
+            value = {arm: getattr(expected.get(arm), key, None) for arm in context.arms}
+            arms = tuple(a for a in context.arms if value[a] is None or value[a] <= limit)
+            if not arms:
+                least = min(v for v in value.values() if v is not None)
+                raise NoEligibleArm(
+                    f"max_{key}: every model is expected to be above {limit:g} "
+                    f"(the least is {least:.3g})",
+                    f"max_{key}",
+                )
+            context = msgspec.structs.replace(context, arms=arms)
+        return context
+
+    def _decision(
+        self,
+        choice: Choice,
+        context: Context,
+        request: Request,
+        seq: int,
+        time: float,
+        decision_id: str | None,
+    ) -> Decision:
+        name = decision_id or f"d{seq}"
+        if self._memory.holds(name, seq):
+            raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
+        chosen = next(c for c in choice.candidates if c.model == choice.model)
+        keep = self.settings.store.keep_prompts
+        return Decision(
+            seq=seq,
+            time=time,
+            decision_id=name,
+            model=choice.model,
+            cluster=next((i for i in reversed(choice.path) if i), 0),
+            propensity=chosen.propensity,
+            candidates=choice.candidates,
+            utility=context.utility,
+            path=choice.path,
+            vector=b"" if context.vector is None else context.vector.astype("<f4").tobytes(),
+            exact=choice.exact,
+            propensity_draws=choice.propensity_draws,
+            policy=self.policy.name,
+            prompt_chars=None if context.prompt is None else len(context.prompt),
+            prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),
+            prompt=context.prompt if keep else None,
+            request=request,
+        )
+
+    def _cost(self, said: Feedback | Outcome, model: str) -> float | None:
+        """Return the cost that was said, or what the tokens come to at the model's prices."""
+        if said.cost_usd is not None or (said.prompt_tokens is None and said.completion_tokens is None):
+            return said.cost_usd
+        arm = self.models.get(model)
+        if arm is None or (arm.input_usd_per_m is None and arm.output_usd_per_m is None):
+            return None
+        spent = (said.prompt_tokens or 0) * (arm.input_usd_per_m or 0.0)
+        return (spent + (said.completion_tokens or 0) * (arm.output_usd_per_m or 0.0)) / 1e6
+
+    def _unknown_model(self, name: str, field: str) -> UnknownModel:
+        return UnknownModel(f"no model {name!r}{nearest(name, self.models)}", field)
+
+
+def _check_request(request: Request) -> None:
+    for field, low in (
+        ("cost_weight", 0.0),
+        ("latency_weight", 0.0),
+        ("max_cost_usd", 0.0),
+        ("max_latency_ms", 0.0),
+    ):
+        value = getattr(request, field)
+        if value is not None and not (math.isfinite(value) and value >= low):
+            raise InvalidInput(f"{field} must be a finite number, at least 0, not {value!r}", field)
+
+
+def _check_feedback(feedback: Feedback) -> None:
+    said = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
+    if all(getattr(feedback, field) is None for field in said):
+        raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
+    for field in said:
+        value = getattr(feedback, field)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidInput(f"{field} must be a number, not {value!r}", field)
+        high = 1.0 if field == "reward" else math.inf
+        if not (math.isfinite(value) and 0.0 <= value <= high):
+            limit = "between 0 and 1" if field == "reward" else "finite and at least 0"
+            raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
+    if not (math.isfinite(feedback.weight) and 0.0 < feedback.weight <= 1000.0):
+        raise InvalidInput("weight must be above 0 and at most 1000", "weight")
+    if not feedback.source.strip():
+        raise InvalidInput("source must not be empty", "source")
