@@ -20,6 +20,7 @@ _W, _R, _R2, _CN, _C, _C2, _LN, _L, _L2 = range(9)
 _ROWS = 9
 _PRIOR_WEIGHT = 1.0
 _NOISE_WEIGHT = 5.0
+_LEAST_NOISE = 0.05
 _RATE_STRENGTH = 10.0
 _REFRESH = 25
 _ROUNDS = 3
@@ -221,10 +222,14 @@ class Posterior:
         n, s, s2 = self._total[:_CN]
         mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
         mean = np.clip(mean + self._backfit, 0.0, 1.0)
-        seen = np.maximum(n, 1e-12)
-        spread = np.maximum(s2 / seen - (s / seen) ** 2, 0.0) * n
-        noise = (_NOISE_WEIGHT * mean * (1 - mean) + spread) / (_NOISE_WEIGHT + n)
-        return mean, np.clip(noise, 0.005, 0.25)
+        # Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from
+        # all arms at once, since an arm's own few rewards say too little (three zeros in a row
+        # have no variance, and must not end its exploration).
+        bernoulli = np.maximum(mean * (1.0 - mean), _LEAST_NOISE)
+        observed = float(np.maximum(s2 - s * s / np.maximum(n, 1e-12), 0.0).sum())
+        expected = float((n * bernoulli).sum())
+        ratio = (_NOISE_WEIGHT + observed) / (_NOISE_WEIGHT + expected)
+        return mean, np.minimum(ratio, 1.0) * bernoulli
 
     def _quality(self, cells: Sequence[Array | None]) -> tuple[Array, Array]:
         k, kd = self.pooling.strength, self.pooling.difficulty_strength
