@@ -17,7 +17,9 @@ _ARRAY = 1
 _DTYPES = {"<f8", "<f4", "<i8", "<i4", "|b1"}
 
 _event_encoder = msgspec.msgpack.Encoder()
-_event_decoder = msgspec.msgpack.Decoder(Decision | Outcome | Feedback | Change)
+_event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(
+    Decision | Outcome | Feedback | Change
+)
 
 
 def encode_event(event: Event) -> bytes:

@@ -27,7 +27,7 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     pass
 
 
-class ServerSettings(_Table):
+class ServerSettings(_Table, frozen=True):
     """`[server]`: where to listen and what to refuse."""
 
     host: str = "127.0.0.1"
@@ -36,7 +36,7 @@ class ServerSettings(_Table):
     max_body_bytes: Count = 8_000_000
 
 
-class EmbedderSettings(_Table):
+class EmbedderSettings(_Table, frozen=True):
     """`[embedder]`: `minilm`, any sentence-transformers name or folder, or `none`.
 
     With `none` the caller brings vectors of its own.
@@ -46,7 +46,7 @@ class EmbedderSettings(_Table):
     batch_size: Count = 64
 
 
-class ClustererSettings(_Table):
+class ClustererSettings(_Table, frozen=True):
     """`[clusterer]`: how the map grows.
 
     `resolutions` are the radii of the map's levels, coarsest first, as distances between unit
@@ -63,7 +63,7 @@ class ClustererSettings(_Table):
     params: dict[str, Any] = {}
 
 
-class BanditSettings(_Table):
+class BanditSettings(_Table, frozen=True):
     """`[bandit]`: the strategy and how it explores.
 
     `strength` is how many observations of an arm in a cluster weigh as much as what the
@@ -86,14 +86,14 @@ class BanditSettings(_Table):
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
-class FeedbackSettings(_Table):
+class FeedbackSettings(_Table, frozen=True):
     """`[feedback]`: how much each source counts; a source not named counts `default_weight`."""
 
     weights: dict[str, NonNegative] = {}
     default_weight: NonNegative = 1.0
 
 
-class StoreSettings(_Table):
+class StoreSettings(_Table, frozen=True):
     """`[store]`: the database, and what of a prompt is kept in it."""
 
     path: str = "bandit-router.db"
@@ -101,7 +101,7 @@ class StoreSettings(_Table):
     keep_prompts: bool = False
 
 
-class Profile(_Table):
+class Profile(_Table, frozen=True):
     """`[[profiles]]`: a named trade-off and choice of models."""
 
     name: str
@@ -110,7 +110,7 @@ class Profile(_Table):
     models: tuple[str, ...] | None = None
 
 
-class Settings(_Table):
+class Settings(_Table, frozen=True):
     """Everything but the models."""
 
     server: ServerSettings = ServerSettings()
@@ -304,7 +304,9 @@ def _keys_at(path: str) -> list[str]:
     for part in filter(None, path.split(".")):
         types = {f.name: f.type for f in msgspec.structs.fields(here)}
         inner = types.get(part)
-        inner = next((a for a in getattr(inner, "__args__", ()) if hasattr(a, "__struct_fields__")), inner)
+        inner = next(
+            (a for a in getattr(inner, "__args__", ()) if hasattr(a, "__struct_fields__")), inner
+        )
         if not hasattr(inner, "__struct_fields__"):
             return []
         here = inner

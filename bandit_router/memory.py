@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -9,8 +10,11 @@ import msgspec
 
 from .bandits.posterior import Credit, credit
 from .config import FeedbackSettings
-from .exceptions import UnknownDecision
-from .types import Feedback, History, Outcome
+from .exceptions import InvalidInput, UnknownDecision
+from .types import Feedback, History, Model, Outcome
+
+_SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
+_MAX_WEIGHT = 100.0
 
 Recall = Callable[[str, int], History | None]
 """``(decision_id, before_seq)`` -> what the log holds of that decision before `before_seq`."""
@@ -81,11 +85,7 @@ def standing(history: History) -> dict[str, Feedback]:
 
 
 def _over(before: Feedback, after: Feedback) -> Feedback:
-    given = {
-        name: value
-        for name in ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
-        if (value := getattr(after, name)) is not None
-    }
+    given = {name: value for name in _SAID if (value := getattr(after, name)) is not None}
     # The weight belongs to the reward: a late cost must not alter what a vote counts.
     weight = after.weight if after.reward is not None else before.weight
     return msgspec.structs.replace(before, **given, weight=weight, seq=after.seq, time=after.time)
@@ -103,8 +103,45 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
         for source, f in said.items()
         if f.reward is not None
     ]
-    reports = sorted([*history.outcomes, *history.feedback], key=lambda event: event.seq)
+    reports: list[Outcome | Feedback] = [*history.outcomes, *history.feedback]
+    reports.sort(key=lambda event: event.seq)
     cost = next((r.cost_usd for r in reversed(reports) if r.cost_usd is not None), None)
     latency = next((r.latency_ms for r in reversed(reports) if r.latency_ms is not None), None)
     return credit(history.answered_by, rewards, cost, latency)
 
+
+def price(said: Feedback | Outcome, model: Model | None) -> float | None:
+    """Return the cost in US dollars that was said, else what the tokens come to at list price."""
+    tokens = (said.prompt_tokens, said.completion_tokens)
+    if said.cost_usd is not None or tokens == (None, None) or model is None:
+        return said.cost_usd
+    prices = (model.input_usd_per_m, model.output_usd_per_m)
+    if prices == (None, None):
+        return None
+    return sum((n or 0) * (usd or 0.0) for n, usd in zip(tokens, prices, strict=True)) / 1e6
+
+
+def check_feedback(feedback: Feedback) -> None:
+    """Refuse feedback that says nothing, or a value out of range.
+
+    Raises
+    ------
+    InvalidInput
+        With the `field`.
+    """
+    if all(getattr(feedback, field) is None for field in _SAID):
+        raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
+    for field in _SAID:
+        value = getattr(feedback, field)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidInput(f"{field} must be a number, not {value!r}", field)
+        high = 1.0 if field == "reward" else math.inf
+        if not (math.isfinite(value) and 0.0 <= value <= high):
+            limit = "between 0 and 1" if field == "reward" else "finite and at least 0"
+            raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
+    if not 0.0 < feedback.weight <= _MAX_WEIGHT:
+        raise InvalidInput(f"weight must be above 0 and at most {_MAX_WEIGHT:g}", "weight")
+    if not feedback.source.strip():
+        raise InvalidInput("source must not be empty", "source")

@@ -7,7 +7,6 @@ folding it; `route` and `feedback` do both at once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -15,10 +14,11 @@ import msgspec
 import numpy as np
 
 from . import codec
-from .config import Profile, Settings, check_models, nearest
+from .config import Settings, check_models
+from .eligibility import eligible_arms, unknown_model, with_profile, within_limits
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
-from .exceptions import InvalidInput, NoEligibleArm, StoreError, UnknownModel
-from .memory import Memory, Recall, settle, standing, with_event
+from .exceptions import InvalidInput, StoreError
+from .memory import Memory, Recall, check_feedback, price, settle, standing, with_event
 from .policies import Choice, Context, Policy, make_policy
 from .types import (
     Change,
@@ -35,6 +35,7 @@ from .types import (
     Vector,
     unit,
 )
+from .views import ArmView, ClusterView, arm_views, cluster_views
 
 FOLD_VERSION = 1
 """Changes whenever the same events would give another state: older snapshots are then stale."""
@@ -170,7 +171,7 @@ class Router:
         NoEligibleArm
             If no model satisfies the constraints.
         """
-        request = self._with_profile(request or Request())
+        request = with_profile(request or Request(), self.settings.profiles)
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
         if vector is None and self.policy.needs_vector:
@@ -178,12 +179,12 @@ class Router:
         unit_vector = None if vector is None else self._checked(vector)
         seq = self.seq + 1
         context = Context(
-            arms=self._eligible(request, prompt),
+            arms=eligible_arms(self.models, request, prompt),
             utility=self.utility(request),
             vector=unit_vector,
             prompt=prompt,
         )
-        context = self._within_limits(context, request)
+        context = within_limits(context, request, self.policy)
         rng = np.random.default_rng([self.settings.bandit.seed, seq])
         choice = self.policy.choose(context, rng)
         return self._decision(choice, context, request, seq, self._now(time), decision_id)
@@ -200,13 +201,13 @@ class Router:
         UnknownDecision
             If the decision is not known.
         """
-        _check_feedback(feedback)
+        check_feedback(feedback)
         history = self._memory.history(feedback.decision_id, self.seq + 1)
         event = msgspec.structs.replace(
             feedback,
             seq=self.seq + 1,
             time=self._now(time),
-            cost_usd=self._cost(feedback, history.answered_by),
+            cost_usd=price(feedback, self.models.get(history.answered_by)),
         )
         before = standing(history).get(feedback.source)
         if before is None:
@@ -226,12 +227,12 @@ class Router:
         """
         self._memory.history(outcome.decision_id, self.seq + 1)
         if outcome.model not in self.models:
-            raise self._unknown_model(outcome.model, "model")
+            raise unknown_model(outcome.model, self.models, "model")
         return msgspec.structs.replace(
             outcome,
             seq=self.seq + 1,
             time=self._now(time),
-            cost_usd=self._cost(outcome, outcome.model),
+            cost_usd=price(outcome, self.models[outcome.model]),
         )
 
     def change(
@@ -250,7 +251,7 @@ class Router:
         """
         if what == "model_removed":
             if body["name"] not in self.models:
-                raise self._unknown_model(body["name"], "name")
+                raise unknown_model(body["name"], self.models, "name")
             body = {"name": body["name"]}
         else:
             model = msgspec.convert(body, Model)
@@ -434,6 +435,27 @@ class Router:
             reference_latency_ms=ours.reference_latency_ms,
         )
 
+    def arms(self) -> tuple[ArmView, ...]:
+        """Return what is believed of every arm over the whole map."""
+        return arm_views(self.policy, list(self.models))
+
+    def clusters(self) -> list[ClusterView]:
+        """Return every live cluster with its arms, coarsest level first."""
+        return cluster_views(self.policy, list(self.models))
+
+    def cluster(self, id_: int) -> ClusterView:
+        """Return a live cluster.
+
+        Raises
+        ------
+        LookupError
+            If there is none of this id.
+        """
+        found = cluster_views(self.policy, list(self.models), id_)
+        if not found:
+            raise LookupError(f"no live cluster {id_}")
+        return found[0]
+
     @property
     def restorable(self) -> bool:
         """Whether a snapshot is enough to restart from (else the whole log is folded)."""
@@ -466,9 +488,7 @@ class Router:
         self._projection_digest = state["projection"]
         models = msgspec.convert(state["models"], tuple[Model, ...])
         self.models = {model.name: model for model in models}
-        self.policy = make_policy(
-            self.settings.bandit.strategy, self.settings, self._projection()
-        )
+        self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
         self.policy.load(state["policy"])
         self.seq, self.time = state["seq"], state["time"]
         self._dimension = state["dimension"]
@@ -497,62 +517,6 @@ class Router:
                 "embedding",
             )
         return out
-
-    def _with_profile(self, request: Request) -> Request:
-        if request.profile is None:
-            return request
-        known: dict[str, Profile] = {p.name: p for p in self.settings.profiles}
-        profile = known.get(request.profile)
-        if profile is None:
-            raise InvalidInput(
-                f"no profile {request.profile!r}{nearest(request.profile, known)}", "profile"
-            )
-        given = {
-            key: getattr(profile, key)
-            for key in ("cost_weight", "latency_weight", "models")
-            if getattr(request, key) is None
-        }
-        return msgspec.structs.replace(request, **given)
-
-    def _eligible(self, request: Request, prompt: str | None) -> tuple[str, ...]:
-        for name in request.models or ():
-            if name not in self.models:
-                raise self._unknown_model(name, "models")
-        _check_request(request)
-        wanted = None if request.models is None else set(request.models)
-        arms = [
-            m for m in self.models.values() if m.available and (wanted is None or m.name in wanted)
-        ]
-        if not arms:
-            raise NoEligibleArm("no model is available for this request", "models")
-        able = [m for m in arms if set(request.needs) <= set(m.supports)]
-        if not able:
-            raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")
-        tokens = len(prompt or "") / 4  # a token is about four characters
-        long = [m for m in able if m.context_tokens is None or m.context_tokens >= tokens]
-        if not long:
-            raise NoEligibleArm("the prompt is longer than any model takes", "prompt")
-        return tuple(m.name for m in long)
-
-    def _within_limits(self, context: Context, request: Request) -> Context:
-        """Leave out arms that are expected to cost or take more than the request allows."""
-        if request.max_cost_usd is None and request.max_latency_ms is None:
-            return context
-        expected = self.policy.expected(context)
-        for key, limit in (("cost_usd", request.max_cost_usd), ("latency_ms", request.max_latency_ms)):
-            if limit is None:
-                continue
-            value = {arm: getattr(expected.get(arm), key, None) for arm in context.arms}
-            arms = tuple(a for a in context.arms if value[a] is None or value[a] <= limit)
-            if not arms:
-                least = min(v for v in value.values() if v is not None)
-                raise NoEligibleArm(
-                    f"max_{key}: every model is expected to be above {limit:g} "
-                    f"(the least is {least:.3g})",
-                    f"max_{key}",
-                )
-            context = msgspec.structs.replace(context, arms=arms)
-        return context
 
     def _decision(
         self,
@@ -587,48 +551,3 @@ class Router:
             prompt=context.prompt if keep else None,
             request=request,
         )
-
-    def _cost(self, said: Feedback | Outcome, model: str) -> float | None:
-        """Return the cost that was said, or what the tokens come to at the model's prices."""
-        if said.cost_usd is not None or (said.prompt_tokens is None and said.completion_tokens is None):
-            return said.cost_usd
-        arm = self.models.get(model)
-        if arm is None or (arm.input_usd_per_m is None and arm.output_usd_per_m is None):
-            return None
-        spent = (said.prompt_tokens or 0) * (arm.input_usd_per_m or 0.0)
-        return (spent + (said.completion_tokens or 0) * (arm.output_usd_per_m or 0.0)) / 1e6
-
-    def _unknown_model(self, name: str, field: str) -> UnknownModel:
-        return UnknownModel(f"no model {name!r}{nearest(name, self.models)}", field)
-
-
-def _check_request(request: Request) -> None:
-    for field, low in (
-        ("cost_weight", 0.0),
-        ("latency_weight", 0.0),
-        ("max_cost_usd", 0.0),
-        ("max_latency_ms", 0.0),
-    ):
-        value = getattr(request, field)
-        if value is not None and not (math.isfinite(value) and value >= low):
-            raise InvalidInput(f"{field} must be a finite number, at least 0, not {value!r}", field)
-
-
-def _check_feedback(feedback: Feedback) -> None:
-    said = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
-    if all(getattr(feedback, field) is None for field in said):
-        raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
-    for field in said:
-        value = getattr(feedback, field)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InvalidInput(f"{field} must be a number, not {value!r}", field)
-        high = 1.0 if field == "reward" else math.inf
-        if not (math.isfinite(value) and 0.0 <= value <= high):
-            limit = "between 0 and 1" if field == "reward" else "finite and at least 0"
-            raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
-    if not (math.isfinite(feedback.weight) and 0.0 < feedback.weight <= 1000.0):
-        raise InvalidInput("weight must be above 0 and at most 1000", "weight")
-    if not feedback.source.strip():
-        raise InvalidInput("source must not be empty", "source")

@@ -124,9 +124,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     """One choice, logged before it is answered.
 
     `cluster` is the micro-cluster that the prompt falls into (0 is the whole map) and `path` the
-    clusters that hold it, coarsest resolution first, `cluster` last. `vector` is the unit embedding as little-endian float32 bytes; empty if the policy needs none.
-    `propensities` of all candidates sum to 1; `exact` says that they were computed by
-    quadrature or closed form, otherwise `propensity_draws` Monte Carlo draws were used.
+    clusters that hold it, coarsest resolution first. `vector` is the unit embedding as
+    little-endian float32 bytes; empty if the policy needs none. `propensities` of all candidates
+    sum to 1; `exact` says that they were computed by quadrature or in closed form, otherwise
+    `propensity_draws` Monte Carlo draws were used.
     """
 
     seq: int
@@ -200,9 +201,10 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     def same_content(self, other: Feedback) -> bool:
         """Tell whether `other` says the same (numbers and time of arrival aside)."""
-        return msgspec.structs.replace(
-            other, seq=self.seq, time=self.time, version=self.version
-        ) == self
+        return (
+            msgspec.structs.replace(other, seq=self.seq, time=self.time, version=self.version)
+            == self
+        )
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="change"):

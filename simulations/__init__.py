@@ -1,0 +1,1 @@
+"""Studies: what was run, with which settings, and what came out."""

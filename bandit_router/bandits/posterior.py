@@ -23,6 +23,9 @@ _NOISE_WEIGHT = 5.0
 _LEAST_NOISE = 0.05
 _RATE_STRENGTH = 10.0
 _REFRESH = 25
+# Prompts choose the arms that are tried on them, so an arm's global mean is less certain than
+# as many independent observations would make it; with 1 some seeds lock in on a wrong arm.
+_GLOBAL_WIDENING = 2.0
 _ROUNDS = 3
 
 
@@ -165,18 +168,18 @@ class Posterior:
     def inherit(self, other: Posterior) -> None:
         """Take over arms and what is known of the whole map, as when the map is drawn anew."""
         state = other.state()
-        levels = [{"ids": [], "sums": []} for _ in self._levels]
+        levels: list[dict[str, list[Any]]] = [{"ids": [], "sums": []} for _ in self._levels]
         self.load({**state, "levels": levels, "backfit": np.zeros(len(other.arms))})
 
     def evidence(self, level: int, id_: int) -> Array:
         """Return the weight of feedback of each arm in one cluster, shape (arms,)."""
         sums = self._levels[level].get(id_)
-        return np.zeros(len(self.arms)) if sums is None else sums[_W].copy()
+        return np.zeros(len(self.arms)) if sums is None else np.array(sums[_W])
 
     @property
     def total(self) -> Array:
         """Weight of feedback of each arm in the whole map, shape (arms,)."""
-        return self._total[_W].copy()
+        return np.array(self._total[_W])
 
     def at(self, path: Sequence[int]) -> Belief:
         """Return what is believed of every arm where `path` leads (ids; 0 or unknown: nothing)."""
@@ -235,6 +238,8 @@ class Posterior:
         k, kd = self.pooling.strength, self.pooling.difficulty_strength
         mean, noise = self._global()
         var = noise / (self._total[_W] + _PRIOR_WEIGHT)
+        if self._levels:
+            var = _GLOBAL_WIDENING * var
         unknown = self.pooling.exploration * noise
         for cell in cells:
             if cell is None:
@@ -272,8 +277,13 @@ class Posterior:
         return mean, var
 
     def _flat(
-        self, finest: Array | None, cost: Array, cost_var: Array,
-        latency: Array, latency_var: Array, evidence: Array,
+        self,
+        finest: Array | None,
+        cost: Array,
+        cost_var: Array,
+        latency: Array,
+        latency_var: Array,
+        evidence: Array,
     ) -> Belief:
         n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[_W], finest[_R])
         prior = 2.0 * np.clip(self._prior, 0.01, 0.99)

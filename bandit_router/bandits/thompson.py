@@ -14,6 +14,7 @@ Chapelle and Li (2011), An empirical evaluation of Thompson sampling.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 _TAIL = 1e-10
-_CELLS = np.concatenate(
-    [[_TAIL, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3], np.linspace(0.005, 0.995, 67)]
-)
+_CELLS = np.concatenate([[_TAIL, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3], np.linspace(0.005, 0.995, 67)])
 _QUANTILES = np.unique(np.concatenate([_CELLS, 1.0 - _CELLS[:6]]))
 _NORMAL = ndtri(_QUANTILES)
 _MIN_SD = 1e-9
@@ -87,7 +86,7 @@ def with_floor(chance: Array, eligible: Mask, floor: float) -> Array:
     return (1.0 - share) * chance + share * eligible / max(int(eligible.sum()), 1)
 
 
-Curve = Callable[[Array], Array]
+Curve = Callable[[Array], Any]
 
 
 def _distributions(belief: UtilityBelief, rows: NDArray[np.int64]) -> tuple[Curve, Curve]:

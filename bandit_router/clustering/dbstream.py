@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from river import cluster
 from river.cluster.dbstream import DBSTREAMMicroCluster
 
-from .matrix import Array, CenterMatrix, Rows
+from .matrix import Array, CenterMatrix
 
 SharedDensity = dict[int, dict[int, float]]
 
@@ -60,6 +59,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
             minimum_weight=minimum_weight,
         )
         self.max_micro_clusters = max_micro_clusters
+        self._time_stamp: int = 0
         self._matrix = CenterMatrix([])
 
     # River's own code (reclustering, properties) reads micro-clusters from this dict; the
@@ -123,7 +123,9 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         try:
             out = np.array([x[feature] for feature in self._matrix.features], dtype=np.float64)
         except KeyError as missing:
-            raise ValueError(f"x lacks the feature {missing}, which earlier observations had") from None
+            raise ValueError(
+                f"x lacks the feature {missing}, which earlier observations had"
+            ) from None
         if len(out) != len(x):
             raise ValueError("x has features that earlier observations had not")
         return out

@@ -128,7 +128,9 @@ class DbstreamLevel(DBSTREAM):
         self._time_stamp = state["steps"]
         centers = state["centers"]
         self._matrix = CenterMatrix(list(range(centers.shape[1])))
-        for row in zip(state["ids"].tolist(), centers, state["weights"], state["updated"], strict=True):
+        for row in zip(
+            state["ids"].tolist(), centers, state["weights"], state["updated"], strict=True
+        ):
             self._matrix.append(*row)
 
     def _new_id(self) -> int:

@@ -163,8 +163,13 @@ class ClusterMap:
         def note(what: Any, cluster: int, other: int, cause: str) -> None:
             events.append(
                 LineageEvent(
-                    seq=seq, time=time, what=what, cluster=cluster, other=other,
-                    level=depth, cause=cause,
+                    seq=seq,
+                    time=time,
+                    what=what,
+                    cluster=cluster,
+                    other=other,
+                    level=depth,
+                    cause=cause,
                 )
             )
 

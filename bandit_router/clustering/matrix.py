@@ -124,4 +124,5 @@ class CenterMatrix:
 
     def _exact(self, rows: Rows, x: Array) -> Array:
         difference = self._centers[rows] - x
-        return np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        out: Array = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        return out

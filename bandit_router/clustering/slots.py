@@ -120,7 +120,9 @@ class SlotLevel:
             if key not in known:
                 names = ", ".join(k for k in known if k != "kwargs")
                 where = f"clusterer.params.{key}"
-                raise ConfigError(f"{where}: {name} takes no such argument; it takes {names}", where)
+                raise ConfigError(
+                    f"{where}: {name} takes no such argument; it takes {names}", where
+                )
         try:
             self.model = CLASSES[name](**{**DEFAULTS[name], **params})
         except (TypeError, ValueError, ZeroDivisionError) as error:

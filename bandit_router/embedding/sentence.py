@@ -105,7 +105,7 @@ def packaged_minilm() -> Path:
 
 
 def _quiet_libraries() -> None:
-    from transformers.utils import logging as transformers_logging
+    from transformers.utils.logging import disable_progress_bar
 
-    transformers_logging.disable_progress_bar()
+    disable_progress_bar()  # type: ignore[no-untyped-call]
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)

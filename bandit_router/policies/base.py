@@ -103,7 +103,9 @@ class Policy(ABC):
         return
 
 
-def typical_cost(model: Model, prompt_tokens: int = 500, completion_tokens: int = 300) -> float | None:
+def typical_cost(
+    model: Model, prompt_tokens: int = 500, completion_tokens: int = 300
+) -> float | None:
     """Return the list price of a typical request in US dollars, or None without prices."""
     if model.input_usd_per_m is None and model.output_usd_per_m is None:
         return None

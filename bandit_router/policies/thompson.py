@@ -147,8 +147,13 @@ class ThompsonPolicy(Policy):
         return np.array([arm in wanted for arm in self.posterior.arms])
 
     def _candidates(
-        self, arms: tuple[str, ...], belief: Belief, utility: Array, drawn: Array,
-        chance: Array, chosen: int,
+        self,
+        arms: tuple[str, ...],
+        belief: Belief,
+        utility: Array,
+        drawn: Array,
+        chance: Array,
+        chosen: int,
     ) -> tuple[Candidate, ...]:
         # The chosen arm was possible, however unlikely: no log may say 0.
         chance[chosen] = max(chance[chosen], 1e-12)

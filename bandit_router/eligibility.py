@@ -1,0 +1,119 @@
+"""Which arms a request leaves to choose among, and why none is left if so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from .config import Profile, nearest
+from .exceptions import InvalidInput, NoEligibleArm, UnknownModel
+from .policies import Context, Policy
+from .types import Model, Request
+
+_CHARS_PER_TOKEN = 4
+_LIMITS = ("cost_usd", "latency_ms")
+
+
+def with_profile(request: Request, profiles: Iterable[Profile]) -> Request:
+    """Return `request` with what its profile says where it says nothing itself.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such profile.
+    """
+    if request.profile is None:
+        return request
+    known = {profile.name: profile for profile in profiles}
+    profile = known.get(request.profile)
+    if profile is None:
+        raise InvalidInput(
+            f"no profile {request.profile!r}{nearest(request.profile, known)}", "profile"
+        )
+    given = {
+        key: getattr(profile, key)
+        for key in ("cost_weight", "latency_weight", "models")
+        if getattr(request, key) is None
+    }
+    return msgspec.structs.replace(request, **given)
+
+
+def eligible_arms(
+    models: Mapping[str, Model], request: Request, prompt: str | None
+) -> tuple[str, ...]:
+    """Return the available models that the request allows and that can do what it needs.
+
+    Raises
+    ------
+    UnknownModel
+        If the request names a model that there is not.
+    InvalidInput
+        If one of its numbers cannot be used.
+    NoEligibleArm
+        If none is left; `field` names the constraint.
+    """
+    for name in request.models or ():
+        if name not in models:
+            raise unknown_model(name, models, "models")
+    check_request(request)
+    wanted = None if request.models is None else set(request.models)
+    arms = [m for m in models.values() if m.available and (wanted is None or m.name in wanted)]
+    if not arms:
+        raise NoEligibleArm("no model is available for this request", "models")
+    arms = [m for m in arms if set(request.needs) <= set(m.supports)]
+    if not arms:
+        raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")
+    tokens = len(prompt or "") / _CHARS_PER_TOKEN
+    arms = [m for m in arms if m.context_tokens is None or m.context_tokens >= tokens]
+    if not arms:
+        raise NoEligibleArm("the prompt is longer than any of the models takes", "prompt")
+    return tuple(m.name for m in arms)
+
+
+def within_limits(context: Context, request: Request, policy: Policy) -> Context:
+    """Leave out arms that are expected to cost or take more than the request allows.
+
+    Raises
+    ------
+    NoEligibleArm
+        If none is left; `field` names the limit.
+    """
+    if request.max_cost_usd is None and request.max_latency_ms is None:
+        return context
+    expected = policy.expected(context)
+    for key in _LIMITS:
+        limit = getattr(request, f"max_{key}")
+        if limit is None:
+            continue
+        value = {arm: getattr(expected.get(arm), key, None) for arm in context.arms}
+        known = [v for v in value.values() if v is not None]
+        arms = tuple(a for a in context.arms if value[a] is None or value[a] <= limit)
+        if not arms:
+            raise NoEligibleArm(
+                f"max_{key}: every model is expected to be above {limit:g} "
+                f"(the least is {min(known):.3g})",
+                f"max_{key}",
+            )
+        context = msgspec.structs.replace(context, arms=arms)
+    return context
+
+
+def check_request(request: Request) -> None:
+    """Refuse weights and limits that are negative or not finite.
+
+    Raises
+    ------
+    InvalidInput
+        With the `field`.
+    """
+    for field in ("cost_weight", "latency_weight", "max_cost_usd", "max_latency_ms"):
+        value = getattr(request, field)
+        if value is not None and not (math.isfinite(value) and value >= 0.0):
+            raise InvalidInput(f"{field} must be a finite number, at least 0, not {value!r}", field)
+
+
+def unknown_model(name: str, models: Iterable[str], field: str) -> UnknownModel:
+    """Return the error for a model that there is not, with the nearest that there is."""
+    return UnknownModel(f"no model {name!r}{nearest(name, models)}", field)

@@ -1,0 +1,105 @@
+"""The map and the posteriors as data: what `/clusters` and `/models` show."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from .bandits.belief import Belief
+from .clustering import WHOLE
+from .policies import Policy, ThompsonPolicy
+
+Z95 = 1.959964
+"""Half width of a 95 % interval, in standard deviations of a Gaussian."""
+
+
+class ArmView(msgspec.Struct, frozen=True, kw_only=True):
+    """What is believed of an arm at one place.
+
+    `evidence` is the weight of feedback there; `quality_interval` holds 95 % of the posterior
+    of its mean quality. Costs in US dollars, latencies in milliseconds; None: unknown.
+    """
+
+    model: str
+    evidence: float
+    quality: float
+    quality_interval: tuple[float, float]
+    cost_usd: float | None = None
+    latency_ms: float | None = None
+
+
+class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
+    """A live cluster: the finest are micro-clusters, the coarsest regions.
+
+    `parent` is the nearest cluster of the next coarser level (0: the whole map), `weight` the
+    prompts that it has absorbed, faded to now, `best` the arm of the highest mean quality.
+    """
+
+    id: int
+    level: int
+    parent: int
+    weight: float
+    evidence: float
+    best: str | None
+    arms: tuple[ArmView, ...]
+
+
+def interval(mean: float, sd: float) -> tuple[float, float]:
+    """Return the 95 % interval of a quality, clipped to [0, 1]."""
+    return max(0.0, mean - Z95 * sd), min(1.0, mean + Z95 * sd)
+
+
+def arm_views(policy: Policy, arms: list[str], path: tuple[int, ...] = ()) -> tuple[ArmView, ...]:
+    """Return what `policy` believes of `arms` where `path` leads; () without a posterior."""
+    if not isinstance(policy, ThompsonPolicy):
+        return ()
+    posterior = policy.posterior
+    belief = posterior.at(path)
+    evidence = belief.evidence if path else posterior.total
+    return tuple(
+        _arm(arm, belief, posterior.index[arm], float(evidence[posterior.index[arm]]))
+        for arm in arms
+        if arm in posterior.index
+    )
+
+
+def cluster_views(policy: Policy, arms: list[str], only: int | None = None) -> list[ClusterView]:
+    """Return every live cluster, coarsest first (or the one of id `only`, if it lives)."""
+    if not isinstance(policy, ThompsonPolicy) or policy.map is None:
+        return []
+    places = policy.map.places()
+    parents = {place.id: place.parent for place in places}
+    out = []
+    for place in places:
+        if only is not None and place.id != only:
+            continue
+        path = [place.id]
+        while (above := parents.get(path[0], WHOLE)) != WHOLE:
+            path.insert(0, above)
+        views = arm_views(policy, arms, tuple(path))
+        best = max(views, key=lambda view: view.quality).model if views else None
+        evidence = float(policy.posterior.evidence(place.level, place.id).sum())
+        out.append(
+            ClusterView(
+                id=place.id,
+                level=place.level,
+                parent=place.parent,
+                weight=place.weight,
+                evidence=evidence,
+                best=best,
+                arms=views,
+            )
+        )
+    return out
+
+
+def _arm(name: str, belief: Belief, i: int, evidence: float) -> ArmView:
+    quality = float(belief.quality[i])
+    return ArmView(
+        model=name,
+        evidence=evidence,
+        quality=quality,
+        quality_interval=interval(quality, float(np.sqrt(belief.quality_var[i]))),
+        cost_usd=float(belief.cost[i]) if np.isfinite(belief.cost[i]) else None,
+        latency_ms=float(belief.latency[i]) if np.isfinite(belief.latency[i]) else None,
+    )
