@@ -47,5 +47,9 @@ class StoreHeld(StoreError):
     """Another process writes to this database."""
 
 
+class StoreBusy(StoreError):
+    """More waits for the disk than may wait; try again."""
+
+
 class TableError(InvalidInput):
     """A routing table cannot be read; the message gives file and line."""

@@ -1,0 +1,294 @@
+"""`EventStore`: the log, the lineage and the snapshots in one SQLite file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from sqlite_utils import Database
+
+from ..exceptions import StoreError
+from ..types import Decision, Event, Feedback, History, LineageEvent, Outcome
+from . import schema
+from .connection import connect, copy, plain_words
+from .lock import FileLock
+from .rows import (
+    INSERT_EVENT,
+    INSERT_LINEAGE,
+    LINEAGE_COLUMNS,
+    Rows,
+    Snapshot,
+    SnapshotInfo,
+    pack,
+    unpack,
+)
+
+KEPT_BODIES = 3
+"""Snapshots whose bodies are kept; of older ones only the digest is."""
+
+CHUNK = 500
+"""Events read at once: a long read would keep SQLite from shortening its write-ahead log."""
+
+Kind = Literal["decision", "outcome", "feedback", "change"]
+
+
+class EventStore:
+    """The append-only log of one router. Open it with `EventStore.open`.
+
+    Every method may be called from any thread. Reads use a connection of their own, so that
+    they never wait for a write.
+    """
+
+    def __init__(self, path: Path, reader: Database, writer: Database | None, on_close: ExitStack):
+        self.path = path
+        self._reader = reader
+        self._writer = writer
+        self._on_close = on_close
+        self._read_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path | str, *, readonly: bool = False) -> EventStore:
+        """Open the database at `path`.
+
+        Parameters
+        ----------
+        readonly
+            Needs no lock and works beside the process that writes; the file must exist.
+
+        Raises
+        ------
+        StoreHeld
+            If another process writes to it.
+        StoreError
+            If there is none, it is not ours, or it is newer than this release.
+        """
+        path = Path(path).resolve()  # one lock, by whatever name the file is called
+        _check_place(path, readonly)
+        opened = ExitStack()
+        try:
+            with plain_words(path):
+                writer = None
+                if not readonly:
+                    opened.callback(FileLock(path).release)
+                    writer = connect(path, readonly=False)
+                    opened.callback(writer.close)
+                    schema.prepare(writer, path)
+                reader = connect(path, readonly=True)
+                opened.callback(reader.close)
+                schema.check(reader, path)
+                return cls(path, reader, writer, opened)
+        except BaseException:
+            opened.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file and let the next process write. Safe to call twice."""
+        with self._read_lock, self._write_lock, plain_words(self.path):
+            self._closed = True
+            self._on_close.close()
+
+    def __enter__(self) -> EventStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def append(self, events: Sequence[Event], lineage: Sequence[LineageEvent] = ()) -> None:
+        """Write events, and the lineage that they caused, all or nothing; on disk on return.
+
+        Raises
+        ------
+        StoreError
+            If `seq` does not go on from `last_seq`, or the disk refuses.
+        """
+        self.write([pack(events, lineage)])
+
+    def write(self, group: Sequence[Rows]) -> None:
+        """Write several packed appends in one transaction."""
+        with self._transaction() as db:
+            last = _last_seq(db)
+            for rows in group:
+                if rows.events and rows.first != last + 1:
+                    raise StoreError(
+                        f"{self.path}: event {rows.first} cannot follow event {last}: "
+                        "the log must have no gap"
+                    )
+                last = max(last, rows.last)
+                db.conn.executemany(INSERT_EVENT, rows.events)
+                db.conn.executemany(INSERT_LINEAGE, rows.lineage)
+
+    def save_snapshot(self, seq: int, body: bytes | None, digest: str, fold_version: int) -> None:
+        """Keep the fold after event `seq`, or (`body` None) only its digest.
+
+        A snapshot of the same event is replaced. Only the newest bodies are kept, all digests
+        are.
+
+        Raises
+        ------
+        StoreError
+            If there is no such event.
+        """
+        with self._transaction() as db:
+            found = db.execute("SELECT time FROM events WHERE seq = ?", [seq]).fetchone()
+            if found is None:
+                raise StoreError(f"{self.path}: a snapshot needs its event: there is no {seq}")
+            db.execute(
+                "INSERT OR REPLACE INTO snapshots (seq, time, digest, fold_version, body)"
+                " VALUES (?, ?, ?, ?, ?)",
+                [seq, found[0], digest, fold_version, body],
+            )
+            db.execute(
+                "UPDATE snapshots SET body = NULL WHERE body IS NOT NULL AND seq NOT IN"
+                " (SELECT seq FROM snapshots WHERE body IS NOT NULL ORDER BY seq DESC LIMIT ?)",
+                [KEPT_BODIES],
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Database]:
+        with self._write_lock, plain_words(self.path):
+            self._check_open()
+            db = self._writer
+            if db is None:
+                raise StoreError(f"{self.path}: opened to read only")
+            # Immediate, so that a write by another connection is waited for, not stumbled over.
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.commit()
+            except BaseException:
+                db.rollback()
+                raise
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def events(self, after: int = 0, *, kind: Kind | None = None) -> Iterator[Event]:
+        """Yield the events after `seq` `after` in order, all or those of one kind.
+
+        What is appended meanwhile is yielded too. No lock is held between events.
+
+        Raises
+        ------
+        StoreError
+            If one is missing, damaged, or newer than this release.
+        """
+        which, args = ("AND kind = ?", [kind]) if kind else ("", [])
+        sql = f"SELECT seq, version, body FROM events WHERE seq > ? {which} ORDER BY seq LIMIT ?"
+        while rows := self._rows(sql, [after, *args, CHUNK]):
+            for seq, version, body in rows:
+                if kind is None and seq != after + 1:
+                    raise StoreError(f"{self.path}: event {after + 1} is missing: restore a backup")
+                yield unpack(seq, version, body)
+                after = seq
+
+    def last_seq(self) -> int:
+        """Return the number of the last event on disk, 0 if there is none."""
+        return int(self._rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
+
+    def recall(self, decision_id: str, before_seq: int | None = None) -> History | None:
+        """Return a decision and what was said of it before event `before_seq` (None: ever)."""
+        bound = before_seq if before_seq is not None else 2**62
+        sql = "SELECT seq, version, body FROM events WHERE decision_id = ? AND seq < ? ORDER BY seq"
+        history: History | None = None
+        for row in self._rows(sql, [decision_id, bound]):
+            event = unpack(*row)
+            if isinstance(event, Decision):
+                history = History(decision=event)
+            elif history is not None and isinstance(event, Outcome):
+                history = msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
+            elif history is not None and isinstance(event, Feedback):
+                history = msgspec.structs.replace(history, feedback=(*history.feedback, event))
+        return history
+
+    def lineage(
+        self, cluster: int | None = None, after: int = 0, limit: int = 1000
+    ) -> list[LineageEvent]:
+        """Return lineage after event `after`, oldest first.
+
+        Parameters
+        ----------
+        cluster
+            Only what names this cluster, as itself or as its parent or heir.
+        limit
+            About how many: what one event caused is never cut, so that the last `seq` returned
+            is the `after` of the next page.
+        """
+        which, args = "seq > ?", [after]
+        if cluster is not None:
+            which, args = f"{which} AND (cluster = ? OR other = ?)", [after, cluster, cluster]
+        page = f"SELECT seq FROM lineage WHERE {which} ORDER BY id LIMIT ?"
+        sql = (
+            f"SELECT {', '.join(LINEAGE_COLUMNS)} FROM lineage WHERE {which}"
+            f" AND seq <= (SELECT max(seq) FROM ({page})) ORDER BY id"
+        )
+        rows = self._rows(sql, [*args, *args, limit])
+        return [
+            msgspec.convert(dict(zip(LINEAGE_COLUMNS, row, strict=True)), LineageEvent)
+            for row in rows
+        ]
+
+    def latest_snapshot(self) -> Snapshot | None:
+        """Return the newest snapshot that has a body, or None."""
+        rows = self._rows(
+            "SELECT seq, time, digest, fold_version, body FROM snapshots"
+            " WHERE body IS NOT NULL ORDER BY seq DESC LIMIT 1"
+        )
+        names = ("seq", "time", "digest", "fold_version", "body")
+        return Snapshot(**dict(zip(names, rows[0], strict=True))) if rows else None
+
+    def snapshots(self) -> list[SnapshotInfo]:
+        """Return what is known of every snapshot, oldest first."""
+        rows = self._rows(
+            "SELECT seq, time, digest, fold_version, body IS NOT NULL FROM snapshots ORDER BY seq"
+        )
+        return [
+            SnapshotInfo(seq=s, time=t, digest=d, fold_version=f, has_body=bool(b))
+            for s, t, d, f, b in rows
+        ]
+
+    def counts(self) -> dict[str, int]:
+        """Return how many events of each kind there are."""
+        return dict(self._rows("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind"))
+
+    def backup(self, path: Path | str) -> None:
+        """Copy the database as it is now to a new file, also while it is written to.
+
+        Raises
+        ------
+        StoreError
+            If there is such a file already, or it cannot be written.
+        """
+        self._check_open()
+        copy(self.path, Path(path).absolute())
+
+    def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        with self._read_lock, plain_words(self.path):
+            self._check_open()
+            return list(self._reader.execute(sql, list(args)).fetchall())
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreError(f"{self.path}: the database has been closed")
+
+
+def _check_place(path: Path, readonly: bool) -> None:
+    try:
+        if path.is_dir():
+            raise StoreError(f"{path}: is a folder: name a file in it")
+        if readonly and not path.exists():
+            raise StoreError(f"{path}: there is no database: check the path")
+        if not path.parent.is_dir():
+            raise StoreError(f"{path}: there is no folder {path.parent}: make it first")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
+
+
+def _last_seq(db: Database) -> int:
+    return int(db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])

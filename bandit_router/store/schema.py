@@ -1,0 +1,100 @@
+"""The tables, and whether a file is one of ours that this release can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from ..exceptions import StoreError
+
+APPLICATION = "bandit-router"
+SCHEMA_VERSION = 1
+
+
+def prepare(db: Database, path: Path) -> None:
+    """Make the tables in an empty database, or check those that are there.
+
+    A file that is not ours is left exactly as it was.
+
+    Raises
+    ------
+    StoreError
+        See `check`.
+    """
+    if db.table_names():
+        check(db, path)
+    db.enable_wal()
+    db.execute("PRAGMA synchronous = FULL")  # an answer that says "recorded" survives power loss
+    if not db.table_names():
+        with db.atomic():
+            _create(db)
+
+
+def check(db: Database, path: Path) -> None:
+    """Refuse a database that is not ours, or newer than this release.
+
+    Raises
+    ------
+    StoreError
+        Saying which, and what to do.
+    """
+    meta = {}
+    if "meta" in db.table_names() and {"key", "value"} <= db["meta"].columns_dict.keys():
+        meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
+    if meta.get("application") != APPLICATION:
+        raise StoreError(f"{path}: not a bandit-router database: choose another file")
+    version = int(meta["schema_version"])
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: written by a newer bandit-router (schema {version}, this release knows "
+            f"{SCHEMA_VERSION}): upgrade bandit-router, or choose another file"
+        )
+
+
+def _create(db: Database) -> None:
+    db.create_table("meta", {"key": str, "value": str}, pk="key")
+    db["meta"].insert_all(
+        [
+            {"key": "application", "value": APPLICATION},
+            {"key": "schema_version", "value": str(SCHEMA_VERSION)},
+        ]
+    )
+    db.create_table(
+        "events",
+        {
+            "seq": int,
+            "time": float,
+            "kind": str,
+            "decision_id": str,
+            "version": int,
+            "body": bytes,
+        },
+        pk="seq",
+        not_null={"time", "kind", "version", "body"},
+    )
+    db["events"].create_index(["decision_id"])
+    db["events"].create_index(["kind"])
+    db.create_table(
+        "lineage",
+        {
+            "id": int,
+            "seq": int,
+            "time": float,
+            "what": str,
+            "cluster": int,
+            "other": int,
+            "level": int,
+            "cause": str,
+        },
+        pk="id",
+        not_null={"seq", "time", "what", "cluster", "other", "level", "cause"},
+    )
+    for column in ("seq", "cluster", "other"):
+        db["lineage"].create_index([column])
+    db.create_table(
+        "snapshots",
+        {"seq": int, "time": float, "digest": str, "fold_version": int, "body": bytes},
+        pk="seq",
+        not_null={"time", "digest", "fold_version"},
+    )
