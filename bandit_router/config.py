@@ -311,3 +311,45 @@ def _keys_at(path: str) -> list[str]:
             return []
         here = inner
     return [field.name for field in msgspec.structs.fields(here)]
+
+
+STARTER = """\
+# bandit-router: settings. Every key here is optional but the models; the environment variable
+# BANDIT_ROUTER_<TABLE>_<KEY> overrides a key of a table.
+
+[[models]]                    # one block a model, cheapest first or in any order
+name = "small"
+input_usd_per_m = 0.10        # list prices, US dollars per million tokens
+output_usd_per_m = 0.40
+
+[[models]]
+name = "large"
+input_usd_per_m = 2.50
+output_usd_per_m = 10.00
+# quality_prior = 0.8         # a guess of its mean quality, washed out by feedback
+# context_tokens = 128000
+# supports = ["tools", "json"]
+
+[server]
+host = "127.0.0.1"
+port = 8080
+
+[embedder]
+name = "minilm"               # or any sentence-transformers name or folder; "none": bring vectors
+
+[clusterer]
+name = "dbstream"             # the finest level: dbstream, kmeans, clustream or denstream
+resolutions = [1.2, 1.0, 0.9] # radii of the map's levels, coarsest first
+max_clusters = 1024           # a level; the closest are merged above it
+half_life = 50000             # prompts until an unvisited cluster has lost half its weight
+
+[bandit]
+strategy = "thompson"         # or global-thompson, random, fixed:MODEL
+cost_weight = 0.1             # utility = quality - cost_weight * cost / reference cost
+# reference_cost_usd = 0.001  # default: the mean cost of the best model so far
+
+[store]
+path = "bandit-router.db"
+keep_prompts = false          # the text of prompts; length and hash are always kept
+"""
+"""What `bandit-router init` writes."""

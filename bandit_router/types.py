@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .exceptions import InvalidInput
+
 EVENT_VERSION = 1
 """Schema version that newly written events carry."""
 
@@ -267,10 +269,9 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
     InvalidInput
         If it is not one-dimensional, not finite or has no length.
     """
-    from .exceptions import InvalidInput
-
     try:
-        out = np.asarray(vector, dtype=np.float32)
+        with np.errstate(over="ignore"):  # infinity is refused below
+            out = np.asarray(vector, dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{field} must be a list of numbers", field) from None
     if out.ndim != 1 or not out.size:

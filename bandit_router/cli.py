@@ -1,0 +1,185 @@
+"""The command line: thin, every command a few lines over the room that does the work."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .config import STARTER, Config, load_config
+from .exceptions import BanditRouterError, ConfigError, InvalidInput
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings and models, TOML."
+)
+DB = click.option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The database.")
+
+_HELP: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
+
+
+def _several(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End with exit code 1 and one line, or one JSON object, when something fails on purpose."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (BanditRouterError, OSError) as error:
+            field = getattr(error, "field", None)
+            if kwargs.get("as_json"):
+                body = {"type": type(error).__name__, "message": str(error)}
+                click.echo(json.dumps({"error": body | ({"field": field} if field else {})}))
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+    return wrapped
+
+
+@click.group(**_HELP)
+@click.version_option(package_name="bandit-router")
+def main() -> None:
+    """An LLM router that learns while it serves."""
+
+
+@main.command(epilog="Example: bandit-router serve --config bandit-router.toml --db router.db")
+@CONFIG
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [8080].")
+@DB
+@click.option("--demo", is_flag=True, help="Route a bundled fleet of four models.")
+@JSON
+@_plain_errors
+def serve(
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    db: Path | None,
+    demo: bool,
+    as_json: bool,
+) -> None:
+    """Run the service until Ctrl-C."""
+    from .service import run
+
+    loaded = load_config(config, os.environ)
+    if not loaded.models and not demo:
+        click.echo(
+            "No models yet: add them with POST /models, give --config FILE "
+            "(bandit-router init writes one), or try --demo.",
+            err=True,
+        )
+    where = db or Path("bandit-router-demo.db" if demo else loaded.settings.store.path)
+
+    def echo(line: str) -> None:
+        click.echo(json.dumps({"listening": line.rsplit(" ", 1)[-1]}) if as_json else line)
+
+    run(loaded, db=where, demo=demo, host=host, port=port, echo=echo)
+
+
+@main.command(epilog="Example: bandit-router init bandit-router.toml")
+@click.argument("file", default="bandit-router.toml", type=click.Path(path_type=Path))
+@JSON
+@_plain_errors
+def init(file: Path, as_json: bool) -> None:
+    """Write a commented starter configuration to FILE."""
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(STARTER)
+    except FileExistsError:
+        raise InvalidInput(f"{file} is there already; name another file", "file") from None
+    click.echo(json.dumps({"written": str(file)}) if as_json else f"wrote {file}")
+
+
+@main.command(epilog="Example: bandit-router route 'Prove that 17 is prime.' --db router.db")
+@click.argument("prompt")
+@DB
+@CONFIG
+@click.option("--cost-weight", type=click.FloatRange(min=0), help="Trade-off of this decision.")
+@JSON
+@_plain_errors
+def route(
+    prompt: str, db: Path | None, config: Path | None, cost_weight: float | None, as_json: bool
+) -> None:
+    """Decide once for PROMPT and explain it; nothing is written."""
+    from .explain import as_data, as_text
+    from .types import Request
+
+    router = _router(db, load_config(config, os.environ))
+    decision = router.decide(prompt, request=Request(cost_weight=cost_weight))
+    if as_json:
+        click.echo(json.dumps(as_data(decision)))
+    else:
+        click.echo(as_text(decision))
+
+
+def _router(db: Path | None, config: Config) -> Any:
+    from .router import Router
+
+    if db is not None or Path(config.settings.store.path).exists():
+        from .store import EventStore, restore
+
+        with EventStore.open(db or Path(config.settings.store.path), readonly=True) as store:
+            return restore(store)
+    if not config.models:
+        raise InvalidInput("give --db FILE, or --config FILE with models", "db")
+    return Router(config.models, settings=config.settings)
+
+
+@main.command(
+    epilog="Example: bandit-router simulate --table tables/ulab14 "
+    "--policy thompson,global-thompson,best-single --seeds 5"
+)
+@click.option("--table", "tables", callback=_several, required=True, help="Routing table folders.")
+@click.option(
+    "--policy",
+    "policies",
+    callback=_several,
+    default="thompson,global-thompson,best-single,task-oracle",
+    show_default=True,
+    help="What to play.",
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Length of the stream [one pass].")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--cost-weight", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option("--models", default="all", show_default=True, help="core, all, or names.")
+@click.option("--scenario", default="stationary", show_default=True)
+@click.option("--embedder", default="minilm", show_default=True)
+@JSON
+@_plain_errors
+def simulate(as_json: bool, tables: list[str], policies: list[str], **options: Any) -> None:
+    """Play policies over routing tables and compare them."""
+    from .simulator import simulate as play
+    from .simulator import text
+
+    result = play(tables=[Path(t) for t in tables], policies=policies, **options)
+    click.echo(json.dumps(result, allow_nan=False) if as_json else text(result))
+
+
+@main.command(epilog="Example: bandit-router verify --db router.db")
+@click.option(
+    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
+)
+@JSON
+@_plain_errors
+def verify(db: Path, as_json: bool) -> None:
+    """Fold the log again, read-only, and compare digests at every snapshot."""
+    from .store import EventStore
+    from .store import verify as check
+
+    with EventStore.open(db, readonly=True) as store:
+        report = check(store, progress=sys.stderr.isatty())
+    if as_json:
+        click.echo(json.dumps(report.as_dict()))
+    else:
+        click.echo(report.text())
+    sys.exit(0 if report.agrees else 1)

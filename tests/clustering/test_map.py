@@ -1,0 +1,146 @@
+"""Clusters keep their identity whatever the stream does."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandit_router.clustering import WHOLE, ClusterMap
+from bandit_router.codec import decode_state, encode_state
+from bandit_router.config import ClustererSettings
+from bandit_router.exceptions import ConfigError
+
+NAMES = ("dbstream", "kmeans", "clustream", "denstream")
+
+
+def unit_vectors(n: int, dimension: int = 8, topics: int = 5, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centers = rng.standard_normal((topics, dimension))
+    out = centers[rng.integers(topics, size=n)] + 0.4 * rng.standard_normal((n, dimension))
+    return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_river_clusterer_can_be_the_finest_level(name: str) -> None:
+    map_ = ClusterMap(ClustererSettings(name=name))
+    for step, z in enumerate(unit_vectors(400)):
+        map_.learn(z, step, 0.0)
+    places = map_.places()
+    finest = {place.id for place in places if place.level == len(map_.levels) - 1}
+    path = map_.locate(unit_vectors(1, seed=0)[0])
+    assert path[-1] in finest
+    assert all(map_.heir(id_) == id_ for id_ in finest)
+    parents = {place.id for place in places} | {WHOLE}
+    assert all(place.parent in parents for place in places)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_id_is_handed_out_twice_and_every_death_is_told(name: str) -> None:
+    params = {"max_micro_clusters": 10} if name == "clustream" else {}
+    map_ = ClusterMap(ClustererSettings(name=name, max_clusters=6, half_life=60, params=params))
+    born: list[int] = []
+    dead: set[int] = set()
+    for step, z in enumerate(unit_vectors(600, topics=30, seed=1)):
+        for event in map_.learn(z, step, 0.0):
+            if event.what == "born":
+                born.append(event.cluster)
+            else:
+                dead.add(event.cluster)
+    assert born == sorted(set(born))
+    assert {place.id for place in map_.places()} == set(born) - dead
+    for id_ in born:
+        heir = map_.heir(id_)
+        assert heir == WHOLE or heir in set(born) - dead
+
+
+def test_the_id_of_a_cluster_about_to_be_born_is_foretold() -> None:
+    map_ = ClusterMap(ClustererSettings())
+    for step, z in enumerate(unit_vectors(300, topics=40)):
+        path = map_.locate(z)
+        map_.learn(z, step, 0.0)
+        assert [map_.heir(id_) for id_ in path] == list(path)
+
+
+def test_before_anything_is_learnt_slots_place_nothing() -> None:
+    map_ = ClusterMap(ClustererSettings(name="kmeans"))
+    assert map_.locate(unit_vectors(1)[0])[-1] == WHOLE
+
+
+def test_locating_changes_nothing() -> None:
+    map_ = ClusterMap(ClustererSettings())
+    vectors = unit_vectors(200)
+    for step, z in enumerate(vectors):
+        map_.learn(z, step, 0.0)
+    before = encode_state(map_.state())
+    for z in unit_vectors(50, seed=9, topics=50):
+        map_.locate(z)
+        map_.places()
+    assert encode_state(map_.state()) == before
+
+
+hostile = st.lists(
+    st.tuples(
+        st.sampled_from(["repeat", "near", "jump", "zero"]),
+        st.integers(0, 2**31),
+        st.integers(1, 8),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(hostile)
+def test_hostile_streams_keep_the_bound_and_the_lineage(moves: list) -> None:
+    map_ = ClusterMap(ClustererSettings(max_clusters=5, half_life=30))
+    z = np.eye(6)[0]
+    step, born, dead = 0, set(), set()
+    for kind, seed, times in moves:
+        rng = np.random.default_rng(seed)
+        if kind == "jump":
+            z = rng.standard_normal(6)
+            z /= np.linalg.norm(z)
+        elif kind == "zero":
+            z = np.zeros(6)
+        for _ in range(times):
+            if kind == "near":
+                z = z + 0.2 * rng.standard_normal(6)
+            step += 1
+            for event in map_.learn(z, step, 0.0):
+                (born if event.what == "born" else dead).add(event.cluster)
+    places = map_.places()
+    assert {place.id for place in places} == born - dead
+    for level in range(3):
+        assert sum(place.level == level for place in places) <= 5
+    copy = ClusterMap(ClustererSettings(max_clusters=5, half_life=30))
+    copy.load(decode_state(encode_state(map_.state())))
+    assert copy.locate(z) == map_.locate(z)
+    assert copy.learn(z, step, 0.0) == map_.learn(z, step, 0.0)
+    assert encode_state(copy.state()) == encode_state(map_.state())
+
+
+def test_a_rare_topic_survives_until_it_returns() -> None:
+    map_ = ClusterMap(ClustererSettings(half_life=1000))
+    rare = np.eye(8)[7]
+    map_.learn(rare, 0, 0.0)
+    home = map_.locate(rare)
+    crowd = unit_vectors(900)
+    crowd[:, 7] = 0.0
+    for step, z in enumerate(crowd / np.linalg.norm(crowd, axis=1, keepdims=True)):
+        map_.learn(z, step, 0.0)
+    assert map_.locate(rare) == home
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "field"),
+    [
+        ("kmeans", {"clusters": 3}, "clusterer.params.clusters"),
+        ("dbstream", {"epsilon": 3}, "clusterer.params.epsilon"),
+        ("denstream", {"beta": 7}, "clusterer.params"),
+    ],
+)
+def test_parameters_that_river_does_not_take_are_named(name, params, field) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError) as caught:
+        ClusterMap(ClustererSettings(name=name, params=params))
+    assert caught.value.field == field
