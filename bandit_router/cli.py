@@ -21,6 +21,7 @@ CONFIG = click.option(
 )
 DB = click.option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The database.")
 
+Command = Callable[..., None]
 _HELP: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
 
 
@@ -28,13 +29,13 @@ def _several(_: click.Context, __: click.Parameter, text: str | None) -> list[st
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def _plain_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+def _plain_errors(command: Command) -> Command:
     """End with exit code 1 and one line, or one JSON object, when something fails on purpose."""
 
     @functools.wraps(command)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
-            return command(*args, **kwargs)
+            command(*args, **kwargs)
         except (BanditRouterError, OSError) as error:
             field = getattr(error, "field", None)
             if kwargs.get("as_json"):
@@ -173,13 +174,19 @@ def simulate(as_json: bool, tables: list[str], policies: list[str], **options: A
 @_plain_errors
 def verify(db: Path, as_json: bool) -> None:
     """Fold the log again, read-only, and compare digests at every snapshot."""
+    import msgspec
+    from tqdm import tqdm
+
     from .store import EventStore
     from .store import verify as check
 
-    with EventStore.open(db, readonly=True) as store:
-        report = check(store, progress=sys.stderr.isatty())
+    with (
+        EventStore.open(db, readonly=True) as store,
+        tqdm(total=store.last_seq(), unit="event", disable=None) as bar,
+    ):
+        report = check(store, progress=lambda seq: bar.update())
     if as_json:
-        click.echo(json.dumps(report.as_dict()))
+        click.echo(json.dumps({"agrees": report.agrees} | msgspec.to_builtins(report)))
     else:
         click.echo(report.text())
     sys.exit(0 if report.agrees else 1)
