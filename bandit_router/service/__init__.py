@@ -1,0 +1,5 @@
+"""The HTTP service: routing, feedback, arms and the map, over one engine."""
+
+from .app import create_app, run
+
+__all__ = ["create_app", "run"]

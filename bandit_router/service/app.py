@@ -1,0 +1,125 @@
+"""The aiohttp application, and running it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import click
+from aiohttp import web
+
+from ..config import Config
+from ..embedding import Embedder
+from . import clusters, feedback, models, operations, routing
+from .demo import demo_config
+from .engine import Engine
+from .errors import errors_as_json
+from .keys import ENGINE, OPENAPI
+from .openapi import document
+from .version import version
+
+OPERATIONS = (
+    *operations.OPERATIONS,
+    *routing.OPERATIONS,
+    *feedback.OPERATIONS,
+    *models.OPERATIONS,
+    *clusters.OPERATIONS,
+)
+"""Every endpoint."""
+
+SHUTDOWN_SECONDS = 10.0
+
+
+def create_app(
+    config: Config, *, db: Path, demo: bool = False, embedder: Embedder | None = None
+) -> web.Application:
+    """Return the application; the database is opened when it starts.
+
+    Parameters
+    ----------
+    config
+        Settings and models.
+    db
+        The database file; made if it is not there.
+    demo
+        Route the bundled demo fleet instead of the models of `config`.
+    embedder
+        Text to vector; None for the one that the settings name.
+
+    Raises
+    ------
+    StoreError
+        At its start, if the database cannot be opened (`StoreHeld`: another process writes).
+    ConfigError
+        At its start, if a setting or a model cannot be used.
+    """
+    if demo:
+        config = demo_config(config)
+    app = web.Application(
+        middlewares=[errors_as_json],
+        client_max_size=config.settings.server.max_body_bytes,
+    )
+    app.add_routes([web.route(o.method, o.path, o.handler) for o in OPERATIONS])
+    app[OPENAPI] = document(OPERATIONS, version=version())
+
+    async def engine(app: web.Application) -> AsyncIterator[None]:
+        app[ENGINE] = Engine.open(config, db, embedder=embedder, demo=demo)
+        app[ENGINE].start()
+        yield
+        await app[ENGINE].close()
+
+    app.cleanup_ctx.append(engine)
+    return app
+
+
+def run(
+    config: Config,
+    *,
+    db: Path,
+    demo: bool = False,
+    host: str | None = None,
+    port: int | None = None,
+    embedder: Embedder | None = None,
+    echo: Callable[[str], object] = click.echo,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then save a snapshot and return.
+
+    Parameters
+    ----------
+    config, db, demo, embedder
+        See `create_app`.
+    host, port
+        Where to listen; None for what the settings say, port 0 for any free one.
+    echo
+        Takes the one line that says where it listens.
+
+    Raises
+    ------
+    StoreError, ConfigError
+        See `create_app`.
+    OSError
+        If the address cannot be listened on.
+    """
+    server = config.settings.server
+    app = create_app(config, db=db, demo=demo, embedder=embedder)
+    host = server.host if host is None else host
+    port = server.port if port is None else port
+    asyncio.run(_serve(app, host, port, echo))
+
+
+async def _serve(app: web.Application, host: str, port: int, echo: Callable[[str], object]) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    try:
+        await runner.setup()
+        await web.TCPSite(runner, host, port).start()
+        name = f"[{host}]" if ":" in host else host
+        echo(f"bandit-router listening on http://{name}:{runner.addresses[0][1]}")
+        await stop.wait()
+    finally:
+        await runner.cleanup()

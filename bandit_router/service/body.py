@@ -1,0 +1,121 @@
+"""Bodies in and out: JSON to checked structs, with the offending field named."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from ..exceptions import InvalidInput
+from .errors import Refused
+
+T = TypeVar("T")
+
+_decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
+
+
+def answer(value: msgspec.Struct, *, status: int = 200) -> web.Response:
+    """Return `value` as a JSON response."""
+    body = msgspec.json.encode(value)
+    return web.Response(body=body, status=status, content_type="application/json")
+
+
+async def read(request: web.Request, type_: type[T]) -> T:
+    """Return the body of `request` as a `type_`.
+
+    Raises
+    ------
+    Refused
+        400 for what is no JSON, 415 for another content type.
+    InvalidInput
+        Naming the field that is unknown, missing, or of the wrong type.
+    """
+    if request.content_type != "application/json" and not request.content_type.endswith("+json"):
+        raise Refused(415, "send JSON with the header 'Content-Type: application/json'")
+    try:
+        data = await request.read()
+    except (web.RequestPayloadError, UnicodeError) as error:
+        raise Refused(400, f"the body cannot be read: {error}") from None
+    return decode(data, type_)
+
+
+def decode(data: bytes | msgspec.Raw, type_: type[T]) -> T:
+    """Return JSON `data` as a `type_`; see `read`."""
+    try:
+        return _decoder(type_).decode(data)
+    except msgspec.ValidationError as error:
+        raise _explained(error) from None
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        raise _broken(bytes(data), error) from None
+
+
+def path_text(request: web.Request, name: str) -> str:
+    """Return the part `name` of the path as text that can be encoded."""
+    return request.match_info[name].encode("utf-8", "replace").decode()
+
+
+def _decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
+    found = _decoders.get(type_)
+    if found is None:
+        found = _decoders[type_] = msgspec.json.Decoder(type_)
+    return found
+
+
+def _explained(error: msgspec.ValidationError) -> InvalidInput:
+    what, _, where = str(error).partition(" - at `$")
+    path = where.rstrip("`").lstrip(".")
+    named = re.search(r"(?:unknown|required) field `([^`]*)`", what)
+    if named:
+        path = f"{path}.{named[1]}".lstrip(".")
+    at = f"{path}: " if path else "the body: "
+    return InvalidInput(at + what[0].lower() + what[1:], _field(path))
+
+
+def _field(path: str) -> str | None:
+    """Return `path` without its indices: ``models[3]`` is the field ``models``."""
+    return re.sub(r"\[[^\]]*\]", "", path) or None
+
+
+def _broken(data: bytes, error: Exception) -> Exception:
+    """Say what is wrong with what msgspec cannot read, with the field if it is but a number.
+
+    ``NaN`` and halves of surrogate pairs are no JSON, yet many clients write them.
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return Refused(400, f"the body is not valid JSON: {error}")
+    found = _unusable(value)
+    if found is None:
+        return Refused(400, f"the body is not valid JSON in UTF-8: {error}")
+    path, why = found
+    return InvalidInput(f"{path}: {why}", _field(path))
+
+
+def _unusable(value: Any) -> tuple[str, str] | None:
+    """Return path and fault of the first non-finite number or non-Unicode text in `value`."""
+    todo = [("", value)]
+    while todo:
+        path, here = todo.pop()
+        if isinstance(here, float) and not math.isfinite(here):
+            return path, "must be a finite number"
+        if isinstance(here, str) and not _is_unicode(here):
+            return path, "holds half of a surrogate pair, which is not Unicode text"
+        if isinstance(here, dict):
+            inner = ((f"{path}.{key}".lstrip("."), item) for key, item in here.items())
+            todo.extend(reversed(list(inner)))
+        elif isinstance(here, list):
+            todo.extend((f"{path}[{i}]", item) for i, item in reversed(list(enumerate(here))))
+    return None
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

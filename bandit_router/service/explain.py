@@ -1,0 +1,121 @@
+"""From the nouns to what goes over the wire."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import UNSET
+
+from ..memory import standing
+from ..types import Candidate, Decision, Feedback, History, Outcome
+from ..views import interval
+from .wire import (
+    Asked,
+    CandidateAnswer,
+    DecisionAnswer,
+    Demo,
+    Expected,
+    FeedbackEntry,
+    OutcomeAnswer,
+    RouteAnswer,
+    UtilityAnswer,
+)
+
+
+def route_answer(decision: Decision, demo: Demo | None) -> RouteAnswer:
+    """Return the answer to ``POST /route``."""
+    return RouteAnswer(
+        decision_id=decision.decision_id,
+        model=decision.model,
+        cluster=decision.cluster,
+        propensity=decision.propensity,
+        expected=_expected(decision.chosen),
+        candidates=[_candidate(c) for c in decision.candidates],
+        demo=demo or UNSET,
+    )
+
+
+def decision_answer(history: History) -> DecisionAnswer:
+    """Return the answer to ``GET /decisions/{id}``."""
+    decision = history.decision
+    outcome = history.outcomes[-1] if history.outcomes else None
+    return DecisionAnswer(
+        decision_id=decision.decision_id,
+        seq=decision.seq,
+        time=decision.time,
+        model=decision.model,
+        cluster=decision.cluster,
+        path=list(decision.path),
+        propensity=decision.propensity,
+        propensity_draws=decision.propensity_draws,
+        policy=decision.policy,
+        expected=_expected(decision.chosen),
+        candidates=[_candidate(c) for c in decision.candidates],
+        utility=UtilityAnswer(**msgspec.structs.asdict(decision.utility)),
+        request=_asked(decision),
+        prompt=decision.prompt,
+        prompt_chars=decision.prompt_chars,
+        prompt_sha256=decision.prompt_sha256,
+        outcome=None if outcome is None else _outcome(outcome),
+        feedback=[_feedback(f) for f in standing(history).values()],
+    )
+
+
+def _expected(candidate: Candidate) -> Expected:
+    return Expected(
+        quality=candidate.quality,
+        cost_usd=candidate.cost_usd,
+        latency_ms=candidate.latency_ms,
+    )
+
+
+def _candidate(candidate: Candidate) -> CandidateAnswer:
+    mean, sd = candidate.quality, candidate.quality_sd
+    known = None if mean is None or sd is None else interval(mean, sd)
+    return CandidateAnswer(
+        model=candidate.model,
+        propensity=candidate.propensity,
+        expected=_expected(candidate),
+        quality_interval=known,
+        draw=candidate.draw,
+        evidence=candidate.evidence,
+    )
+
+
+def _asked(decision: Decision) -> Asked:
+    asked = decision.request
+    return Asked(
+        models=None if asked.models is None else list(asked.models),
+        cost_weight=asked.cost_weight,
+        max_cost_usd=asked.max_cost_usd,
+        max_latency_ms=asked.max_latency_ms,
+        needs=list(asked.needs),
+        profile=asked.profile,
+        session_id=asked.session_id,
+        user=asked.user,
+        metadata=dict(asked.metadata),
+    )
+
+
+def _outcome(outcome: Outcome) -> OutcomeAnswer:
+    return OutcomeAnswer(
+        time=outcome.time,
+        model=outcome.model,
+        cost_usd=outcome.cost_usd,
+        latency_ms=outcome.latency_ms,
+        prompt_tokens=outcome.prompt_tokens,
+        completion_tokens=outcome.completion_tokens,
+        error=outcome.error,
+    )
+
+
+def _feedback(feedback: Feedback) -> FeedbackEntry:
+    return FeedbackEntry(
+        source=feedback.source,
+        reward=feedback.reward,
+        cost_usd=feedback.cost_usd,
+        latency_ms=feedback.latency_ms,
+        prompt_tokens=feedback.prompt_tokens,
+        completion_tokens=feedback.completion_tokens,
+        weight=feedback.weight,
+        time=feedback.time,
+    )

@@ -1,0 +1,15 @@
+"""Every key under which the application keeps something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from .engine import Engine
+
+ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
+"""The one writer of events; see `engine`."""
+
+OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
+"""The OpenAPI document."""

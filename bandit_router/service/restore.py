@@ -1,0 +1,100 @@
+"""From the log on disk to a router, and what the configuration changes in it."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+
+from .. import codec
+from ..config import Config
+from ..embedding import Embedder
+from ..router import FOLD_VERSION, Router
+from ..store import EventStore
+from ..types import Change, Model
+
+log = logging.getLogger(__name__)
+
+FILE = "file"
+"""Where a ``configured`` event keeps the models that the configuration named."""
+
+
+def restore(store: EventStore, config: Config, embedder: Embedder | None) -> Router:
+    """Return the router that the log stands for, the configuration's changes written and folded.
+
+    Slow with a long log: call it off the event loop.
+    """
+    if not store.last_seq():
+        router = fresh(store, config, embedder)
+        store.append([router.initial])
+        return router
+    state, after = _snapshot(store)
+    router = Router.restore(
+        store.events(after=after), state=state, embedder=embedder, recall=store.recall
+    )
+    change = reconcile(router, config, _last_configured(store))
+    if change is not None:
+        store.append([change], router.apply(change))
+    return router
+
+
+def fresh(store: EventStore, config: Config, embedder: Embedder | None) -> Router:
+    """Return a router that has learnt nothing; a wrong setting or model shows here."""
+    return Router(
+        config.models,
+        settings=config.settings,
+        embedder=embedder,
+        recall=store.recall,
+    )
+
+
+def reconcile(router: Router, config: Config, last: Change | None) -> Change | None:
+    """Return the event that brings a restored router to what the configuration now says.
+
+    The configuration is compared with what it said last, not with the router: what it alters
+    holds; a model that it newly names is added; one that it no longer names is removed; what
+    was added, altered or removed at run time stays as long as the configuration says of it
+    what it said before.
+
+    Parameters
+    ----------
+    last
+        The log's last ``configured`` event.
+    """
+    said = _said(last)
+    wanted = {model.name: model for model in config.models}
+    if said == wanted and router.settings == config.settings:
+        return None
+    arms = {
+        name: model for name, model in router.models.items() if name in wanted or name not in said
+    }
+    arms |= {name: model for name, model in wanted.items() if said.get(name) != model}
+    change = router.configuration(config.settings, list(arms.values()))
+    body = {**change.body, FILE: msgspec.to_builtins(config.models)}
+    return msgspec.structs.replace(change, body=body)
+
+
+def _said(last: Change | None) -> dict[str, Model]:
+    if last is None:
+        return {}
+    models = msgspec.convert(last.body.get(FILE, last.body["models"]), tuple[Model, ...])
+    return {model.name: model for model in models}
+
+
+def _last_configured(store: EventStore) -> Change | None:
+    last: Change | None = None
+    for event in store.events(kind="change"):
+        if isinstance(event, Change) and event.what == "configured":
+            last = event
+    return last
+
+
+def _snapshot(store: EventStore) -> tuple[bytes | None, int]:
+    """Return the newest snapshot that this release can go on from, and its sequence number."""
+    found = store.latest_snapshot()
+    if found is None:
+        return None, 0
+    if found.fold_version != FOLD_VERSION or codec.digest(found.body) != found.digest:
+        log.warning("the snapshot at event %d cannot be used: folding the whole log", found.seq)
+        return None, 0
+    return found.body, found.seq

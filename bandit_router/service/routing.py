@@ -1,0 +1,131 @@
+"""``POST /route`` and ``GET /decisions/{id}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from ..exceptions import InvalidInput
+from ..types import Request
+from . import body
+from .explain import decision_answer, route_answer
+from .keys import ENGINE
+from .openapi import Operation
+from .wire import DecisionAnswer, Message, RouteAnswer, RouteRequest
+
+METADATA_BYTES = 16_384
+METADATA_DEPTH = 8
+
+
+async def route(request: web.Request) -> web.Response:
+    """Choose a model for a prompt."""
+    engine = request.app[ENGINE]
+    asked = await body.read(request, RouteRequest)
+    text, meaning = _texts(asked, engine.config.settings.server.max_prompt_chars)
+    _check_metadata(asked.metadata)
+    decision, demo = await engine.route(
+        text,
+        meaning=meaning,
+        vector=asked.embedding,
+        request=Request(
+            models=None if asked.models is None else tuple(asked.models),
+            cost_weight=asked.cost_weight,
+            max_cost_usd=asked.max_cost_usd,
+            max_latency_ms=asked.max_latency_ms,
+            needs=tuple(asked.needs),
+            profile=asked.profile,
+            session_id=asked.session_id,
+            user=asked.user,
+            metadata=asked.metadata,
+        ),
+    )
+    return body.answer(route_answer(decision, demo))
+
+
+async def decision(request: web.Request) -> web.Response:
+    """Say why a model was chosen, and what was said of it since."""
+    router = await request.app[ENGINE].wait()
+    history = router.history(body.path_text(request, "id"))
+    return body.answer(decision_answer(history))
+
+
+def _texts(asked: RouteRequest, limit: int) -> tuple[str | None, str | None]:
+    """Return the whole text, and what of it is embedded.
+
+    Of a conversation the user's messages are embedded, the newest first: an encoder reads only
+    so far, and the newest says most.
+    """
+    given = [f for f in ("prompt", "messages", "embedding") if getattr(asked, f) is not None]
+    if len(given) != 1:
+        which = f"not {' and '.join(given)}" if given else "and none was given"
+        raise InvalidInput(
+            f"give exactly one of prompt, messages and embedding, {which}",
+            given[1] if given else "prompt",
+        )
+    if asked.prompt is not None:
+        return _checked(asked.prompt, "prompt", limit), asked.prompt
+    if asked.messages is None:
+        return None, None
+    heard = [m for m in asked.messages if m.role in ("user", "system", "developer")]
+    text = _checked(_joined(heard), "messages", limit)
+    meaning = _joined([m for m in reversed(heard) if m.role == "user"])
+    return text, meaning if meaning.strip() else text
+
+
+def _joined(messages: list[Message]) -> str:
+    return "\n".join(m.text for m in messages if m.text)
+
+
+def _checked(text: str, field: str, limit: int) -> str:
+    if not text.strip():
+        what = "be empty or blank" if field == "prompt" else "hold no text of user or system"
+        raise InvalidInput(f"{field} must not {what}", field)
+    if len(text) > limit:
+        raise InvalidInput(
+            f"{field}: {len(text):,} characters, and server.max_prompt_chars is {limit:,}", field
+        )
+    return text
+
+
+def _check_metadata(metadata: Mapping[str, Any]) -> None:
+    """Refuse what the log could not hold or read again."""
+    level: list[Any] = [metadata]
+    for _ in range(METADATA_DEPTH):
+        level = [
+            inner
+            for here in level
+            if isinstance(here, dict | list)
+            for inner in (here.values() if isinstance(here, dict) else here)
+        ]
+    if any(isinstance(here, dict | list) for here in level):
+        raise InvalidInput(f"metadata is nested deeper than {METADATA_DEPTH} levels", "metadata")
+    try:
+        size = len(msgspec.msgpack.encode(metadata))
+    except OverflowError:
+        raise InvalidInput("metadata holds an integer of more than 64 bits", "metadata") from None
+    if size > METADATA_BYTES:
+        raise InvalidInput(f"metadata is larger than {METADATA_BYTES:,} bytes", "metadata")
+
+
+OPERATIONS = (
+    Operation(
+        method="POST",
+        path="/route",
+        handler=route,
+        summary="Choose a model for a prompt",
+        body=RouteRequest,
+        answer=RouteAnswer,
+        errors=(503,),
+    ),
+    Operation(
+        method="GET",
+        path="/decisions/{id}",
+        handler=decision,
+        summary="Why a model was chosen, and what was said of it since",
+        answer=DecisionAnswer,
+        errors=(404, 503),
+    ),
+)

@@ -1,0 +1,324 @@
+"""What goes over the wire: request and response bodies, checked by msgspec."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from ..types import Endpoint, FeedbackStatus, LineageEvent, Need
+from ..views import ClusterView
+
+# JSON has no infinity, but 1e308 squared is one: the bounds keep every later sum finite.
+NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Number = Annotated[float, Meta(ge=-1e18, le=1e18)]
+Label = Annotated[str, Meta(min_length=1, max_length=64)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+BATCH_LIMIT = 1000
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    pass
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of a message; parts other than text are let through and not read."""
+
+    type: str
+    text: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message in OpenAI's chat form; what else it carries is let through and not read."""
+
+    role: str
+    content: str | list[Part] | None = None
+
+    @property
+    def text(self) -> str:
+        """Its text parts, joined by newlines."""
+        if self.content is None or isinstance(self.content, str):
+            return self.content or ""
+        return "\n".join(p.text for p in self.content if p.type == "text" and p.text)
+
+
+class RouteRequest(_Body, frozen=True, kw_only=True):
+    """One prompt to route: exactly one of `prompt`, `messages` and `embedding`."""
+
+    prompt: str | None = None
+    messages: list[Message] | None = None
+    embedding: Annotated[list[Number], Meta(min_length=1, max_length=65_536)] | None = None
+    models: Annotated[list[str], Meta(min_length=1, max_length=1000)] | None = None
+    cost_weight: NonNegative | None = None
+    max_cost_usd: NonNegative | None = None
+    max_latency_ms: NonNegative | None = None
+    needs: Annotated[list[Need], Meta(max_length=16)] = []
+    profile: str | None = None
+    session_id: Name | None = None
+    user: Name | None = None
+    metadata: dict[str, Any] = {}
+
+
+class Expected(_Answer, frozen=True, kw_only=True):
+    """What is expected of an arm; null where nothing is known."""
+
+    quality: float | None
+    cost_usd: float | None
+    latency_ms: float | None
+
+
+class CandidateAnswer(_Answer, frozen=True, kw_only=True):
+    """What was believed of one eligible arm: `quality_interval` holds 95 % of its posterior."""
+
+    model: str
+    propensity: float
+    expected: Expected
+    quality_interval: tuple[float, float] | None
+    draw: float | None
+    evidence: float
+
+
+class Demo(_Answer, frozen=True, kw_only=True):
+    """The demo fleet's answer: the recorded outcome of the nearest bundled prompt."""
+
+    nearest: str
+    similarity: float
+    quality: float
+    cost_usd: float
+
+
+class RouteAnswer(_Answer, frozen=True, kw_only=True):
+    """The chosen arm, how probable it was, and what was believed of every candidate."""
+
+    decision_id: str
+    model: str
+    cluster: int
+    propensity: float
+    expected: Expected
+    candidates: list[CandidateAnswer]
+    demo: Demo | UnsetType = UNSET
+
+
+class FeedbackRequest(_Body, frozen=True, kw_only=True):
+    """What somebody says of a decision: `reward` or `rating`, cost, latency or tokens."""
+
+    decision_id: Annotated[str, Meta(min_length=1, max_length=256)]
+    reward: Probability | None = None
+    rating: Literal["up", "down"] | None = None
+    cost_usd: NonNegative | None = None
+    latency_ms: NonNegative | None = None
+    prompt_tokens: Tokens | None = None
+    completion_tokens: Tokens | None = None
+    source: Label = "user"
+    weight: Annotated[float, Meta(gt=0, le=100)] = 1.0
+
+
+class FeedbackAnswer(_Answer, frozen=True, kw_only=True):
+    """What became of a feedback; it is on disk."""
+
+    status: FeedbackStatus
+
+
+class FeedbackBatch(_Body, frozen=True, kw_only=True):
+    """Up to 1,000 feedbacks, each judged for itself and in order."""
+
+    feedback: Annotated[list[msgspec.Raw], Meta(max_length=BATCH_LIMIT)]
+
+
+class BatchStatus(_Answer, frozen=True, kw_only=True):
+    """What became of one feedback of a batch: `status`, or `error` and nothing changed."""
+
+    decision_id: str | None = None
+    status: FeedbackStatus | UnsetType = UNSET
+    error: Error | UnsetType = UNSET
+
+
+class BatchAnswer(_Answer, frozen=True, kw_only=True):
+    """One result for each feedback, in order."""
+
+    results: list[BatchStatus]
+
+
+class UtilityAnswer(_Answer, frozen=True, kw_only=True):
+    """The weights that composed the utility of one decision."""
+
+    cost_weight: float
+    reference_cost_usd: float
+    latency_weight: float
+    reference_latency_ms: float
+
+
+class OutcomeAnswer(_Answer, frozen=True, kw_only=True):
+    """What serving observed."""
+
+    time: float
+    model: str
+    cost_usd: float | None
+    latency_ms: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    error: str | None
+
+
+class FeedbackEntry(_Answer, frozen=True, kw_only=True):
+    """The standing feedback of one source."""
+
+    source: str
+    reward: float | None
+    cost_usd: float | None
+    latency_ms: float | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    weight: float
+    time: float
+
+
+class Asked(_Answer, frozen=True, kw_only=True):
+    """What the caller asked of the decision, beside the prompt."""
+
+    models: list[str] | None
+    cost_weight: float | None
+    max_cost_usd: float | None
+    max_latency_ms: float | None
+    needs: list[Need]
+    profile: str | None
+    session_id: str | None
+    user: str | None
+    metadata: dict[str, Any]
+
+
+class DecisionAnswer(_Answer, frozen=True, kw_only=True):
+    """Why: the clusters looked at, each arm's posterior, the draws, and what came of it.
+
+    `path` runs from the coarsest cluster to `cluster`. `propensity_draws` is 0 when the
+    propensities are exact.
+    """
+
+    decision_id: str
+    seq: int
+    time: float
+    model: str
+    cluster: int
+    path: list[int]
+    propensity: float
+    propensity_draws: int
+    policy: str
+    expected: Expected
+    candidates: list[CandidateAnswer]
+    utility: UtilityAnswer
+    request: Asked
+    prompt: str | None
+    prompt_chars: int | None
+    prompt_sha256: str | None
+    outcome: OutcomeAnswer | None
+    feedback: list[FeedbackEntry]
+
+
+class ModelPatch(_Body, frozen=True, kw_only=True):
+    """The fields of a model to alter; what is left out stays."""
+
+    input_usd_per_m: NonNegative | UnsetType | None = UNSET
+    output_usd_per_m: NonNegative | UnsetType | None = UNSET
+    quality_prior: Probability | UnsetType | None = UNSET
+    context_tokens: Annotated[int, Meta(ge=1, le=1_000_000_000)] | UnsetType | None = UNSET
+    supports: tuple[Need, ...] | UnsetType = UNSET
+    available: bool | UnsetType = UNSET
+    endpoints: tuple[Endpoint, ...] | UnsetType = UNSET
+
+
+class ModelRequest(_Body, frozen=True, kw_only=True):
+    """An arm to add."""
+
+    name: Name
+    input_usd_per_m: NonNegative | None = None
+    output_usd_per_m: NonNegative | None = None
+    quality_prior: Probability | None = None
+    context_tokens: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
+    supports: tuple[Need, ...] = ("tools", "vision", "json")
+    available: bool = True
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+class ModelAnswer(_Answer, frozen=True, kw_only=True):
+    """An arm and what is believed of it over all clusters."""
+
+    name: str
+    input_usd_per_m: float | None
+    output_usd_per_m: float | None
+    quality_prior: float | None
+    context_tokens: int | None
+    supports: list[Need]
+    available: bool
+    endpoints: list[Endpoint]
+    expected: Expected
+    quality_interval: tuple[float, float] | None
+    evidence: float
+
+
+class ModelsAnswer(_Answer, frozen=True, kw_only=True):
+    """Every arm."""
+
+    models: list[ModelAnswer]
+
+
+class ModelRemoved(_Answer, frozen=True, kw_only=True):
+    """The arm is gone; its evidence stays in the log."""
+
+    name: str
+    status: Literal["removed"] = "removed"
+
+
+class ClustersAnswer(_Answer, frozen=True, kw_only=True):
+    """Every live cluster, coarsest level first."""
+
+    clusters: list[ClusterView]
+
+
+class LineageAnswer(_Answer, frozen=True, kw_only=True):
+    """What became of clusters, oldest first; `next` is the `after` of the next page, if any."""
+
+    lineage: list[LineageEvent]
+    next: int | None
+
+
+class Health(_Answer, frozen=True, kw_only=True):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Ready(_Answer, frozen=True, kw_only=True):
+    """The log is folded and the encoder is warm."""
+
+    seq: int
+    models: int
+    status: Literal["ready"] = "ready"
+
+
+class Index(_Answer, frozen=True, kw_only=True):
+    """Where to go from here."""
+
+    version: str
+    openapi: str = "/openapi.json"
+    name: Literal["bandit-router"] = "bandit-router"
+
+
+class Error(_Answer, frozen=True, kw_only=True):
+    """What was wrong; `field` names the offending field where there is one."""
+
+    type: str
+    message: str
+    field: str | UnsetType = UNSET
+
+
+class ErrorAnswer(_Answer, frozen=True, kw_only=True):
+    """Every error looks like this."""
+
+    error: Error
