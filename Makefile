@@ -1,0 +1,58 @@
+# What a person types. Every target may be run first: it installs what it needs, once.
+
+VENV = .venv
+PYTHON = python3
+# Where to take a build of torch from, if not from the default index.
+TORCH_INDEX_URL =
+# More arguments for serve, test and bench; routing tables for studies.
+ARGS =
+TABLES =
+
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+STAMP = $(VENV)/.bandit-router-installed
+
+.PHONY: help install serve test bench lint studies clean
+
+help:
+	@echo "make install   the environment, its pinned dependencies, the package (editable)"
+	@echo "make serve     the service with a demo fleet on http://127.0.0.1:8080"
+	@echo "make test      every test"
+	@echo "make bench     the speed benchmarks"
+	@echo "make lint      ruff and mypy"
+	@echo "make studies   the simulations, over TABLES=folder,..."
+	@echo "make clean     removes caches and builds (the environment stays)"
+	@echo "Variables: VENV=$(VENV) PYTHON=$(PYTHON) TORCH_INDEX_URL=$(TORCH_INDEX_URL) ARGS= TABLES="
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade --constraint constraints.txt pip
+ifneq ($(TORCH_INDEX_URL),)
+	$(PIP) install --constraint constraints.txt --extra-index-url $(TORCH_INDEX_URL) torch
+endif
+	$(PIP) install --constraint constraints.txt --editable . --group dev
+	touch $@
+
+serve: install
+	$(BIN)/bandit-router serve --demo --host 127.0.0.1 --port 8080 $(ARGS)
+
+test: install
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install
+	$(BIN)/bandit-router bench $(ARGS)
+
+lint: install
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+studies: install
+	@if [ -f simulations/run.py ]; then $(BIN)/python -m simulations.run $(TABLES); \
+	else echo "simulations/run.py is not here: nothing to run"; fi
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	find . -name .venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
