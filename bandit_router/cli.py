@@ -22,7 +22,6 @@ CONFIG = click.option(
 DB = click.option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The database.")
 
 Command = Callable[..., None]
-_HELP: dict[str, Any] = {"context_settings": {"help_option_names": ["-h", "--help"]}}
 
 
 def _several(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
@@ -47,7 +46,7 @@ def _plain_errors(command: Command) -> Command:
     return wrapped
 
 
-@click.group(**_HELP)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="bandit-router")
 def main() -> None:
     """An LLM router that learns while it serves."""

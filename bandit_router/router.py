@@ -427,13 +427,18 @@ class Router:
         """Return the terms of the utility for a request."""
         ours, request = self.settings.bandit, request or Request()
         cost, latency = request.cost_weight, request.latency_weight
-        reference = ours.reference_cost_usd or self.policy.reference_cost() or 1.0
         return Utility(
             cost_weight=ours.cost_weight if cost is None else cost,
-            reference_cost_usd=reference,
+            reference_cost_usd=self.reference_cost_usd,
             latency_weight=ours.latency_weight if latency is None else latency,
             reference_latency_ms=ours.reference_latency_ms,
         )
+
+    @property
+    def reference_cost_usd(self) -> float:
+        """The cost that a cost weight is measured by: as set, else that of the best arm so far."""
+        ours = self.settings.bandit.reference_cost_usd
+        return ours or self.policy.reference_cost() or 1.0
 
     def arms(self) -> tuple[ArmView, ...]:
         """Return what is believed of every arm over the whole map."""
