@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import click
 from aiohttp import web
@@ -29,7 +30,12 @@ OPERATIONS = (
 )
 """Every endpoint."""
 
-SHUTDOWN_SECONDS = 10.0
+SERVER: dict[str, Any] = {
+    "access_log": None,
+    "auto_decompress": False,  # compressed bodies are refused: no small one may unfold to a big one
+    "shutdown_timeout": 10.0,
+}
+"""How aiohttp serves the application."""
 
 
 def create_app(
@@ -114,7 +120,7 @@ async def _serve(app: web.Application, host: str, port: int, echo: Callable[[str
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = web.AppRunner(app, **SERVER)
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()

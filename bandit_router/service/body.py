@@ -30,12 +30,14 @@ async def read(request: web.Request, type_: type[T]) -> T:
     Raises
     ------
     Refused
-        400 for what is no JSON, 415 for another content type.
+        400 for what is no JSON, 415 for another content type or a compressed body.
     InvalidInput
         Naming the field that is unknown, missing, or of the wrong type.
     """
     if request.content_type != "application/json" and not request.content_type.endswith("+json"):
         raise Refused(415, "send JSON with the header 'Content-Type: application/json'")
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise Refused(415, "send the body as it is, not compressed")
     try:
         data = await request.read()
     except (web.RequestPayloadError, UnicodeError) as error:

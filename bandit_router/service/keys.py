@@ -9,7 +9,7 @@ from aiohttp import web
 from .engine import Engine
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
-"""The one writer of events; see `engine`."""
+"""What routes and learns; see `engine`."""
 
 OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
 """The OpenAPI document."""

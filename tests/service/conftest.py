@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient
+from aiohttp.test_utils import TestClient, TestServer
 
 from bandit_router.config import Config, parse_config
 from bandit_router.service import create_app
+from bandit_router.service.app import SERVER
 from bandit_router.service.keys import ENGINE
 
 MODELS = [
@@ -44,7 +45,10 @@ def start(aiohttp_client: Any, db: Path, embedder: Any) -> Start:
         settings: Config | None = None, *, ready: bool = True, **options: Any
     ) -> TestClient[Any, Any]:
         options = {"db": db, "embedder": embedder, **options}
-        client = await aiohttp_client(create_app(settings or config(), **options))
+        app = create_app(settings or config(), **options)
+        server = TestServer(app)
+        await server.start_server(**SERVER)
+        client = await aiohttp_client(server)
         if ready:
             await client.app[ENGINE].wait()
         return client

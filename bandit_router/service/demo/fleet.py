@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 import msgspec
 import numpy as np
 
-from ...config import BanditSettings, Config, Settings
+from ...config import BanditSettings, Config, EmbedderSettings, Settings
 from ...types import Model, Vector
 from ..wire import Demo
 
@@ -76,13 +76,15 @@ def demo_config(base: Config | None = None) -> Config:
     Parameters
     ----------
     base
-        Where every other setting comes from; its models give way to the demo's.
+        Where every other setting comes from; its models and its embedder give way to the demo's.
     """
     settings = (base or Config()).settings
     bandit = settings.bandit
     if bandit.cost_weight == BanditSettings().cost_weight:
         bandit = msgspec.structs.replace(bandit, cost_weight=COST_WEIGHT)
-    replaced: Settings = msgspec.structs.replace(settings, bandit=bandit)
+    replaced: Settings = msgspec.structs.replace(
+        settings, bandit=bandit, embedder=EmbedderSettings(batch_size=settings.embedder.batch_size)
+    )
     return Config(settings=replaced, models=_models())
 
 

@@ -1,25 +1,20 @@
-"""From the log on disk to a router, and what the configuration changes in it."""
+"""What the configuration changes in the router that a log stands for."""
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 
-from .. import codec
 from ..config import Config
 from ..embedding import Embedder
-from ..router import FOLD_VERSION, Router
-from ..store import EventStore
+from ..router import Router
+from ..store import EventStore, restore
 from ..types import Change, Model
-
-log = logging.getLogger(__name__)
 
 FILE = "file"
 """Where a ``configured`` event keeps the models that the configuration named."""
 
 
-def restore(store: EventStore, config: Config, embedder: Embedder | None) -> Router:
+def configured(store: EventStore, config: Config, embedder: Embedder | None) -> Router:
     """Return the router that the log stands for, the configuration's changes written and folded.
 
     Slow with a long log: call it off the event loop.
@@ -28,10 +23,7 @@ def restore(store: EventStore, config: Config, embedder: Embedder | None) -> Rou
         router = fresh(store, config, embedder)
         store.append([router.initial])
         return router
-    state, after = _snapshot(store)
-    router = Router.restore(
-        store.events(after=after), state=state, embedder=embedder, recall=store.recall
-    )
+    router = restore(store, embedder)
     change = reconcile(router, config, _last_configured(store))
     if change is not None:
         store.append([change], router.apply(change))
@@ -87,14 +79,3 @@ def _last_configured(store: EventStore) -> Change | None:
         if isinstance(event, Change) and event.what == "configured":
             last = event
     return last
-
-
-def _snapshot(store: EventStore) -> tuple[bytes | None, int]:
-    """Return the newest snapshot that this release can go on from, and its sequence number."""
-    found = store.latest_snapshot()
-    if found is None:
-        return None, 0
-    if found.fold_version != FOLD_VERSION or codec.digest(found.body) != found.digest:
-        log.warning("the snapshot at event %d cannot be used: folding the whole log", found.seq)
-        return None, 0
-    return found.body, found.seq

@@ -1,0 +1,210 @@
+"""The router, its event log and the one way of writing to both.
+
+A write makes events on the event loop and folds them at once, so that the next request sees
+them; they go to the writer; the caller is answered when they are on disk. If they cannot be
+written the router has folded what never happened: it is thrown away and folded anew from the
+log, and requests are refused until it stands again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from .. import codec
+from ..config import Config
+from ..embedding import Embedder
+from ..exceptions import StoreError
+from ..router import FOLD_VERSION, Router
+from ..store import EventStore, Writer
+from ..types import Event, LineageEvent
+from .configured import configured, fresh
+from .errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+MAX_PENDING = 8_000
+"""Events that may wait for the disk before requests are refused.
+
+Less than the writer's own limit by more than one request can add: what has been folded must be
+taken.
+"""
+
+
+class Batch:
+    """Events of one write, folded as they are made."""
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+        self.time = time.time()  # the router never lets it run back
+        self.events: list[Event] = []
+        self.lineage: list[LineageEvent] = []
+        self.snapshot: tuple[int, bytes] | None = None
+
+    def add(self, event: Event) -> None:
+        """Fold `event`."""
+        self.events.append(event)
+        self.lineage.extend(self.router.apply(event))
+
+
+class Journal:
+    """The router as the log stands for it, and the log as the router goes on.
+
+    Parameters
+    ----------
+    store
+        Open for writing; closed with the journal.
+    config
+        Settings and models; checked here.
+    embedder
+        For the router.
+    """
+
+    def __init__(self, store: EventStore, config: Config, embedder: Embedder | None) -> None:
+        fresh(store, config, embedder)
+        self.store = store
+        self.failure: str | None = None
+        self._config = config
+        self._embedder = embedder
+        self._writer = Writer(store)
+        self._router: Router | None = None
+        self._folded = asyncio.Event()
+        self._snapshot_seq = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to fold the log, in the background."""
+        self._spawn(self._fold())
+
+    async def close(self) -> None:
+        """Write what is pending and a snapshot, and close the database."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self._writer.close)
+        router = self._router
+        if router is not None and router.restorable and router.seq > self._snapshot_seq:
+            with contextlib.suppress(StoreError):  # a snapshot is a cache, the log is complete
+                self._save(router.seq, router.snapshot())
+        self.store.close()
+
+    @property
+    def router(self) -> Router:
+        """The router, to read from.
+
+        Raises
+        ------
+        Unavailable
+            While the log is being folded, or if it cannot be.
+        """
+        if self._router is None:
+            raise Unavailable(self.failure or "the event log is being folded")
+        return self._router
+
+    async def wait(self) -> Router:
+        """Return the router as soon as the log has been folded."""
+        await self._folded.wait()
+        return self.router
+
+    async def write(self, make: Callable[[Batch], T]) -> T:
+        """Let `make` add events, and return its result when they are on disk.
+
+        Raises
+        ------
+        StoreError
+            If they cannot be written: nothing has happened then.
+        Unavailable
+            If the log is not folded, or too much waits for the disk.
+        """
+        router = await self.wait()
+        if self._writer.pending >= MAX_PENDING:
+            raise Unavailable(f"{MAX_PENDING:,} events wait for the disk already")
+        batch = Batch(router)
+        try:
+            result = make(batch)
+            done = self._submit(batch) if batch.events else None
+        except Exception as error:
+            if batch.events:
+                self._lose(router, error)
+            raise
+        if done is not None:
+            await asyncio.shield(done)  # what is folded is written, also if the caller has gone
+        return result
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _submit(self, batch: Batch) -> asyncio.Future[None]:
+        router = batch.router
+        every = self._config.settings.store.snapshot_every
+        if router.seq - self._snapshot_seq >= every and router.restorable:
+            batch.snapshot = (router.seq, router.snapshot())
+            self._snapshot_seq = router.seq
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        written = self._writer.submit(batch.events, batch.lineage)
+        written.add_done_callback(
+            lambda future: loop.call_soon_threadsafe(self._settle, batch, future, done)
+        )
+        return done
+
+    def _settle(self, batch: Batch, written: Future[None], done: asyncio.Future[None]) -> None:
+        error = written.exception()
+        if error is None:
+            if batch.snapshot is not None:
+                self._spawn(self._saved(*batch.snapshot))
+            done.set_result(None)
+            return
+        self._lose(batch.router, error)
+        done.set_exception(StoreError(f"nothing was recorded: {error}"))
+        done.exception()  # seen, also if the caller has gone
+
+    async def _saved(self, seq: int, body: bytes) -> None:
+        try:
+            await asyncio.to_thread(self._save, seq, body)
+        except StoreError as error:
+            log.warning("no snapshot of event %d, the log is complete: %s", seq, error)
+
+    def _save(self, seq: int, body: bytes) -> None:
+        self.store.save_snapshot(seq, body, codec.digest(body), FOLD_VERSION)
+
+    def _lose(self, router: Router, error: BaseException) -> None:
+        """Throw the router away: it has folded what is not on disk."""
+        if self._router is not router:
+            return  # done already
+        log.error("folding the log anew: a write failed: %s", error)
+        self._router = None
+        self._spawn(self._fold(again=True))
+
+    async def _fold(self, *, again: bool = False) -> None:
+        """Make the router from the log; again and again, if it once stood already."""
+        delay = 1.0
+        while True:
+            try:
+                self._router = await asyncio.to_thread(self._restored)
+                self.failure = None
+                break
+            except Exception as error:
+                log.exception("the event log cannot be folded")
+                self.failure = f"the event log cannot be folded: {error}"
+                if not again:
+                    break
+                await asyncio.sleep(delay)
+                delay = min(30.0, 2 * delay)
+        self._folded.set()
+
+    def _restored(self) -> Router:
+        self._writer.reset()
+        found = self.store.latest_snapshot()
+        self._snapshot_seq = found.seq if found else 0
+        return configured(self.store, self._config, self._embedder)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
