@@ -7,13 +7,17 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .config import STARTER, Config, load_config
 from .exceptions import BanditRouterError, ConfigError, InvalidInput
+
+if TYPE_CHECKING:
+    from .router import Router
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 CONFIG = click.option(
@@ -114,22 +118,20 @@ def route(
     from .explain import as_data, as_text
     from .types import Request
 
-    router = _router(db, load_config(config, os.environ))
-    decision = router.decide(prompt, request=Request(cost_weight=cost_weight))
-    if as_json:
-        click.echo(json.dumps(as_data(decision)))
-    else:
-        click.echo(as_text(decision))
+    with ExitStack() as stack:
+        router = _router(db, load_config(config, os.environ), stack)
+        decision = router.decide(prompt, request=Request(cost_weight=cost_weight))
+    click.echo(json.dumps(as_data(decision)) if as_json else as_text(decision))
 
 
-def _router(db: Path | None, config: Config) -> Any:
+def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
+    """The router of a database, or an untaught one over the models of the configuration."""
     from .router import Router
+    from .store import EventStore, restore
 
-    if db is not None or Path(config.settings.store.path).exists():
-        from .store import EventStore, restore
-
-        with EventStore.open(db or Path(config.settings.store.path), readonly=True) as store:
-            return restore(store)
+    path = db or Path(config.settings.store.path)
+    if db is not None or path.exists():
+        return restore(stack.enter_context(EventStore.open(path, readonly=True)))
     if not config.models:
         raise InvalidInput("give --db FILE, or --config FILE with models", "db")
     return Router(config.models, settings=config.settings)

@@ -333,12 +333,14 @@ class Router:
         self._projection_digest = event.body["projection"]
         rebuilt = (
             self.seq == 0
-            or before.bandit != self.settings.bandit
+            or before.bandit.strategy != self.settings.bandit.strategy
             or before.clusterer != self.settings.clusterer
             or before.embedder.name != self.settings.embedder.name
         )
         if rebuilt:
             self._rebuild()
+        else:
+            self.policy.tune(self.settings.bandit)
         for name in [name for name in self.models if name not in {m.name for m in models}]:
             self.policy.retire_arm(name)
         self.models = {model.name: model for model in models}

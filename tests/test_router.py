@@ -266,6 +266,18 @@ def test_changed_settings_keep_what_is_known_of_the_whole_map() -> None:
     assert one.route(vector=vectors(1)[0]).cluster > 0
 
 
+def test_tuning_the_bandit_keeps_map_and_evidence() -> None:
+    one, _ = lived()
+    clusters = one.clusters()
+    tuned = parse_config({"bandit": {"cost_weight": 0.3, "floor": 0.05}}).settings
+    named = Settings(bandit=tuned.bandit, embedder=one.settings.embedder)
+    one.apply(one.configuration(named, FLEET))
+    assert one.clusters() == clusters
+    decision = one.decide(vector=vectors(1)[0])
+    assert decision.utility.cost_weight == 0.3
+    assert min(c.propensity for c in decision.candidates) >= 0.05
+
+
 def test_an_unknown_strategy_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="thompson"):
         router(strategy="thomson")

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..bandits.belief import Array
+from ..config import BanditSettings
 from ..types import Candidate, LineageEvent, Model, Utility, Vector
 
 
@@ -78,6 +79,10 @@ class Policy(ABC):
 
     def retire_arm(self, name: str) -> None:
         """Fold that an arm was removed; its late feedback may still come."""
+        return
+
+    def tune(self, settings: BanditSettings) -> None:
+        """Take over settings of the same strategy; what was learnt stays."""
         return
 
     @property

@@ -33,15 +33,17 @@ class ThompsonPolicy(Policy):
         self.name = "thompson" if map is not None else "global-thompson"
         self.needs_vector = map is not None
         self.map = map
+        self.posterior = Posterior(levels=len(map.levels) if map else 0)
+        self.tune(settings)
+
+    def tune(self, settings: BanditSettings) -> None:
+        """Take over pooling strengths, exploration and floor; what was learnt stays."""
         self._floor = settings.floor
-        self.posterior = Posterior(
-            levels=len(map.levels) if map else 0,
-            pooling=Pooling(
-                strength=settings.strength,
-                difficulty_strength=settings.difficulty_strength,
-                exploration=settings.exploration,
-                flat=settings.pooling == "flat",
-            ),
+        self.posterior.pooling = Pooling(
+            strength=settings.strength,
+            difficulty_strength=settings.difficulty_strength,
+            exploration=settings.exploration,
+            flat=settings.pooling == "flat",
         )
 
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:
