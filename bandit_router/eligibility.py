@@ -101,7 +101,7 @@ def within_limits(context: Context, request: Request, policy: Policy) -> Context
 
 
 def check_request(request: Request) -> None:
-    """Refuse weights and limits that are negative or not finite.
+    """Refuse weights and limits that are negative or not finite, and what no log can hold.
 
     Raises
     ------
@@ -112,6 +112,18 @@ def check_request(request: Request) -> None:
         value = getattr(request, field)
         if value is not None and not (math.isfinite(value) and value >= 0.0):
             raise InvalidInput(f"{field} must be a finite number, at least 0, not {value!r}", field)
+    for field in ("metadata", "session_id", "user"):
+        if value := getattr(request, field):
+            _check_writable(value, field)
+
+
+def _check_writable(value: object, field: str) -> None:
+    try:
+        msgspec.msgpack.encode(value)
+    except (TypeError, ValueError, OverflowError, RecursionError):  # ValueError: lone surrogates
+        raise InvalidInput(
+            f"{field} must be JSON: text, 64-bit numbers, lists and objects", field
+        ) from None
 
 
 def unknown_model(name: str, models: Iterable[str], field: str) -> UnknownModel:

@@ -555,6 +555,11 @@ class Router:
             policy=self.policy.name,
             prompt_chars=None if context.prompt is None else len(context.prompt),
             prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),
-            prompt=context.prompt if keep else None,
+            prompt=_writable(context.prompt) if keep else None,
             request=request,
         )
+
+
+def _writable(text: str | None) -> str | None:
+    """Return `text` with lone surrogates, which no UTF-8 can hold, as escapes."""
+    return text and text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bandit_router import Decision, Feedback, Model, Router
+from bandit_router import Decision, Feedback, Model, Router, codec
 from bandit_router.config import Settings, parse_config
 from bandit_router.exceptions import (
     ConfigError,
@@ -189,6 +189,9 @@ def test_feedback_for_an_unknown_decision() -> None:
         (Request(max_cost_usd=math.nan), InvalidInput, "max_cost_usd"),
         (Request(models=("small",), max_cost_usd=1e-12), NoEligibleArm, "max_cost_usd"),
         (Request(profile="cheap"), InvalidInput, "profile"),
+        (Request(metadata={"n": 2**70}), InvalidInput, "metadata"),
+        (Request(metadata={"s": "\ud800"}), InvalidInput, "metadata"),
+        (Request(user="\udfff"), InvalidInput, "user"),
     ],
 )
 def test_bad_requests_name_their_field(request_: Request, error: type, field: str) -> None:
@@ -264,6 +267,14 @@ def test_changed_settings_keep_what_is_known_of_the_whole_map() -> None:
     old_ids = {c.id for c in one.clusters()}
     assert not old_ids
     assert one.route(vector=vectors(1)[0]).cluster > 0
+
+
+def test_any_text_can_be_kept() -> None:
+    kept = parse_config({"store": {"keep_prompts": True}}).settings
+    one = Router(FLEET, settings=kept, embedder="none")
+    decision = one.route("a\ud800b", vector=[1.0, 0])
+    assert decision.prompt == "a\\ud800b"
+    assert codec.decode_event(codec.encode_event(decision)) == decision
 
 
 def test_tuning_the_bandit_keeps_map_and_evidence() -> None:

@@ -1,0 +1,114 @@
+"""The command line: exit codes, JSON, and what it says when it fails."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bandit_router import Router
+from bandit_router.cli import main
+from bandit_router.store import EventStore
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A small log with a snapshot in it."""
+    path = tmp_path / "router.db"
+    router = Router(["small", "large"], embedder="none")
+    with EventStore.open(path) as store:
+        store.append([router.initial])
+        for step in range(20):
+            decision = router.decide(vector=[1.0, step / 10])
+            lineage = router.apply(decision)
+            store.append([decision], lineage)
+            if step == 10:
+                _snapshot(store, router)
+    return path
+
+
+def _snapshot(store: EventStore, router: Router, spoil: bool = False) -> None:
+    from bandit_router import codec
+    from bandit_router.router import FOLD_VERSION
+
+    body = router.snapshot()
+    digest = codec.digest(body + b"!" if spoil else body)
+    store.save_snapshot(router.seq, body, digest, FOLD_VERSION)
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, arguments)
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"bandit-router {command}" in out
+    assert "--json" in out
+
+
+def test_init_writes_a_file_that_loads_and_never_overwrites(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    assert run("init", str(file))[0] == 0
+    before = file.read_text()
+    code, _, err = run("init", str(file))
+    assert code == 1
+    assert "there already" in err
+    assert file.read_text() == before
+
+
+def test_verify_agrees(database: Path) -> None:
+    code, out, _ = run("verify", "--db", str(database), "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["agrees"]
+    assert (found["events"], found["snapshots"]) == (21, 1)
+
+
+def test_verify_finds_a_snapshot_that_is_not_the_fold(database: Path) -> None:
+    with EventStore.open(database) as store:
+        router = Router.restore(store.events(), recall=store.recall)
+        _snapshot(store, router, spoil=True)
+    code, out, _ = run("verify", "--db", str(database))
+    assert code == 1
+    assert "1 disagree" in out
+
+
+@pytest.mark.parametrize("command", [("verify",), ("route", "hello")])
+def test_a_database_that_is_not_there(tmp_path: Path, command: tuple[str, ...]) -> None:
+    code, _, err = run(*command, "--db", str(tmp_path / "none.db"))
+    assert code == 1
+    assert "none.db" in err
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_route_without_an_embedder_says_so_as_json(database: Path) -> None:
+    code, out, _ = run("route", "hello", "--db", str(database), "--json")
+    assert code == 1
+    assert json.loads(out)["error"]["field"] == "embedding"
+
+
+@pytest.mark.minilm
+def test_route_explains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("init")[0] == 0
+    arguments = ("route", "Prove that 17 is prime.", "--config", "bandit-router.toml")
+    code, out, _ = run(*arguments)
+    assert code == 0
+    assert "insufficient evidence" in out
+    data = json.loads(run(*arguments, "--json")[1])
+    assert data["model"] in ("small", "large")
+    assert sum(c["propensity"] for c in data["candidates"]) == pytest.approx(1.0)
+    assert not list(tmp_path.glob("*.db"))
+
+
+def test_bad_settings_are_bad_usage(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_text("[bandit]\nstrenght = 3\n")
+    code, _, err = run("serve", "--config", str(file), "--db", str(tmp_path / "x.db"))
+    assert code == 2
+    assert "strength" in err
