@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..exceptions import InvalidInput
 from ..types import Candidate
 from .base import Choice, Context, Policy
 
@@ -15,7 +14,7 @@ class FixedPolicy(Policy):
     Parameters
     ----------
     model
-        The arm. Where it is not eligible the request is refused: nothing is chosen silently.
+        The arm; where it is not eligible the first eligible one stands in for it.
     """
 
     def __init__(self, model: str) -> None:
@@ -23,21 +22,12 @@ class FixedPolicy(Policy):
         self.model = model
 
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:
-        """Choose the fixed model.
-
-        Raises
-        ------
-        InvalidInput
-            If it is not among the eligible arms.
-        """
-        if self.model not in context.arms:
-            raise InvalidInput(
-                f"the strategy is {self.name!r}, and that model is not eligible here", "models"
-            )
+        """Choose the fixed model."""
+        chosen = self.model if self.model in context.arms else context.arms[0]
         return Choice(
-            model=self.model,
+            model=chosen,
             candidates=tuple(
-                Candidate(model=arm, propensity=float(arm == self.model)) for arm in context.arms
+                Candidate(model=arm, propensity=float(arm == chosen)) for arm in context.arms
             ),
         )
 
