@@ -1,0 +1,210 @@
+"""Policies are played fairly, and what is printed is what was played."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+from bandit_router.cli import main
+from bandit_router.config import Settings
+from bandit_router.exceptions import InvalidInput
+from bandit_router.simulator import make_world, read_table, simulate, text
+from bandit_router.simulator.hindsight import choices
+from bandit_router.simulator.play import play
+from bandit_router.simulator.summary import binned, t_interval
+from bandit_router.types import Model
+
+ARMS = ("good", "cheap", "expert in y")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """200 prompts of two tasks; one arm is good at x, another at y only."""
+    rng = np.random.default_rng(0)
+    prompts, outcomes = [], ["id,model,quality,cost_usd"]
+    for i in range(200):
+        task = "xy"[i % 2]
+        prompts.append(json.dumps({"id": f"p{i}", "prompt": f"{task} {i}", "task": task}))
+        chance = {"good": 0.8, "cheap": 0.5, "expert in y": 0.95 if task == "y" else 0.1}
+        for arm, cost in zip(ARMS, (0.01, 0.001, 0.02), strict=True):
+            if arm == "cheap" and i % 10 == 0:
+                continue
+            outcomes.append(f"p{i},{arm},{float(rng.random() < chance[arm])},{cost}")
+    (tmp_path / "prompts.jsonl").write_text("\n".join(prompts))
+    (tmp_path / "outcomes.csv").write_text("\n".join(outcomes))
+    return tmp_path
+
+
+QUICK = {"progress": False, "processes": 1}
+
+
+def test_the_contract_of_the_json(folder: Path) -> None:
+    arguments = ["simulate", "--table", str(folder), "--policy"]
+    arguments += ["global-thompson,random,best-single,fixed:expert in y,task-oracle,oracle"]
+    arguments += ["--steps", "300", "--seeds", "3", "--cost-weight", "0.1", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0
+    (table,) = json.loads(result.stdout)["tables"]
+    assert {k: table[k] for k in ("table", "prompts", "steps", "seeds", "scenario")} == {
+        "table": folder.name,
+        "prompts": 200,
+        "steps": 300,
+        "seeds": 3,
+        "scenario": "stationary",
+    }
+    assert table["reference_cost_usd"] == pytest.approx(0.01)
+    for name, found in table["policies"].items():
+        assert len(found["curve"]) == 48
+        assert {len(share) for share in found["arm_share"].values()} == {48}
+        assert set(found["arm_share"]) == set(ARMS)
+        assert np.sum(list(found["arm_share"].values()), axis=0) == pytest.approx(np.ones(48))
+        by_seed = np.array(found["utility_by_seed"])
+        assert found["utility"] == pytest.approx(by_seed.mean())
+        low, high = stats.t.interval(0.95, 2, by_seed.mean(), stats.sem(by_seed))
+        if by_seed.std() > 0:
+            assert found["utility_ci"] == pytest.approx([low, high])
+        assert np.mean(found["utility_by_quarter"]) == pytest.approx(found["utility"])
+        assert (found["decide_us_p50"] is None) == (
+            name in ("best-single", "task-oracle", "oracle")
+        )
+    utility = {name: found["utility"] for name, found in table["policies"].items()}
+    assert utility["oracle"] > utility["task-oracle"] > utility["best-single"] > utility["random"]
+    assert table["policies"]["task-oracle"]["regret_task_oracle"] == 0.0
+    assert table["policies"]["random"]["regret_task_oracle"] == pytest.approx(
+        utility["task-oracle"] - utility["random"]
+    )
+
+
+def test_processes_do_not_change_the_result(folder: Path) -> None:
+    def run(processes: int) -> dict:
+        out = simulate(
+            [folder], ["global-thompson", "random"], seeds=2, progress=False, processes=processes
+        )
+        for found in out["tables"][0]["policies"].values():
+            found.pop("decide_us_p50")
+            found.pop("update_us_p50")
+        return out
+
+    assert run(1) == run(2)
+
+
+def test_from_the_second_pass_on_what_was_seen_tells_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bandit_router import Router
+
+    table = read_table(folder)
+    world = make_world(table, "stationary", 0, 600, 0.0)
+    said: list[str] = []
+    judge = Router.judge
+    monkeypatch.setattr(
+        Router, "judge", lambda self, f, **k: said.append(f.decision_id) or judge(self, f, **k)
+    )
+    run = play("fixed:good", table, world, vectors=None, settings=Settings())
+    assert len(said) == 200  # one arm, one answer a prompt, whatever the number of passes
+    assert len(run.utility) == 600
+
+
+def test_every_policy_sees_the_same_order_and_passes_cover_the_table(folder: Path) -> None:
+    table = read_table(folder)
+    one, same, other = (make_world(table, "stationary", s, 450, 0.0).order for s in (1, 1, 2))
+    assert (one == same).all()
+    assert (one != other).any()
+    assert sorted(one[:200]) == sorted(one[200:400]) == list(range(200))
+    assert (one[:200] != one[200:400]).any()
+
+
+def test_hindsight_respects_eligibility(folder: Path) -> None:
+    table = read_table(folder).select("cheap,expert in y")
+    world = make_world(table, "stationary", 0, 200, 0.0)
+    for name in ("best-single", "task-oracle", "oracle"):
+        chosen = choices(name, table, world, 0.0)
+        assert not np.isnan(table.quality[world.order, chosen]).any()
+
+
+def test_scenarios_do_what_they_say(folder: Path) -> None:
+    table = read_table(folder)
+    by_task = make_world(table, "by-task", 0, 200, 0.0)
+    tasks = [table.tasks[i] for i in by_task.order]
+    assert sum(a != b for a, b in pairwise(tasks)) == 1
+    degrade = make_world(table, "degrade", 0, 200, 0.0)
+    assert degrade.phases[1].start == 100
+    np.testing.assert_array_equal(degrade.phases[1].quality[:, 0], table.quality[:, 0] / 2)
+    price = make_world(table, "price", 0, 200, 0.0)
+    np.testing.assert_allclose(price.phases[1].cost[:, 0], 10 * table.cost[:, 0])
+    new = make_world(table, "new-arm", 0, 300, 0.0)
+    assert [p.start for p in new.phases] == [0, 100]
+    assert not new.phases[0].present[0]
+    assert new.phases[1].present[0]
+    retire = make_world(table, "retire", 0, 200, 0.0)
+    assert not retire.phases[1].present[0]
+    delay = make_world(table, "delay", 0, 2000, 0.0)
+    assert delay.delay == 500
+    assert delay.lost.mean() == pytest.approx(0.3, abs=0.05)
+    noise = make_world(table, "noise", 0, 2000, 0.0)
+    assert noise.flipped.mean() == pytest.approx(0.1, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "scenario", ["by-task", "degrade", "price", "new-arm", "retire", "delay", "noise"]
+)
+def test_every_scenario_can_be_played(folder: Path, scenario: str) -> None:
+    result = simulate(
+        [folder], ["global-thompson", "best-single"], seeds=2, steps=900, scenario=scenario, **QUICK
+    )
+    found = result["tables"][0]["policies"]["global-thompson"]
+    share = np.array(found["arm_share"]["good"])
+    if scenario == "new-arm":
+        assert not share[:15].any()
+        assert share[16:].any()
+    if scenario == "retire":
+        assert not share[24:].any()
+    assert found["update_us_p50"] is not None
+
+
+def test_a_learner_beats_chance(folder: Path) -> None:
+    result = simulate([folder], ["global-thompson", "random"], seeds=5, steps=1000, **QUICK)
+    found = result["tables"][0]["policies"]
+    assert found["global-thompson"]["utility"] > found["random"]["utility"] + 0.05
+    assert "global-thompson" in text(result)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"policies": ["thomson"]}, "policy"),
+        ({"policies": ["fixed:nobody"]}, "policy"),
+        ({"policies": []}, "policy"),
+        ({"scenario": "storm"}, "scenario"),
+        ({"models": "nobody"}, "models"),
+        ({"seeds": 0}, "seeds"),
+    ],
+)
+def test_bad_names_are_refused(folder: Path, arguments: dict, field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        simulate([folder], **{"policies": ["random"], **arguments, **QUICK})
+    assert caught.value.field == field
+
+
+def test_a_cost_weight_without_costs_is_refused(folder: Path) -> None:
+    (folder / "outcomes.csv").write_text("id,model,quality\np1,a,1\np2,a,0\n")
+    with pytest.raises(InvalidInput, match="no costs"):
+        simulate([folder], ["random"], cost_weight=0.1, **QUICK)
+
+
+def test_short_streams_fill_the_curve() -> None:
+    assert binned(np.array([1.0, 2.0]), 4).tolist() == [1.0, 2.0, 2.0, 2.0]
+    assert t_interval(np.array([1.0])) == [None, None]
+
+
+def test_models_keep_their_prices(folder: Path) -> None:
+    (folder / "models.csv").write_text("model,input_usd_per_m,output_usd_per_m\ngood,1,2\n")
+    assert read_table(folder).models[0] == Model(
+        name="good", input_usd_per_m=1.0, output_usd_per_m=2.0
+    )
