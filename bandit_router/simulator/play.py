@@ -139,8 +139,8 @@ class _Run:
         decision = self._route(row, phase, step)
         column = self._column[decision.model]
         self.arm[step] = column
-        again = step >= len(self._table.prompts) and (row, column) in self._observed
-        if again or self._world.lost[step]:
+        # Within one pass no prompt comes twice, so this begins with the second.
+        if (row, column) in self._observed or self._world.lost[step]:
             return
         self._observed.add((row, column))
         reward = float(phase.quality[row, column])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import sys
@@ -23,7 +24,7 @@ from .hindsight import HINDSIGHT
 from .play import Played, Vectors, play
 from .summary import summarise
 from .tables import RoutingTable, read_table
-from .worlds import SCENARIOS, make_world
+from .worlds import SCENARIOS, make_world, one_pass
 
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -90,22 +91,25 @@ def simulate(
     InvalidInput
         If a name, a table or a value cannot be used; `field` names it.
     """
-    _check(policies, scenario, seeds)
+    _check(policies, scenario, steps, seeds, cost_weight)
     wanted = list(dict.fromkeys(policies))
     out = []
     for folder in tables:
-        table = read_table(Path(folder)).select(models)
+        whole = read_table(Path(folder))
+        table = whole.select(models)
         if cost_weight and not table.has_cost:
             raise InvalidInput(
                 f"table {table.name} has no costs: a cost weight above 0 means nothing there",
                 "cost_weight",
             )
-        played = steps or len(table.prompts)
+        length = one_pass(table, scenario, cost_weight)
+        if progress and length < len(whole.prompts):
+            tqdm.write(_left_out(table.name, length, len(whole.prompts)), file=sys.stderr)
+        played = steps or length
         base = _settings(settings or Settings(), table, cost_weight, embedder)
         vectors = _vectors(table, wanted, base, progress)
         job = _Job(table, vectors, base, scenario, played)
         runs = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
-        first = min(played, len(table.prompts))
         out.append(
             {
                 "table": table.name,
@@ -118,7 +122,7 @@ def simulate(
                 "embedder": embedder,
                 "reference_cost_usd": table.reference_cost_usd,
                 "policies": {
-                    name: summarise(table, runs[name], runs["task-oracle"], first)
+                    name: summarise(table, runs[name], runs["task-oracle"], length)
                     for name in wanted
                 },
             }
@@ -126,7 +130,16 @@ def simulate(
     return {"tables": out}
 
 
-def _check(policies: Sequence[str], scenario: str, seeds: int) -> None:
+def _left_out(table: str, length: int, prompts: int) -> str:
+    return (
+        f"{table}: a pass is {length:,} of {prompts:,} prompts; "
+        "on the others no model played is eligible throughout"
+    )
+
+
+def _check(
+    policies: Sequence[str], scenario: str, steps: int | None, seeds: int, cost_weight: float
+) -> None:
     if not policies:
         raise InvalidInput("name at least one policy", "policy")
     for name in policies:
@@ -147,6 +160,10 @@ def _check(policies: Sequence[str], scenario: str, seeds: int) -> None:
         )
     if seeds < 1:
         raise InvalidInput("seeds must be at least 1", "seeds")
+    if steps is not None and steps < 1:
+        raise InvalidInput("steps must be at least 1", "steps")
+    if not (math.isfinite(cost_weight) and cost_weight >= 0):
+        raise InvalidInput("cost_weight must be a finite number, at least 0", "cost_weight")
 
 
 def _settings(

@@ -26,7 +26,7 @@ def summarise(
     oracle
         The task-oracle's runs on the same streams.
     first_pass
-        Steps of the first pass over the table.
+        Length of one pass; the stream may be shorter.
     """
     by_seed = np.array([run.utility.mean() for run in runs])
     quarters = np.mean([binned(run.utility, 4) for run in runs], axis=0)

@@ -16,6 +16,7 @@ import csv
 import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from ..types import Model
 
 Array = NDArray[np.float64]
 _MAX_LINE = 4_000_000
+_MAX_USD = 1e9  # a call, or a million tokens; sums and squares stay finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,11 +173,11 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     opener = gzip.open if path.suffix == ".gz" else open
     number = 0
     try:
-        with opener(path, "rt", encoding="utf-8", newline="") as file:
+        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
             while line := _line(file, path, number + 1):
                 number += 1
                 yield number, line
-    except (UnicodeDecodeError, EOFError, OSError) as error:
+    except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
         raise TableError(f"{path}:{number + 1}: cannot be read: {error}", "table") from None
 
 
@@ -211,6 +213,8 @@ def _text(row: dict[str, object], key: str, where: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or not value.strip():
         raise TableError(f"{where}: {key!r} must be text that is not empty", "table")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise TableError(f"{where}: {key!r} holds half a character (a lone surrogate)", "table")
     return value
 
 
@@ -222,6 +226,9 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dict[str
         missing = [name for name in required if name not in header]
         if missing:
             raise TableError(f"{path}:1: the header lacks {', '.join(missing)}", "table")
+        twice = [name for name in required if header.count(name) > 1]
+        if twice:
+            raise TableError(f"{path}:1: the header has {', '.join(twice)} twice", "table")
         for row in reader:
             where = f"{path}:{reader.line_num}"
             if not row:
@@ -235,7 +242,7 @@ def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dict[str
         raise TableError(f"{path}:{reader.line_num}: {error}", "table") from None
 
 
-def _number(text: str | None, where: str, key: str, high: float = math.inf) -> float:
+def _number(text: str | None, where: str, key: str, high: float = _MAX_USD) -> float:
     """Return a number of at least 0, nan for an empty field."""
     if text is None or not text.strip():
         return math.nan
@@ -243,9 +250,10 @@ def _number(text: str | None, where: str, key: str, high: float = math.inf) -> f
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0.0 <= value <= high or math.isinf(value):
-        limit = f"between 0 and {high:g}" if high < math.inf else "at least 0"
-        raise TableError(f"{where}: {key} is {text!r}; give a number {limit}, or nothing", "table")
+    if not 0.0 <= value <= high:
+        raise TableError(
+            f"{where}: {key} is {text!r}; give a number between 0 and {high:g}, or nothing", "table"
+        )
     return value
 
 
@@ -297,6 +305,8 @@ def _models(path: Path) -> tuple[dict[str, Model], frozenset[str] | None]:
 
 
 def _name(text: str, where: str) -> str:
-    if not text.strip() or "," in text:
-        raise TableError(f"{where}: {text!r} is no model name (no comma, not empty)", "table")
+    if not text.strip() or "," in text or not text.isprintable():
+        raise TableError(
+            f"{where}: {text!r} is no model name (printable, not empty, no comma)", "table"
+        )
     return text

@@ -115,11 +115,7 @@ def make_world(
         raise InvalidInput(f"table {table.name} has no costs to raise", "scenario")
     phases = _phases(table, scenario, steps, best_arm(table, cost_weight))
     rng = np.random.default_rng([seed, 0])
-    possible = np.flatnonzero(
-        np.all([(~np.isnan(p.quality) & p.present).any(axis=1) for p in phases], axis=0)
-    )
-    if not len(possible):
-        raise InvalidInput(f"table {table.name} has too few models for {scenario}", "scenario")
+    possible = _possible(table, scenario, phases)
     chance = np.random.default_rng([seed, 1]).random((2, steps))
     return World(
         order=_order(table, possible, scenario == "by-task", rng, steps),
@@ -128,6 +124,12 @@ def make_world(
         lost=chance[0] < (_LOST if scenario == "delay" else 0.0),
         flipped=chance[1] < (_FLIPPED if scenario == "noise" else 0.0),
     )
+
+
+def one_pass(table: RoutingTable, scenario: str, cost_weight: float) -> int:
+    """Return how many prompts some model can answer throughout: the length of one pass."""
+    phases = _phases(table, scenario, 0, best_arm(table, cost_weight))
+    return len(_possible(table, scenario, phases))
 
 
 def best_arm(table: RoutingTable, cost_weight: float) -> int:
@@ -152,6 +154,14 @@ def _phases(table: RoutingTable, scenario: str, steps: int, best: int) -> tuple[
     if scenario == "new-arm":
         return (without, _from(usual, steps // 3))
     return (usual, _from(without, half))
+
+
+def _possible(table: RoutingTable, scenario: str, phases: tuple[Phase, ...]) -> NDArray[np.int64]:
+    answered = [(~np.isnan(p.quality) & p.present).any(axis=1) for p in phases]
+    possible = np.flatnonzero(np.all(answered, axis=0))
+    if not len(possible):
+        raise InvalidInput(f"table {table.name} has too few models for {scenario}", "scenario")
+    return possible
 
 
 def _from(phase: Phase, start: int) -> Phase:

@@ -111,6 +111,53 @@ def test_from_the_second_pass_on_what_was_seen_tells_nothing(
     assert len(run.utility) == 600
 
 
+@pytest.fixture
+def patchy(tmp_path: Path) -> Path:
+    """100 prompts; `best` answers all of them, `other` every second one."""
+    prompts = [json.dumps({"id": f"p{i}", "prompt": f"prompt {i}"}) for i in range(100)]
+    outcomes = ["id,model,quality", *(f"p{i},best,1" for i in range(100))]
+    outcomes += [f"p{i},other,0.5" for i in range(0, 100, 2)]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(prompts))
+    (tmp_path / "outcomes.csv").write_text("\n".join(outcomes))
+    return tmp_path
+
+
+def test_a_pass_is_over_the_prompts_that_the_scenario_can_play(
+    patchy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bandit_router import Router
+
+    table = read_table(patchy)
+    world = make_world(table, "retire", 0, 100, 0.0)
+    heard: list[tuple[int, str]] = []
+    feedback = Router.feedback
+
+    def listen(self: Router, said, *, time: float):
+        heard.append((int(world.order[int(time)]), self.history(said.decision_id).answered_by))
+        return feedback(self, said, time=time)
+
+    monkeypatch.setattr(Router, "feedback", listen)
+    play("random", table, world, vectors=None, settings=Settings())
+    assert len(heard) == len(set(heard))
+
+    (found,) = simulate([patchy], ["oracle"], seeds=1, scenario="retire")["tables"]
+    assert found["steps"] == 50
+    assert "50 of 100 prompts" in capsys.readouterr().err
+    (twice,) = simulate([patchy], ["oracle"], seeds=1, scenario="retire", steps=100, **QUICK)[
+        "tables"
+    ]
+    assert twice["policies"]["oracle"]["utility"] == pytest.approx(0.75)  # retired half-way
+    assert twice["policies"]["oracle"]["utility_first_pass"] == 1.0
+
+
+def test_prompts_that_no_chosen_model_answered_are_left_out_and_said_so(
+    patchy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (found,) = simulate([patchy], ["random"], seeds=1, models="other", processes=1)["tables"]
+    assert found["prompts"] == found["steps"] == 50
+    assert "50 of 100 prompts" in capsys.readouterr().err
+
+
 def test_every_policy_sees_the_same_order_and_passes_cover_the_table(folder: Path) -> None:
     table = read_table(folder)
     one, same, other = (make_world(table, "stationary", s, 450, 0.0).order for s in (1, 1, 2))
@@ -184,6 +231,10 @@ def test_a_learner_beats_chance(folder: Path) -> None:
         ({"scenario": "storm"}, "scenario"),
         ({"models": "nobody"}, "models"),
         ({"seeds": 0}, "seeds"),
+        ({"steps": 0}, "steps"),
+        ({"steps": -5}, "steps"),
+        ({"cost_weight": -1.0}, "cost_weight"),
+        ({"cost_weight": float("nan")}, "cost_weight"),
     ],
 )
 def test_bad_names_are_refused(folder: Path, arguments: dict, field: str) -> None:

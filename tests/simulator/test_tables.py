@@ -82,6 +82,10 @@ def test_without_any_cost_all_are_free(tmp_path: Path) -> None:
         ({"outcomes": OUTCOMES + 'p3,"c,d",1,\n'}, r":7: 'c,d' is no model name"),
         ({"outcomes": 'id,model,quality\np1,"a'}, r"outcomes\.csv:2"),
         ({"outcomes": "id,model,quality\np1,a,\n"}, "no outcome has a quality"),
+        ({"outcomes": OUTCOMES + "p3,c,1,1e300\n"}, r":7: cost_usd is '1e300'"),
+        ({"outcomes": OUTCOMES + "p3,c\td,1,\n"}, r":7: 'c\\td' is no model name"),
+        ({"outcomes": "id,model,quality,quality\np1,a,1,0\n"}, r":1: .* quality twice"),
+        ({"prompts": '{"id": "p1", "prompt": "x \\ud800"}'}, r":1: 'prompt' holds half"),
         ({"models": "name\na\n"}, r"models\.csv:1: the header lacks model"),
         ({"models": "model,input_usd_per_m\nb,-1\n"}, r":2: input_usd_per_m is '-1'"),
     ],
@@ -100,6 +104,20 @@ def test_files_that_are_not_there_or_no_text(tmp_path: Path) -> None:
     (tmp_path / "prompts.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(TableError, match="cannot be read"):
         read_table(tmp_path)
+
+
+def test_damage_inside_a_compressed_file(tmp_path: Path) -> None:
+    path = write(tmp_path) / "prompts.jsonl.gz"
+    damaged = bytearray(path.read_bytes())
+    damaged[12:40] = b"\xff" * 28
+    path.write_bytes(damaged)
+    with pytest.raises(TableError, match=r"prompts\.jsonl\.gz:1: cannot be read"):
+        read_table(tmp_path)
+
+
+def test_a_byte_order_mark_as_spreadsheets_write_it_is_no_obstacle(tmp_path: Path) -> None:
+    write(tmp_path, outcomes="\ufeff" + OUTCOMES)
+    assert read_table(tmp_path).names == ("a [=@/]", "b")
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
