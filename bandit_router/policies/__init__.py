@@ -7,10 +7,12 @@ from ..config import Settings, nearest
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
 from .base import Choice, Context, Expectation, Policy, typical_cost
+from .lints import LinTSPolicy
+from .linucb import LinUCBPolicy
 from .simple import FixedPolicy, RandomPolicy
 from .thompson import ThompsonPolicy
 
-NAMES = ("thompson", "global-thompson", "random", "fixed:MODEL")
+NAMES = ("thompson", "global-thompson", "linucb", "lints", "random", "fixed:MODEL")
 """What `make_policy` knows."""
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "Context",
     "Expectation",
     "FixedPolicy",
+    "LinTSPolicy",
+    "LinUCBPolicy",
     "Policy",
     "RandomPolicy",
     "ThompsonPolicy",
@@ -51,6 +55,10 @@ def make_policy(
         return ThompsonPolicy(settings.bandit, map_)
     if name == "global-thompson":
         return ThompsonPolicy(settings.bandit, None)
+    if name == "linucb":
+        return LinUCBPolicy(settings.bandit, projection)
+    if name == "lints":
+        return LinTSPolicy(settings.bandit, projection)
     if name == "random":
         return RandomPolicy()
     if name.startswith("fixed:"):

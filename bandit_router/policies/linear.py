@@ -1,0 +1,149 @@
+"""What LinUCB and linear Thompson sampling share: features, posterior, and the fold."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bandits.belief import Array, Belief, UtilityBelief, compose
+from ..bandits.linear import LinearPosterior
+from ..bandits.thompson import with_floor
+from ..config import BanditSettings
+from ..embedding.base import Projection
+from ..types import Candidate, Model, Vector
+from .base import Choice, Context, Expectation, Policy, typical_cost
+
+Mask = NDArray[np.bool_]
+
+
+class LinearPolicy(Policy):
+    """A disjoint linear model for each arm over the prompt's place in the map's space.
+
+    The features are the projected embedding, scaled to a mean square of 1, and a constant.
+
+    Parameters
+    ----------
+    settings
+        Only `floor` is used; the rest of a linear bandit is fixed by its subclass.
+    projection
+        Into the map's space; None takes embeddings as they are.
+    ridge, noise
+        See `LinearPosterior`.
+    """
+
+    needs_vector = True
+
+    def __init__(
+        self,
+        settings: BanditSettings,
+        projection: Projection | None,
+        ridge: float,
+        noise: float,
+    ) -> None:
+        self._projection = projection
+        self.posterior = LinearPosterior(ridge, noise)
+        self.tune(settings)
+
+    @abstractmethod
+    def decide(
+        self, utility: UtilityBelief, eligible: Mask, rng: np.random.Generator
+    ) -> tuple[Array, Array]:
+        """Return every arm's score (the highest eligible wins) and its propensity."""
+
+    def tune(self, settings: BanditSettings) -> None:
+        """Take over the floor."""
+        self._floor = settings.floor
+
+    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+        """Choose the arm of the highest score; with a floor, now and then any arm."""
+        belief = self.posterior.at(self._features(context.vector))
+        utility = compose(belief, context.utility)
+        wanted = set(context.arms)
+        eligible = np.array([arm in wanted for arm in self.posterior.arms])
+        score, chance = self.decide(utility, eligible, rng)
+        chance = with_floor(chance, eligible, self._floor)
+        chosen = int(np.where(eligible, score, -np.inf).argmax())
+        if self._floor and rng.random() < self._floor * len(context.arms):
+            chosen = int(rng.choice(np.flatnonzero(eligible)))
+        chance[chosen] = max(chance[chosen], 1e-12)  # it was possible: no log may say 0
+        return Choice(
+            model=self.posterior.arms[chosen],
+            candidates=self._candidates(context, belief, utility, score, chance),
+        )
+
+    def expected(self, context: Context) -> dict[str, Expectation]:
+        """Return mean cost and latency of each arm for this prompt."""
+        belief = self.posterior.at(self._features(context.vector))
+        return {
+            arm: Expectation(
+                cost_usd=_number(belief.cost[i]), latency_ms=_number(belief.latency[i])
+            )
+            for i, arm in enumerate(self.posterior.arms)
+        }
+
+    def reference_cost(self) -> float | None:
+        """Return the mean cost of the arm with the highest mean quality so far."""
+        if not self.posterior.arms:
+            return None
+        quality, cost = self.posterior.means
+        known = np.isfinite(cost) & (cost > 0)
+        return float(cost[np.where(known, quality, -np.inf).argmax()]) if known.any() else None
+
+    def learn(self, path: tuple[int, ...], vector: Vector | None, arm: str, sums: Array) -> None:
+        """Credit `arm` at the prompt's features."""
+        self.posterior.learn(self._features(vector), sums, arm)
+
+    def set_arm(self, model: Model) -> None:
+        """Add an arm, or alter its priors."""
+        self.posterior.set_arm(model.name, model.quality_prior, typical_cost(model))
+
+    def state(self) -> dict[str, Any]:
+        """Return the posterior."""
+        return {"posterior": self.posterior.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self.posterior.load(state["posterior"])
+
+    def _features(self, vector: Vector | None) -> Array:
+        """Return the features of a prompt; without a vector, those of the mean prompt."""
+        if vector is None:
+            size = self._projection.components.shape[0] if self._projection else 0
+            z = np.zeros(size)
+        elif self._projection is None:
+            z = vector.astype(np.float64)
+        else:
+            z = self._projection.apply(vector)
+        return np.append(np.sqrt(len(z)) * z, 1.0)
+
+    def _candidates(
+        self,
+        context: Context,
+        belief: Belief,
+        utility: UtilityBelief,
+        score: Array,
+        chance: Array,
+    ) -> tuple[Candidate, ...]:
+        sd = np.sqrt(belief.quality_var)
+        return tuple(
+            Candidate(
+                model=arm,
+                propensity=float(chance[i]),
+                quality=float(belief.quality[i]),
+                quality_sd=float(sd[i]),
+                cost_usd=_number(belief.cost[i]),
+                latency_ms=_number(belief.latency[i]),
+                utility=float(utility.mean[i]),
+                draw=float(score[i]),
+                evidence=float(belief.evidence[i]),
+            )
+            for arm in context.arms
+            for i in (self.posterior.index[arm],)
+        )
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
