@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .dbstream import DBSTREAM
-from .matrix import Array, CenterMatrix, Rows
+from .matrix import Array, Rows
 
 NewId = Callable[[], int]
 
@@ -127,11 +127,16 @@ class DbstreamLevel(DBSTREAM):
         """Take over what `state` returned."""
         self._time_stamp = state["steps"]
         centers = state["centers"]
-        self._matrix = CenterMatrix(list(range(centers.shape[1])))
-        for row in zip(
-            state["ids"].tolist(), centers, state["weights"], state["updated"], strict=True
+        self._start(list(range(centers.shape[1])))
+        for id_, center, weight, updated in zip(
+            state["ids"].tolist(),
+            centers,
+            state["weights"].tolist(),
+            state["updated"].tolist(),
+            strict=True,
         ):
-            self._matrix.append(*row)
+            self._matrix.append(id_, center, weight, updated)
+            self._plan(id_, weight, updated)
 
     def _new_id(self) -> int:
         born = self._next()

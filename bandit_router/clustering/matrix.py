@@ -10,16 +10,24 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-_COLUMNS = ("_ids", "_centers", "_norms", "_weights", "_updated")
+_COLUMNS = ("_ids", "_centers", "_rough", "_half", "_weights", "_updated", "_apart")
+_FEW = 16
+_DIRTY = 8
+_HUGE = 1e30  # squares beyond do not fit a float32
 
 
 class CenterMatrix:
     """Live micro-clusters as rows, in ascending order of id.
 
+    A single-precision copy of the centres prunes, with a slack above its rounding; the double
+    precision decides. So results do not depend on the copy, only their cost does.
+
     Parameters
     ----------
     features
         Names of the columns: the keys of River's feature dicts.
+    paired
+        Whether `closest_pair` will be asked for; it costs one more product a step.
 
     Attributes
     ----------
@@ -31,14 +39,19 @@ class CenterMatrix:
         Weight when last touched, and that time; shape (size,).
     """
 
-    def __init__(self, features: list[Any]) -> None:
+    def __init__(self, features: list[Any], paired: bool = False) -> None:
         self.features = features
         self.size = 0
-        self._ids = np.empty(16, dtype=np.int64)
-        self._centers = np.empty((16, len(features)))
-        self._norms = np.empty(16)
-        self._weights = np.empty(16)
-        self._updated = np.empty(16)
+        self.paired = paired
+        self._largest = 0.0  # an upper bound of the centres' squared norms
+        self._dirty: set[int] = set()
+        self._ids = np.empty(_FEW, dtype=np.int64)
+        self._centers = np.empty((_FEW, len(features)))
+        self._rough = np.empty((_FEW, len(features)), dtype=np.float32)
+        self._half = np.empty(_FEW, dtype=np.float32)  # half the squared norms
+        self._weights = np.empty(_FEW)
+        self._updated = np.empty(_FEW)
+        self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
 
     @property
     def ids(self) -> Rows:
@@ -63,28 +76,43 @@ class CenterMatrix:
     def append(self, id_: int, center: Array, weight: float, time: float) -> None:
         """Add a micro-cluster; `id_` must be above every id present."""
         if self.size == len(self._ids):
-            for name in _COLUMNS:
-                column = getattr(self, name)
-                setattr(self, name, np.concatenate([column, np.empty_like(column)]))
+            self._resize(2 * self.size)
         row = self.size
         self.size += 1
         self._ids[row] = id_
         self._weights[row] = weight
         self._updated[row] = time
-        self.move(np.array([row]), center[None, :])
+        self._apart[row] = np.inf
+        self.move_one(row, center)
+
+    def move_one(self, row: int, center: Array) -> None:
+        """Set the centre of one row."""
+        square = float(center @ center)
+        self._centers[row] = center
+        self._rough[row] = center
+        self._half[row] = 0.5 * min(square, _HUGE)
+        self._largest = max(self._largest, square)
+        if self.paired:
+            self._touch(row)
 
     def move(self, rows: Rows, centers: Array) -> None:
         """Set the centres of `rows`."""
-        self._centers[rows] = centers
-        self._norms[rows] = np.einsum("ij,ij->i", centers, centers)
+        for row, center in zip(rows.tolist(), centers, strict=True):
+            self.move_one(row, center)
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows where `mask` is False; the order of the others stays."""
-        kept = int(mask.sum())
+        if mask.all():
+            return
+        self._settle()
+        first = int(mask.argmin())
+        kept = first + int(mask[first:].sum())
         for name in _COLUMNS:
             column = getattr(self, name)
-            column[:kept] = column[: self.size][mask]
+            column[first:kept] = column[first : self.size][mask[first:]]
         self.size = kept
+        if len(self._ids) > 4 * max(kept, _FEW):
+            self._resize(2 * max(kept, _FEW))
 
     def row_of(self, id_: int) -> int:
         """Return the row of a live id.
@@ -100,29 +128,86 @@ class CenterMatrix:
         return row
 
     def within(self, x: Array, radius: float) -> tuple[Rows, Array]:
-        """Rows closer to `x` than `radius`, ascending, and their distances."""
-        rough, slack = self._rough(x)
-        rows = np.flatnonzero(rough < radius * radius + slack)
-        distances = self._exact(rows, x)
-        near = distances < radius
-        return rows[near], distances[near]
+        """Rows that may be closer to `x` than `radius`, ascending, and their exact distances.
+
+        None that is closer is missing; a few that are not may be there.
+        """
+        scores, square, slack = self._scores(x)
+        rows = (scores > 0.5 * (square - radius * radius - slack)).nonzero()[0]
+        return rows, self._exact(rows, x)
 
     def nearest(self, x: Array) -> tuple[int, float]:
         """The row closest to `x` (the first of equals) and its distance."""
-        rough, slack = self._rough(x)
-        rows = np.flatnonzero(rough <= rough.min() + slack)
-        distances = self._exact(rows, x)
-        best = int(distances.argmin())
-        return int(rows[best]), float(distances[best])
+        scores, _, slack = self._scores(x)
+        best = int(scores.argmax())
+        rows = (scores >= float(scores[best]) - slack).nonzero()[0]
+        if len(rows) > 1:
+            distances = self._exact(rows, x)
+            best = int(distances.argmin())
+            return int(rows[best]), float(distances[best])
+        difference = self._centers[best] - x
+        return best, float(np.sqrt(difference @ difference))
 
-    def _rough(self, x: Array) -> tuple[Array, float]:
-        # |c|^2 - 2cx + |x|^2 is one matrix-vector product. It loses digits near zero, so it
-        # only prunes, with a slack above its rounding; `_exact` decides.
-        norms = self._norms[: self.size]
+    def closest_pair(self) -> tuple[int, int]:
+        """The two rows nearest to each other (the first of equals), of at least two.
+
+        `_apart` holds a lower bound for each row: only a row that claims to be closest is
+        measured, until the row that claims it has been.
+        """
+        self._settle()
+        measured: dict[int, int] = {}
+        apart = self._apart[: self.size]
+        while (row := int(apart.argmin())) not in measured:
+            scores, _, slack = self._scores(self._centers[row])
+            scores[row] = -np.inf
+            rows = (scores >= float(scores.max()) - slack).nonzero()[0]
+            rows = rows[rows != row]
+            distances = self._exact(rows, self._centers[row])
+            best = int(distances.argmin())
+            measured[row] = int(rows[best])
+            apart[row] = distances[best]
+        return row, measured[row]
+
+    def _scores(self, x: Array) -> tuple[NDArray[np.float32 | np.float64], float, float]:
+        """``c x - |c|^2 / 2`` of every row (high is near), ``|x|^2``, and the slack."""
         square = float(x @ x)
-        return norms - 2.0 * (self.centers @ x) + square, 1e-9 * (square + float(norms.max()))
+        scale = square + self._largest
+        if not scale < _HUGE:
+            centers = self.centers
+            scores = centers @ x - 0.5 * np.vecdot(centers, centers)
+            return scores, square, 1e-12 * scale
+        rough = self._rough[: self.size] @ x.astype(np.float32)
+        rough -= self._half[: self.size]
+        return rough, square, 3e-7 * (len(x) + 8) * scale
 
     def _exact(self, rows: Rows, x: Array) -> Array:
         difference = self._centers[rows] - x
-        out: Array = np.sqrt(np.einsum("ij,ij->i", difference, difference))
+        out: Array = np.sqrt(np.vecdot(difference, difference))
         return out
+
+    def _touch(self, row: int) -> None:
+        self._dirty.add(row)
+        if len(self._dirty) >= _DIRTY:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Bring the lower bounds up to date with the rows that have moved."""
+        if not self._dirty:
+            return
+        rows = np.array(sorted(self._dirty))
+        self._dirty.clear()
+        centers, half = self._rough[: self.size], self._half[: self.size]
+        halves = (half[rows][:, None] + half) - centers[rows] @ centers.T
+        slack = 3e-7 * (centers.shape[1] + 8) * 2.0 * self._largest
+        bounds = np.sqrt(np.maximum(2.0 * halves.astype(np.float64) - slack, 0.0))
+        bounds[np.arange(len(rows)), rows] = np.inf
+        apart = self._apart[: self.size]
+        np.minimum(apart, bounds.min(axis=0), out=apart)
+        apart[rows] = bounds.min(axis=1)
+
+    def _resize(self, capacity: int) -> None:
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            larger = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)
+            larger[: self.size] = column[: self.size]
+            setattr(self, name, larger)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from river import cluster
+from river.checks import check_estimator
 
 from bandit_router.clustering import DBSTREAM
+from bandit_router.clustering.matrix import CenterMatrix
+from bandit_router.embedding import shipped_projection
+from bandit_router.service import demo
+from simulations.equality import compare, difference
 
 
 def stream(n: int, dimension: int, seed: int) -> np.ndarray:
@@ -70,8 +78,97 @@ def test_the_bound_is_kept_by_merging_the_closest() -> None:
     assert sum(m.weight for m in model._micro_clusters.values()) >= total * 0.99
 
 
-def test_another_feature_is_refused() -> None:
-    model = DBSTREAM()
+def real(steps: int, dimension: int) -> np.ndarray:
+    """MiniLM embeddings of the demo's prompts, in a new order each pass, a little off each time."""
+    file = Path(demo.__file__).parent / "table" / "minilm.npz"
+    with np.load(file) as data:
+        vectors = next(iter(data.values())).astype(np.float64)
+    rng = np.random.default_rng(7)
+    rows = vectors[rng.integers(len(vectors), size=steps)]
+    rows = rows + 0.02 * rng.standard_normal(rows.shape)
+    if dimension < rows.shape[1]:
+        projection = shipped_projection("minilm")
+        assert projection is not None
+        rows = (rows - projection.mean) @ projection.components[:dimension].T
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("dimension", "threshold", "fading", "gap"),
+    [(32, 0.7, 0.004, 40), (32, 1.0, 0.01, 2), (384, 1.05, 0.004, 40), (384, 0.9, 0.01, 2)],
+)
+def test_results_on_real_embeddings_are_those_of_river(
+    dimension: int, threshold: float, fading: float, gap: int
+) -> None:
+    settings = {
+        "clustering_threshold": threshold,
+        "fading_factor": fading,
+        "cleanup_interval": gap,
+    }
+    found = compare(real(1200, dimension), settings, every=100)
+    assert found["worst_difference"] < 1e-9
+    assert found["predictions_that_differ"] == 0
+
+
+def test_it_passes_what_river_asks_of_an_estimator() -> None:
+    check_estimator(DBSTREAM())
+    check_estimator(DBSTREAM(max_micro_clusters=50))
+
+
+@pytest.mark.parametrize("fading", [-0.01, 0.0])
+def test_odd_fading_is_rivers_own(fading: float) -> None:
+    settings = {"clustering_threshold": 0.5, "fading_factor": fading, "cleanup_interval": 7}
+    found = compare(stream(300, 8, seed=3), settings, every=50)
+    assert found["worst_difference"] < 1e-9
+    assert found["predictions_that_differ"] == 0
+
+
+@pytest.mark.parametrize("before", [5, 200])
+def test_other_features_are_learnt_as_river_does(before: int) -> None:
+    ours, theirs = (k(clustering_threshold=0.3) for k in (DBSTREAM, cluster.DBSTREAM))
+    for row in stream(before, 6, seed=1).tolist():
+        for model in (ours, theirs):
+            model.learn_one(dict(enumerate(row)))
+    shuffled = {3: 0.1, 1: 0.2, 2: 0.3, 0: 0.4, 5: 0.5, 4: 0.6}
+    for x in (shuffled, {0: 0.5, 7: 0.5}, {0: 0.1, 1: 1.0}, shuffled):
+        for model in (ours, theirs):
+            model.learn_one(dict(x))
+        assert ours.predict_one(dict(x)) == theirs.predict_one(dict(x))
+    assert difference(ours, theirs) < 1e-9
+
+
+def test_with_a_bound_other_features_are_refused() -> None:
+    model = DBSTREAM(max_micro_clusters=5)
     model.learn_one({"a": 1.0})
-    with pytest.raises(ValueError, match="lacks the feature"):
+    with pytest.raises(ValueError, match="same features"):
         model.learn_one({"b": 1.0})
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(2, 30), st.integers(1, 5))
+def test_the_closest_pair_is_the_closest_whatever_happened_before(
+    seed: int, rows: int, dimension: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    matrix = CenterMatrix(list(range(dimension)), paired=True)
+    for id_ in range(rows):
+        matrix.append(id_, rng.standard_normal(dimension), 1.0, 0.0)
+    for _ in range(20):
+        matrix.move_one(int(rng.integers(matrix.size)), rng.standard_normal(dimension))
+        if matrix.size > 3 and rng.random() < 0.3:
+            keep = np.ones(matrix.size, dtype=bool)
+            keep[rng.integers(matrix.size)] = False
+            matrix.keep(keep)
+        a, b = matrix.closest_pair()
+        distances = np.linalg.norm(matrix.centers[:, None] - matrix.centers, axis=2)
+        np.fill_diagonal(distances, np.inf)
+        assert distances[a, b] == pytest.approx(distances.min(), abs=1e-12)
+
+
+def test_huge_numbers_are_no_obstacle() -> None:
+    settings = {"clustering_threshold": 1e20, "fading_factor": 0.01, "cleanup_interval": 20}
+    ours, theirs = DBSTREAM(**settings), cluster.DBSTREAM(**settings)
+    for row in (1e20 * stream(300, 8, seed=3)).tolist():
+        for model in (ours, theirs):
+            model.learn_one(dict(enumerate(row)))
+    assert list(ours.micro_clusters) == list(theirs.micro_clusters)
