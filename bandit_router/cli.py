@@ -154,6 +154,11 @@ def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
 @click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--cost-weight", type=click.FloatRange(min=0), default=0.0, show_default=True)
 @click.option("--models", default="all", show_default=True, help="core, all, or names.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Mean ceiling per request, US dollars; the pacer alone sets the cost weight.",
+)
 @click.option("--scenario", default="stationary", show_default=True)
 @click.option("--embedder", default="minilm", show_default=True)
 @JSON

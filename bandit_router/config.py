@@ -56,7 +56,7 @@ class ClustererSettings(_Table, frozen=True):
     """
 
     name: Literal["dbstream", "kmeans", "clustream", "denstream"] = "dbstream"
-    resolutions: tuple[Annotated[float, msgspec.Meta(gt=0, le=2)], ...] = (1.2, 1.0, 0.9)
+    resolutions: tuple[Annotated[float, msgspec.Meta(gt=0, le=2)], ...] = (1.1, 0.9)
     max_clusters: Annotated[int, msgspec.Meta(ge=2)] = 1024
     half_life: Positive = 50_000
     dimensions: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 24
@@ -68,7 +68,9 @@ class BanditSettings(_Table, frozen=True):
 
     `strength` is how many observations of an arm in a cluster weigh as much as what the
     coarser level says of it; `difficulty_strength` the same for a cluster's difficulty, which
-    all arms share; `exploration` scales the variance that a cluster not yet known adds.
+    all arms share; `exploration` scales the variance that a cluster not yet known adds to what
+    is sampled; `sharpening` divides all of it. `detect_changes` watches each arm's residuals and
+    forgets what was known of an arm that has changed.
     `floor` guarantees every eligible arm that probability. `pooling = "flat"` gives every
     (cluster, arm) an independent Beta posterior instead.
     """
@@ -78,12 +80,20 @@ class BanditSettings(_Table, frozen=True):
     strength: Positive = 20.0
     difficulty_strength: Positive = 30.0
     exploration: NonNegative = 0.05
+    sharpening: Positive = 2.0
+    detect_changes: bool = True
     floor: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     cost_weight: NonNegative = 0.0
     latency_weight: NonNegative = 0.0
     reference_cost_usd: Positive | None = None
     reference_latency_ms: Positive = 1000.0
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class BudgetSettings(_Table, frozen=True):
+    """`[budget]`: `usd_per_request` is a mean ceiling; the pacer then sets the cost weight."""
+
+    usd_per_request: Positive | None = None
 
 
 class FeedbackSettings(_Table, frozen=True):
@@ -117,6 +127,7 @@ class Settings(_Table, frozen=True):
     embedder: EmbedderSettings = EmbedderSettings()
     clusterer: ClustererSettings = ClustererSettings()
     bandit: BanditSettings = BanditSettings()
+    budget: BudgetSettings = BudgetSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     store: StoreSettings = StoreSettings()
     profiles: tuple[Profile, ...] = ()
@@ -339,7 +350,7 @@ name = "minilm"               # or any sentence-transformers name or folder; "no
 
 [clusterer]
 name = "dbstream"             # the finest level: dbstream, kmeans, clustream or denstream
-resolutions = [1.2, 1.0, 0.9] # radii of the map's levels, coarsest first
+resolutions = [1.1, 0.9]      # radii of the map's levels, coarsest first
 max_clusters = 1024           # a level; the closest are merged above it
 half_life = 50000             # prompts until an unvisited cluster has lost half its weight
 

@@ -100,6 +100,17 @@ def within_limits(context: Context, request: Request, policy: Policy) -> Context
     return context
 
 
+def affordable(context: Context, limit_usd: float, policy: Policy) -> Context:
+    """Leave out arms that are expected to cost more than the budget can bear now.
+
+    The cheapest arm is always left: a budget slows spending, it refuses nobody.
+    """
+    expected = policy.expected(context)
+    cost = {arm: expected[arm].cost_usd or 0.0 if arm in expected else 0.0 for arm in context.arms}
+    arms = tuple(arm for arm in context.arms if cost[arm] <= limit_usd)
+    return msgspec.structs.replace(context, arms=arms or (min(cost, key=cost.__getitem__),))
+
+
 def check_request(request: Request) -> None:
     """Refuse weights and limits that are negative or not finite, and what no log can hold.
 

@@ -11,7 +11,7 @@ import msgspec
 from .bandits.posterior import Credit, credit
 from .config import FeedbackSettings
 from .exceptions import InvalidInput, UnknownDecision
-from .types import Feedback, History, Model, Outcome
+from .types import Decision, Feedback, History, Model, Outcome
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
 _MAX_WEIGHT = 100.0
@@ -119,6 +119,11 @@ def price(said: Feedback | Outcome, model: Model | None) -> float | None:
     if prices == (None, None):
         return None
     return sum((n or 0) * (usd or 0.0) for n, usd in zip(tokens, prices, strict=True)) / 1e6
+
+
+def expected_cost(decision: Decision) -> float:
+    """Return what the chosen arm was expected to cost, US dollars; 0 if nobody knew."""
+    return decision.chosen.cost_usd or 0.0
 
 
 def check_feedback(feedback: Feedback) -> None:

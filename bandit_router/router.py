@@ -14,12 +14,22 @@ import msgspec
 import numpy as np
 
 from . import codec
+from .bandits.pacing import BudgetPacer
 from .config import Settings, check_models
-from .eligibility import eligible_arms, unknown_model, with_profile, within_limits
+from .eligibility import affordable, eligible_arms, unknown_model, with_profile, within_limits
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
 from .exceptions import InvalidInput, StoreError
-from .memory import Memory, Recall, check_feedback, price, settle, standing, with_event
-from .policies import Choice, Context, Policy, make_policy
+from .memory import (
+    Memory,
+    Recall,
+    check_feedback,
+    expected_cost,
+    price,
+    settle,
+    standing,
+    with_event,
+)
+from .policies import Choice, Context, Lesson, Policy, make_policy
 from .types import (
     Change,
     Decision,
@@ -128,6 +138,7 @@ class Router:
         self.models: dict[str, Model] = {}
         self.settings = Settings()
         self.policy: Policy = make_policy("random", self.settings)
+        self.pacer: BudgetPacer | None = None
         self._dimension: int | None = None
         self._projection_digest: str | None = None
         self._embedder = None if isinstance(embedder, str) else embedder
@@ -185,6 +196,8 @@ class Router:
             prompt=prompt,
         )
         context = within_limits(context, request, self.policy)
+        if self.pacer:
+            context = affordable(context, self.pacer.limit_usd, self.policy)
         rng = np.random.default_rng([self.settings.bandit.seed, seq])
         choice = self.policy.choose(context, rng)
         return self._decision(choice, context, request, seq, self._now(time), decision_id)
@@ -292,6 +305,8 @@ class Router:
             if vector is not None and self._dimension is None:
                 self._dimension = len(vector)
             self._memory.put(History(decision=event))
+            if self.pacer:
+                self.pacer.decided(event.candidates, expected_cost(event))
             lineage = tuple(self.policy.observe(vector, event.seq, event.time))
         elif isinstance(event, Change):
             self._change(event)
@@ -306,14 +321,25 @@ class Router:
         self._memory.put(after)
         old, new = (settle(h, self.settings.feedback) for h in (history, after))
         decision = history.decision
-        vector = decision.embedding()
         if old.arm == new.arm:
             steps = [(new.arm, new.sums - old.sums)]
         else:
             steps = [(old.arm, -old.sums), (new.arm, new.sums)]
         for arm, sums in steps:
             if sums.any():
-                self.policy.learn(decision.path, vector, arm, sums)
+                believed = decision.candidate(arm)
+                self.policy.learn(
+                    Lesson(
+                        arm=arm,
+                        sums=sums,
+                        path=decision.path,
+                        vector=decision.embedding(),
+                        expected=believed.quality if believed else None,
+                    )
+                )
+        if self.pacer:
+            expected = expected_cost(decision)
+            self.pacer.spent(new.cost(expected) - old.cost(expected))
 
     def _change(self, event: Change) -> None:
         if event.what == "model_removed":
@@ -341,6 +367,11 @@ class Router:
             self._rebuild()
         else:
             self.policy.tune(self.settings.bandit)
+        ceiling = self.settings.budget.usd_per_request
+        if ceiling is None or self.pacer is None:
+            self.pacer = None if ceiling is None else BudgetPacer(ceiling)
+        else:
+            self.pacer.ceiling_usd = ceiling
         for name in [name for name in self.models if name not in {m.name for m in models}]:
             self.policy.retire_arm(name)
         self.models = {model.name: model for model in models}
@@ -429,9 +460,12 @@ class Router:
         """Return the terms of the utility for a request."""
         ours, request = self.settings.bandit, request or Request()
         cost, latency = request.cost_weight, request.latency_weight
+        reference = self.reference_cost_usd
+        if cost is None:
+            cost = self.pacer.price * reference if self.pacer else ours.cost_weight
         return Utility(
-            cost_weight=ours.cost_weight if cost is None else cost,
-            reference_cost_usd=self.reference_cost_usd,
+            cost_weight=cost,
+            reference_cost_usd=reference,
             latency_weight=ours.latency_weight if latency is None else latency,
             reference_latency_ms=ours.reference_latency_ms,
         )
@@ -480,6 +514,7 @@ class Router:
                 "settings": msgspec.to_builtins(self.settings),
                 "models": msgspec.to_builtins(tuple(self.models.values())),
                 "policy": self.policy.state(),
+                "pacer": self.pacer and self.pacer.state(),
             }
         )
 
@@ -497,6 +532,9 @@ class Router:
         self.models = {model.name: model for model in models}
         self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
         self.policy.load(state["policy"])
+        if state["pacer"] is not None:
+            self.pacer = BudgetPacer(state["pacer"]["ceiling_usd"])
+            self.pacer.load(state["pacer"])
         self.seq, self.time = state["seq"], state["time"]
         self._dimension = state["dimension"]
 

@@ -18,7 +18,9 @@ class Belief:
 
     Costs are US dollars, latencies milliseconds. `cost` and `latency` are nan where neither
     observation nor price says anything. `evidence` is the weight of feedback seen at the
-    finest place. `beta` holds shape (2, arms) parameters where quality is Beta distributed;
+    finest place. `sampling_var` is what Thompson sampling draws quality with: narrower than
+    `quality_var` (which honest intervals need), see `BanditSettings` (None: the same). `beta`
+    holds shape (2, arms) parameters where quality is Beta distributed;
     otherwise it is Gaussian.
     """
 
@@ -29,6 +31,8 @@ class Belief:
     latency: Array
     latency_var: Array
     evidence: Array
+    sampling_var: Array | None = None
+    sharpening: float = 1.0
     beta: Array | None = None
 
 
@@ -50,10 +54,11 @@ class UtilityBelief:
 def compose(belief: Belief, utility: Utility) -> UtilityBelief:
     """Return ``quality - cost_weight * cost / reference - latency_weight * latency / reference``.
 
-    Quality, cost and latency are taken to be independent given the place. An arm of unknown
-    cost (or latency) is given the mean of the others.
+    The variance is the one to sample with. Quality, cost and latency are taken to be independent
+    given the place. An arm of unknown cost (or latency) is given the mean of the others.
     """
-    mean, var = belief.quality, belief.quality_var
+    mean = belief.quality
+    var = belief.quality_var if belief.sampling_var is None else belief.sampling_var
     for weight, value, value_var, reference in (
         (utility.cost_weight, belief.cost, belief.cost_var, utility.reference_cost_usd),
         (
@@ -68,5 +73,6 @@ def compose(belief: Belief, utility: Utility) -> UtilityBelief:
             known = np.isfinite(value)
             middle = value[known].mean() if known.any() else 0.0
             mean = mean - scale * np.where(known, value, middle)
-            var = var + scale * scale * np.where(known, value_var, middle * middle)
+            spread = np.where(known, value_var, 0.1 * middle * middle)
+            var = var + scale * scale * spread / belief.sharpening
     return UtilityBelief(mean=mean, var=var, quality=belief.quality, beta=belief.beta)

@@ -19,13 +19,19 @@ from .belief import Array, Belief
 _W, _R, _R2, _CN, _C, _C2, _LN, _L, _L2 = range(9)
 _ROWS = 9
 _PRIOR_WEIGHT = 1.0
-_NOISE_WEIGHT = 5.0
+_NOISE_WEIGHT = 2.0
 _LEAST_NOISE = 0.05
 _RATE_STRENGTH = 10.0
+_RATE_DOUBT = 0.1  # squared coefficient of variation of a list price or a single bill
+# Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
+# is believed before any evidence: once or twice the setting, unless the stream says otherwise.
+_STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
+_LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
 _REFRESH = 25
+_YOUNG = 300
 # Prompts choose the arms that are tried on them, so an arm's global mean is less certain than
 # as many independent observations would make it; with 1 some seeds lock in on a wrong arm.
-_GLOBAL_WIDENING = 2.0
+_GLOBAL_WIDENING = 3.0
 _ROUNDS = 3
 
 
@@ -39,6 +45,10 @@ class Credit:
 
     arm: str
     sums: Array
+
+    def cost(self, otherwise: float) -> float:
+        """Return the observed cost, or what is given if none was observed."""
+        return float(self.sums[_C]) if self.sums[_CN] else otherwise
 
 
 def credit(
@@ -65,6 +75,7 @@ class Pooling:
     strength: float = 20.0
     difficulty_strength: float = 30.0
     exploration: float = 0.05
+    sharpening: float = 2.0
     flat: bool = False
 
 
@@ -77,11 +88,9 @@ class Posterior:
     own residual, shrunk with `strength` pseudo-observations: the *interaction*. The variance
     shrinks with the evidence in the same weights, and an unvisited cluster adds no more than
     ``exploration * noise / strength``: a cluster that behaves like its parent costs no extra
-    exploration.
-
-    Every so often the global levels are fitted again with the difficulty of the coarsest
-    clusters taken out (backfitting), since a good router sends the hard prompts to its best
-    arm, which would otherwise be blamed for them.
+    exploration. How strongly to shrink differs from stream to stream: several strengths are kept
+    side by side and averaged by how well each has foretold the rewards so far (prequentially, so
+    a resolution that only fits noise talks itself down).
 
     Parameters
     ----------
@@ -92,9 +101,10 @@ class Posterior:
 
     References
     ----------
-    Wan, Ge and Song (2021), Metadata-based multi-task bandits with Bayesian hierarchical
-    models, NeurIPS; Efron and Morris (1977) on shrinkage; Breiman and Friedman (1985) on
-    backfitting.
+    Dawid (1984), Present position and potential developments: some personal views, statistical
+    theory, the prequential approach; Wan, Ge and Song (2021), Metadata-based multi-task bandits
+    with Bayesian hierarchical models, NeurIPS; Efron and Morris (1977) on shrinkage; Breiman and
+    Friedman (1985) on backfitting.
 
     Examples
     --------
@@ -114,7 +124,9 @@ class Posterior:
         self._list_cost = np.zeros(0)
         self._total = np.zeros((_ROWS, 0))
         self._levels: list[dict[int, Array]] = [{} for _ in range(levels)]
-        self._backfit = np.zeros(0)
+        self._start = np.zeros((len(_STRENGTHS), 0))
+        self._effective = np.zeros((len(_STRENGTHS), 0))
+        self._log_weights = _LOG_PRIOR.copy()
         self._learnt = 0
 
     def set_arm(self, arm: str, prior: float | None, cost: float | None) -> None:
@@ -135,12 +147,16 @@ class Posterior:
             for level in self._levels:
                 for id_, sums in level.items():
                     level[id_] = np.pad(sums, grow)
-            self._prior, self._list_cost, self._backfit = (
-                np.append(a, 0.0) for a in (self._prior, self._list_cost, self._backfit)
+            self._prior, self._list_cost = (
+                np.append(a, 0.0) for a in (self._prior, self._list_cost)
             )
+            self._start, self._effective = (np.pad(a, grow) for a in (self._start, self._effective))
         index = self.index[arm]
+        before = self._prior[index]
         self._prior[index] = 0.5 if prior is None else prior
         self._list_cost[index] = np.nan if cost is None else cost
+        if self._levels and self._prior[index] != before:
+            self._refit()
 
     def learn(self, path: Sequence[int], sums: Array, arm: str) -> None:
         """Add the `sums` of a credit (negative to take back) to `arm` along `path`.
@@ -148,6 +164,8 @@ class Posterior:
         `path` holds live cluster ids, coarsest first; 0 skips a level.
         """
         index = self.index[arm]
+        if self._levels and not self.pooling.flat and sums[_W] > 0:
+            self._score(path, index, float(sums[_R] / sums[_W]), min(float(sums[_W]), 1.0))
         self._total[:, index] += sums
         for level, id_ in zip(self._levels, path, strict=True):
             if id_:
@@ -155,7 +173,29 @@ class Posterior:
                     level[id_] = np.zeros((_ROWS, len(self.arms)))
                 level[id_][:, index] += sums
         self._learnt += 1
-        if self._levels and self._learnt % _REFRESH == 0:
+        young = self._learnt < _YOUNG or self._total[_W, index] < _REFRESH
+        if self._levels and (young or self._learnt % _REFRESH == 0):
+            self._refit()
+
+    def moved(self, arm: str, by: float, keep: float) -> None:
+        """Believe that an arm's quality has changed everywhere by `by`, and be unsure of it.
+
+        Parameters
+        ----------
+        keep
+            Weight of feedback that its evidence is scaled down to, over the whole map.
+        """
+        index = self.index[arm]
+        scale = min(1.0, keep / max(float(self._total[_W, index]), 1e-12))
+        for sums in (self._total, *(s for level in self._levels for s in level.values())):
+            weight, reward, square = sums[:_CN, index]
+            if weight > 0:
+                mean = reward / weight
+                spread = max(square / weight - mean * mean, 0.0)
+                mean = min(max(mean + by, 0.0), 1.0)
+                weight *= scale
+                sums[:_CN, index] = weight, weight * mean, weight * (mean * mean + spread)
+        if self._levels:
             self._refit()
 
     def merge(self, level: int, id_: int, heir: int) -> None:
@@ -169,7 +209,10 @@ class Posterior:
         """Take over arms and what is known of the whole map, as when the map is drawn anew."""
         state = other.state()
         levels: list[dict[str, list[Any]]] = [{"ids": [], "sums": []} for _ in self._levels]
-        self.load({**state, "levels": levels, "backfit": np.zeros(len(other.arms))})
+        self.load({**state, "levels": levels, "log_weights": _LOG_PRIOR.copy()})
+        if self._levels:
+            self._start = np.zeros((len(_STRENGTHS), len(self.arms)))
+            self._refit()
 
     def evidence(self, level: int, id_: int) -> Array:
         """Return the weight of feedback of each arm in one cluster, shape (arms,)."""
@@ -190,8 +233,11 @@ class Posterior:
         latency, latency_var = self._rate(cells, _LN, np.full(len(self.arms), np.nan))
         if self.pooling.flat:
             return self._flat(finest, cost, cost_var, latency, latency_var, evidence)
-        mean, var = self._quality(cells)
-        return Belief(mean, var, cost, cost_var, latency, latency_var, evidence)
+        mean, var, sampling = self._quality(cells)
+        sharpening = self.pooling.sharpening
+        return Belief(
+            mean, var, cost, cost_var, latency, latency_var, evidence, sampling, sharpening
+        )
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -204,7 +250,9 @@ class Posterior:
                 {"ids": sorted(level), "sums": np.array([level[i] for i in sorted(level)])}
                 for level in self._levels
             ],
-            "backfit": self._backfit,
+            "start": self._start,
+            "effective": self._effective,
+            "log_weights": self._log_weights,
             "learnt": self._learnt,
         }
 
@@ -213,43 +261,84 @@ class Posterior:
         self.arms = list(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._prior, self._list_cost = state["prior"], state["list_cost"]
-        self._total, self._backfit = state["total"], state["backfit"]
+        self._total = state["total"]
+        self._start, self._effective = state["start"], state["effective"]
         self._levels = [
             dict(zip(level["ids"], map(np.copy, level["sums"]), strict=True))
             for level in state["levels"]
         ]
+        self._log_weights = state["log_weights"]
         self._learnt = state["learnt"]
 
-    def _global(self) -> tuple[Array, Array]:
-        """Mean and observation noise of each arm over the whole map."""
+    def _global(self) -> tuple[Array, Array, Array]:
+        """Means and effective evidence, shape (strengths, arms), and noise of one observation."""
         n, s, s2 = self._total[:_CN]
-        mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-        mean = np.clip(mean + self._backfit, 0.0, 1.0)
+        if self._levels:
+            mean, effective = self._start, self._effective
+        else:
+            pooled = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
+            mean, effective = pooled[None, :], n[None, :]
+        mean = np.clip(mean, 0.0, 1.0)
         # Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from
         # all arms at once, since an arm's own few rewards say too little (three zeros in a row
         # have no variance, and must not end its exploration).
-        bernoulli = np.maximum(mean * (1.0 - mean), _LEAST_NOISE)
+        middle = mean[len(mean) // 3]
+        bernoulli = np.maximum(middle * (1.0 - middle), _LEAST_NOISE)
         observed = float(np.maximum(s2 - s * s / np.maximum(n, 1e-12), 0.0).sum())
-        expected = float((n * bernoulli).sum())
+        expected = float((np.maximum(n - 1.0, 0.0) * bernoulli).sum())
         ratio = (_NOISE_WEIGHT + observed) / (_NOISE_WEIGHT + expected)
-        return mean, np.minimum(ratio, 1.0) * bernoulli
+        return mean, effective, np.minimum(ratio, 1.0) * bernoulli
 
-    def _quality(self, cells: Sequence[Array | None]) -> tuple[Array, Array]:
-        k, kd = self.pooling.strength, self.pooling.difficulty_strength
-        mean, noise = self._global()
-        var = noise / (self._total[_W] + _PRIOR_WEIGHT)
-        if self._levels:
-            var = _GLOBAL_WIDENING * var
+    def _quality(self, cells: Sequence[Array | None]) -> tuple[Array, Array, Array]:
+        """Mean, posterior variance, and the variance to sample with."""
+        mean, _, var, sampling = self._chain(cells)
+        weight = self._strength_weights()
+        middle = weight @ mean
+        between = weight @ (mean - middle) ** 2
+        sampling = (weight @ sampling + between) / self.pooling.sharpening
+        return middle, weight @ var + between, sampling
+
+    def _chain(self, cells: Sequence[Array | None]) -> tuple[Array, Array, Array, Array]:
+        """Go from the whole map to the finest cluster, once for each candidate strength.
+
+        Returns
+        -------
+        tuple
+            Means, shape (strengths, arms); observation noise, shape (arms,); posterior
+            variances and (unsharpened) variances to sample with, shape (strengths, arms).
+        """
+        mean, effective, noise = self._global()
+        k = self.pooling.strength * _STRENGTHS[: len(mean), None]
+        kd = self.pooling.difficulty_strength
+        var = noise / (effective + _PRIOR_WEIGHT)
+        sampling = var * (_GLOBAL_WIDENING if self._levels else self.pooling.sharpening)
         unknown = self.pooling.exploration * noise
         for cell in cells:
             if cell is None:
-                var = var + unknown / k
+                var, sampling = var + noise / k, sampling + unknown / k
                 continue
             n, s = cell[_W], cell[_R]
-            base = mean + (s - n * mean).sum() / (n.sum() + kd)
+            base = mean + (s - n * mean).sum(axis=1, keepdims=True) / (n.sum() + kd)
             mean = base + (s - n * base) / (n + k)
-            var = (k / (n + k)) ** 2 * var + unknown / (n + k)
-        return mean, var
+            kept = (k / (n + k)) ** 2
+            var = kept * var + noise / (n + k)
+            sampling = kept * sampling + unknown / (n + k)
+        return mean, noise, var, sampling
+
+    def _strength_weights(self) -> Array:
+        if not self._levels:
+            return np.ones(1)
+        weight: Array = np.exp(self._log_weights - self._log_weights.max())
+        weight /= weight.sum()
+        return weight
+
+    def _score(self, path: Sequence[int], index: int, reward: float, weight: float) -> None:
+        """Weigh the candidate strengths by how well each foretold a reward."""
+        cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=True)]
+        mean, noise, _, _ = self._chain(cells)
+        error = reward - mean[:, index]
+        self._log_weights -= weight * error * error / (2.0 * noise[index])
+        self._log_weights -= self._log_weights.max()
 
     def _rate(self, cells: Sequence[Array | None], row: int, listed: Array) -> tuple[Array, Array]:
         """Mean and variance of each arm's mean cost (or latency): a multiplicative hierarchy.
@@ -261,7 +350,8 @@ class Posterior:
         guess = np.where(np.isfinite(listed), listed, _mean(total, count))
         mean = np.where(count > 0, total / np.maximum(count, 1.0), guess)
         spread = np.maximum(square / np.maximum(count, 1.0) - mean * mean, 0.0)
-        var = np.where(count > 0, (spread + mean * mean / (count + 1)) / (count + 1), mean * mean)
+        doubt = _RATE_DOUBT * mean * mean
+        var = np.where(count > 0, (spread + doubt) / (count + 1), doubt)
         if not count.any():
             return mean, var
         for cell in cells:
@@ -291,23 +381,32 @@ class Posterior:
         size = beta.sum(axis=0)
         mean = beta[0] / size
         var = mean * (1 - mean) / (size + 1)
-        return Belief(mean, var, cost, cost_var, latency, latency_var, evidence, beta)
+        return Belief(mean, var, cost, cost_var, latency, latency_var, evidence, var, beta=beta)
 
     def _refit(self) -> None:
-        """Backfit: take the difficulty of the coarsest clusters out of the global means."""
-        if not self._levels[0]:
-            return
-        n, s, _ = self._total[:_CN]
-        raw = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-        cells = np.stack([self._levels[0][i] for i in sorted(self._levels[0])])
-        N, S = cells[:, _W], cells[:, _R]  # (clusters, arms)
-        mean = raw + self._backfit
+        """Fit each arm's global mean again, from what it is in each of the coarsest clusters.
+
+        A cluster counts with ``N k / (N + k)`` observations, never more than the strength k:
+        what many prompts of one kind say of an arm says little of the next kind. The clusters'
+        difficulties are taken out (backfitting), since a good router sends the hard prompts to
+        its best arm, which would otherwise be blamed for them.
+        """
+        cells = [self._levels[0][i] for i in sorted(self._levels[0])]
+        rest = self._total - sum(cells) if cells else self._total  # what no live cluster holds
+        both = np.stack([*cells, rest])
+        N, S = np.maximum(both[:, _W], 0.0), both[:, _R]  # (clusters, arms)
+        k = self.pooling.strength * _STRENGTHS[:, None, None]
+        weight = N * k / (N + k)  # (strengths, clusters, arms)
+        scale = np.where(N > 0, weight / np.maximum(N, 1e-12), 0.0)
+        size = N.sum(axis=1) + self.pooling.difficulty_strength
+        mean = self._start
+        self._effective = weight.sum(axis=1)
         for _ in range(_ROUNDS):
-            residual = (S - N * mean).sum(axis=1)
-            difficulty = residual / (N.sum(axis=1) + self.pooling.difficulty_strength)
-            taken = (N * difficulty[:, None]).sum(axis=0)
-            mean = (s - taken + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-        self._backfit = mean - raw
+            difficulty = (S - N * mean[:, None, :]).sum(axis=2) / size
+            difficulty[:, -1] = 0.0
+            fitted = (scale * S - weight * difficulty[:, :, None]).sum(axis=1)
+            mean = (fitted + _PRIOR_WEIGHT * self._prior) / (self._effective + _PRIOR_WEIGHT)
+        self._start = mean
 
 
 def _mean(total: Array, count: Array) -> float:

@@ -6,7 +6,7 @@ from ..clustering import ClusterMap
 from ..config import Settings, nearest
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
-from .base import Choice, Context, Expectation, Policy, typical_cost
+from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
 from .lints import LinTSPolicy
 from .linucb import LinUCBPolicy
 from .simple import FixedPolicy, RandomPolicy
@@ -21,6 +21,7 @@ __all__ = [
     "Context",
     "Expectation",
     "FixedPolicy",
+    "Lesson",
     "LinTSPolicy",
     "LinUCBPolicy",
     "Policy",

@@ -43,6 +43,21 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float | None = None
 
 
+class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+    """What one event teaches of an arm: the change of the sums credited to it.
+
+    `path` and `vector` are those of the decision, `expected` is the quality that the arm was
+    believed to have there when it was made (None if the policy said nothing). `sums` are rows
+    of `bandits.posterior`; negative where something is taken back.
+    """
+
+    arm: str
+    sums: Array
+    path: tuple[int, ...] = ()
+    vector: Vector | None = None
+    expected: float | None = None
+
+
 class Policy(ABC):
     """A way to choose an arm, and to learn from what came of it.
 
@@ -69,8 +84,8 @@ class Policy(ABC):
         """Fold that a decision was made for `vector`."""
         return []
 
-    def learn(self, path: tuple[int, ...], vector: Vector | None, arm: str, sums: Array) -> None:
-        """Fold a change of what is credited to `arm` for one decision (see `bandits.posterior`)."""
+    def learn(self, lesson: Lesson) -> None:
+        """Fold a change of what is credited to an arm for one decision."""
         return
 
     def set_arm(self, model: Model) -> None:

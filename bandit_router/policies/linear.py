@@ -14,7 +14,7 @@ from ..bandits.thompson import with_floor
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from ..types import Candidate, Model, Vector
-from .base import Choice, Context, Expectation, Policy, typical_cost
+from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
 
 Mask = NDArray[np.bool_]
 
@@ -92,9 +92,9 @@ class LinearPolicy(Policy):
         known = np.isfinite(cost) & (cost > 0)
         return float(cost[np.where(known, quality, -np.inf).argmax()]) if known.any() else None
 
-    def learn(self, path: tuple[int, ...], vector: Vector | None, arm: str, sums: Array) -> None:
-        """Credit `arm` at the prompt's features."""
-        self.posterior.learn(self._features(vector), sums, arm)
+    def learn(self, lesson: Lesson) -> None:
+        """Credit the arm at the prompt's features."""
+        self.posterior.learn(self._features(lesson.vector), lesson.sums, lesson.arm)
 
     def set_arm(self, model: Model) -> None:
         """Add an arm, or alter its priors."""

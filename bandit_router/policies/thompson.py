@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from ..bandits.belief import Array, Belief, compose
+from ..bandits.change import ChangeDetector
 from ..bandits.posterior import Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import WHOLE, ClusterMap
 from ..config import BanditSettings
 from ..types import Candidate, LineageEvent, Model, Vector
-from .base import Choice, Context, Expectation, Policy, typical_cost
+from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
 
-_COUNT, _COST = 3, 4  # rows of the posterior's sums
+_KEPT = 30.0  # weight of an arm's evidence after a change was found
 
 
 class ThompsonPolicy(Policy):
@@ -34,15 +35,18 @@ class ThompsonPolicy(Policy):
         self.needs_vector = map is not None
         self.map = map
         self.posterior = Posterior(levels=len(map.levels) if map else 0)
+        self._detectors: dict[str, ChangeDetector] = {}
         self.tune(settings)
 
     def tune(self, settings: BanditSettings) -> None:
         """Take over pooling strengths, exploration and floor; what was learnt stays."""
         self._floor = settings.floor
+        self._watch = settings.detect_changes
         self.posterior.pooling = Pooling(
             strength=settings.strength,
             difficulty_strength=settings.difficulty_strength,
             exploration=settings.exploration,
+            sharpening=settings.sharpening,
             flat=settings.pooling == "flat",
         )
 
@@ -95,9 +99,15 @@ class ThompsonPolicy(Policy):
                 self.posterior.merge(event.level, event.cluster, event.other)
         return events
 
-    def learn(self, path: tuple[int, ...], vector: Vector | None, arm: str, sums: Array) -> None:
-        """Credit `arm` along the path's heirs."""
-        self.posterior.learn(self._alive(path), sums, arm)
+    def learn(self, lesson: Lesson) -> None:
+        """Credit the arm along the path's heirs, and watch whether it is still what it was."""
+        self.posterior.learn(self._alive(lesson.path), lesson.sums, lesson.arm)
+        weight, reward = lesson.sums[:2]
+        if self._watch and lesson.expected is not None and weight > 0:
+            detector = self._detectors.setdefault(lesson.arm, ChangeDetector())
+            by = detector.update(float(reward / weight) - lesson.expected)
+            if by is not None:
+                self.posterior.moved(lesson.arm, by, keep=_KEPT)
 
     def set_arm(self, model: Model) -> None:
         """Add an arm, or alter its priors."""
@@ -123,6 +133,7 @@ class ThompsonPolicy(Policy):
         return {
             "map": self.map.state() if self.map else None,
             "posterior": self.posterior.state(),
+            "detectors": {arm: d.state() for arm, d in sorted(self._detectors.items())},
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -130,6 +141,9 @@ class ThompsonPolicy(Policy):
         if self.map is not None:
             self.map.load(state["map"])
         self.posterior.load(state["posterior"])
+        for arm, inner in state["detectors"].items():
+            self._detectors[arm] = ChangeDetector()
+            self._detectors[arm].load(inner)
 
     def _locate(self, vector: Vector | None) -> tuple[int, ...]:
         if self.map is None or vector is None:

@@ -54,6 +54,7 @@ def simulate(
     seeds: int = 5,
     cost_weight: float = 0.0,
     models: str = "all",
+    budget: float | None = None,
     scenario: str = "stationary",
     embedder: str = "minilm",
     settings: Settings | None = None,
@@ -76,6 +77,8 @@ def simulate(
         Of the utility; refused for a table without costs.
     models
         ``all``, ``core``, or names with commas.
+    budget
+        Mean ceiling per request in US dollars, which the pacer keeps; utility is then quality.
     settings
         What the router runs with, its defaults otherwise.
     processes
@@ -97,16 +100,12 @@ def simulate(
     for folder in tables:
         whole = read_table(Path(folder))
         table = whole.select(models)
-        if cost_weight and not table.has_cost:
-            raise InvalidInput(
-                f"table {table.name} has no costs: a cost weight above 0 means nothing there",
-                "cost_weight",
-            )
+        _check_costs(table, cost_weight, budget)
         length = one_pass(table, scenario, cost_weight)
         if progress and length < len(whole.prompts):
             tqdm.write(_left_out(table.name, length, len(whole.prompts)), file=sys.stderr)
         played = steps or length
-        base = _settings(settings or Settings(), table, cost_weight, embedder)
+        base = _settings(settings or Settings(), table, cost_weight, budget, embedder)
         vectors = _vectors(table, wanted, base, progress)
         job = _Job(table, vectors, base, scenario, played)
         runs = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
@@ -166,8 +165,28 @@ def _check(
         raise InvalidInput("cost_weight must be a finite number, at least 0", "cost_weight")
 
 
+def _check_costs(table: RoutingTable, cost_weight: float, budget: float | None) -> None:
+    for value, field in ((cost_weight, "cost_weight"), (budget, "budget")):
+        if value and not table.has_cost:
+            raise InvalidInput(
+                f"table {table.name} has no costs: a {field.replace('_', ' ')} means nothing there",
+                field,
+            )
+    if budget is not None and not (math.isfinite(budget) and budget > 0):
+        raise InvalidInput("budget must be a finite amount of US dollars above 0", "budget")
+    if budget is not None and cost_weight:
+        raise InvalidInput(
+            "give a budget or a cost weight: with a budget the pacer alone sets the weight",
+            "cost_weight",
+        )
+
+
 def _settings(
-    settings: Settings, table: RoutingTable, cost_weight: float, embedder: str
+    settings: Settings,
+    table: RoutingTable,
+    cost_weight: float,
+    budget: float | None,
+    embedder: str,
 ) -> Settings:
     bandit = msgspec.structs.replace(
         settings.bandit, cost_weight=cost_weight, reference_cost_usd=table.reference_cost_usd
@@ -175,6 +194,7 @@ def _settings(
     return msgspec.structs.replace(
         settings,
         bandit=bandit,
+        budget=msgspec.structs.replace(settings.budget, usd_per_request=budget),
         embedder=msgspec.structs.replace(settings.embedder, name=embedder),
     )
 

@@ -46,6 +46,7 @@ def summarise(
         },
         "quality": float(np.mean([run.quality.mean() for run in runs])),
         "cost_usd": float(np.mean([run.cost.mean() for run in runs])),
+        "cost_by_seed": [float(run.cost.mean()) for run in runs],
         "regret_task_oracle": float(regret),
         "decide_us_p50": _median([run.decide_us for run in runs]),
         "update_us_p50": _median([run.update_us for run in runs]),

@@ -1,0 +1,39 @@
+"""A change is told soon after it happens, and hardly ever without one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bandit_router import codec
+from bandit_router.bandits.change import ChangeDetector
+
+
+def rewards(mean: float, n: int, seed: int) -> np.ndarray:
+    return (np.random.default_rng(seed).random(n) < mean).astype(float)
+
+
+def test_a_loss_of_a_third_is_told_within_180_observations() -> None:
+    for seed in range(20):
+        detector = ChangeDetector()
+        assert all(detector.update(r - 0.62) is None for r in rewards(0.62, 2000, seed))
+        told = [detector.update(r - 0.62) for r in rewards(0.31, 180, seed + 100)]
+        found = [by for by in told if by is not None]
+        assert found
+        assert -0.5 < found[0] < -0.1
+
+
+def test_false_alarms_are_rare() -> None:
+    alarms = 0
+    for seed in range(10):
+        detector = ChangeDetector()
+        alarms += sum(detector.update(r - 0.5) is not None for r in rewards(0.5, 5000, seed))
+    assert alarms <= 1
+
+
+def test_the_state_is_the_detector() -> None:
+    one, other = ChangeDetector(), ChangeDetector()
+    for r in rewards(0.6, 300, 0):
+        one.update(r - 0.6)
+    other.load(codec.decode_state(codec.encode_state(one.state())))
+    later = rewards(0.2, 200, 1)
+    assert [one.update(r - 0.6) for r in later] == [other.update(r - 0.6) for r in later]

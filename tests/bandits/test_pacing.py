@@ -1,0 +1,80 @@
+"""A budget is kept, whatever comes back and when."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandit_router import Feedback, Model, Router, codec
+from bandit_router.bandits.pacing import BudgetPacer
+from bandit_router.config import parse_config
+from bandit_router.types import Candidate
+
+COST = {"cheap": 0.001, "good": 0.01, "dear": 0.2}
+QUALITY = {"cheap": 0.5, "good": 0.9, "dear": 0.95}
+
+
+def candidates(noise: float) -> tuple[Candidate, ...]:
+    return tuple(
+        Candidate(model=m, propensity=1 / 3, quality=QUALITY[m] + noise, cost_usd=COST[m])
+        for m in COST
+    )
+
+
+def spend(pacer: BudgetPacer, steps: int, seed: int = 0) -> float:
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    for _ in range(steps):
+        worth = {m: QUALITY[m] + rng.normal(0, 0.05) - pacer.price * COST[m] for m in COST}
+        worth = {m: v for m, v in worth.items() if pacer.limit_usd >= COST[m]}
+        chosen = max(worth, key=worth.__getitem__)
+        pacer.decided(candidates(rng.normal(0, 0.02)), COST[chosen])
+        total += COST[chosen]
+    return total / max(steps, 1)
+
+
+@pytest.mark.parametrize("ceiling", [0.003, 0.009, 0.012, 0.05])
+def test_the_mean_cost_stays_at_the_ceiling(ceiling: float) -> None:
+    pacer = BudgetPacer(ceiling)
+    assert spend(pacer, 3000) <= 1.01 * ceiling
+
+
+def test_a_loose_budget_is_no_budget() -> None:
+    pacer = BudgetPacer(1.0)
+    spend(pacer, 500)
+    assert pacer.price < 0.01
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 400), st.floats(0.002, 0.1))
+def test_the_state_is_the_pacer(steps: int, ceiling: float) -> None:
+    one, other = BudgetPacer(ceiling), BudgetPacer(1.0)
+    spend(one, steps)
+    other.load(codec.decode_state(codec.encode_state(one.state())))
+    assert spend(one, 50, seed=1) == spend(other, 50, seed=1)
+    assert codec.encode_state(one.state()) == codec.encode_state(other.state())
+
+
+def test_actual_costs_replace_expected_ones_and_lateness_does_not_matter() -> None:
+    settings_ = parse_config({"budget": {"usd_per_request": 0.01}}).settings
+    fleet = [Model(name=m, input_usd_per_m=1e6 * c / 800, output_usd_per_m=1e6 * c / 800)
+             for m, c in COST.items()]  # fmt: skip
+
+    def balance(late: bool) -> float:
+        router = Router(fleet, settings=settings_, embedder="none")
+        said = []
+        for step in range(40):
+            decision = router.route(vector=[1.0, step / 40])
+            said.append(Feedback(decision_id=decision.decision_id, cost_usd=0.004))
+            if not late:
+                router.feedback(said[-1])
+        for feedback in said if late else ():
+            router.feedback(feedback)
+        assert router.pacer is not None
+        return router.pacer.balance_usd
+
+    expected = 40 * (0.985 * 0.01 - 0.004)
+    assert balance(late=False) == pytest.approx(expected)
+    assert balance(late=True) == pytest.approx(expected)
