@@ -55,7 +55,7 @@ class ClustererSettings(_Table, frozen=True):
     it takes an unvisited cluster to lose half its weight.
     """
 
-    name: Literal["dbstream", "kmeans", "clustream", "denstream"] = "dbstream"
+    name: Literal["dbstream", "kmeans", "streamkmeans", "clustream", "denstream"] = "dbstream"
     resolutions: tuple[Annotated[float, msgspec.Meta(gt=0, le=2)], ...] = (1.1, 0.9)
     max_clusters: Annotated[int, msgspec.Meta(ge=2)] = 1024
     half_life: Positive = 50_000
@@ -349,7 +349,7 @@ port = 8080
 name = "minilm"               # or any sentence-transformers name or folder; "none": bring vectors
 
 [clusterer]
-name = "dbstream"             # the finest level: dbstream, kmeans, clustream or denstream
+name = "dbstream"             # or kmeans, streamkmeans, clustream, denstream: the finest level
 resolutions = [1.1, 0.9]      # radii of the map's levels, coarsest first
 max_clusters = 1024           # a level; the closest are merged above it
 half_life = 50000             # prompts until an unvisited cluster has lost half its weight

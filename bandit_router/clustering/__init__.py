@@ -1,6 +1,18 @@
 """Where a prompt falls: River's clusterers, vectorised, with identities that last."""
 
+from .clustream import CluStream
 from .dbstream import DBSTREAM
+from .denstream import DenStream
+from .kmeans import KMeans, STREAMKMeans
 from .map import WHOLE, ClusterMap, Place
 
-__all__ = ["DBSTREAM", "WHOLE", "ClusterMap", "Place"]
+__all__ = [
+    "DBSTREAM",
+    "WHOLE",
+    "CluStream",
+    "ClusterMap",
+    "DenStream",
+    "KMeans",
+    "Place",
+    "STREAMKMeans",
+]

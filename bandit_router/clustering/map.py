@@ -194,7 +194,7 @@ def _levels(settings: ClustererSettings) -> list[Level]:
     bound, half_life = settings.max_clusters, settings.half_life
     levels: list[Level] = [DbstreamLevel(radius, half_life, bound) for radius in coarse]
     if settings.name != "dbstream":
-        return [*levels, SlotLevel(settings.name, dict(settings.params))]
+        return [*levels, SlotLevel(settings.name, dict(settings.params), bound)]
     for key in settings.params:
         where = f"clusterer.params.{key}"
         raise ConfigError(

@@ -139,34 +139,46 @@ class CenterMatrix:
     def nearest(self, x: Array) -> tuple[int, float]:
         """The row closest to `x` (the first of equals) and its distance."""
         scores, _, slack = self._scores(x)
-        best = int(scores.argmax())
-        rows = (scores >= float(scores[best]) - slack).nonzero()[0]
-        if len(rows) > 1:
-            distances = self._exact(rows, x)
-            best = int(distances.argmin())
-            return int(rows[best]), float(distances[best])
-        difference = self._centers[best] - x
-        return best, float(np.sqrt(difference @ difference))
+        rows = (scores >= float(scores.max()) - slack).nonzero()[0]
+        distances = self._exact(rows, x)
+        best = int(distances.argmin())
+        return int(rows[best]), float(distances[best])
 
     def closest_pair(self) -> tuple[int, int]:
-        """The two rows nearest to each other (the first of equals), of at least two.
+        """The two rows nearest to each other (the first of equals), of at least two."""
+        return min(self.closest_pairs())
+
+    def closest_pairs(self) -> list[tuple[int, int]]:
+        """Every pair (lower row, higher row) that is as near to each other as the closest is.
 
         `_apart` holds a lower bound for each row: only a row that claims to be closest is
-        measured, until the row that claims it has been.
+        measured, until all that claim it have been.
         """
         self._settle()
-        measured: dict[int, int] = {}
         apart = self._apart[: self.size]
-        while (row := int(apart.argmin())) not in measured:
-            scores, _, slack = self._scores(self._centers[row])
-            scores[row] = -np.inf
-            rows = (scores >= float(scores.max()) - slack).nonzero()[0]
-            rows = rows[rows != row]
-            distances = self._exact(rows, self._centers[row])
-            best = int(distances.argmin())
-            measured[row] = int(rows[best])
-            apart[row] = distances[best]
-        return row, measured[row]
+        best, found = np.inf, dict[tuple[int, int], float]()
+        measured: set[int] = set()
+        while True:
+            claims = (apart <= best * (1 + 1e-12)).nonzero()[0].tolist()
+            rows = [row for row in claims if row not in measured]
+            if not rows:
+                break
+            row = rows[0] if best < np.inf else int(apart.argmin())
+            near, distances = self._others(row)
+            measured.add(row)
+            apart[row] = distances.min()
+            best = min(best, float(apart[row]))
+            for other, distance in zip(near.tolist(), distances.tolist(), strict=True):
+                found[min(row, other), max(row, other)] = distance
+        return sorted(p for p, distance in found.items() if distance <= best * (1 + 1e-12))
+
+    def _others(self, row: int) -> tuple[Rows, Array]:
+        """The rows that may be closest to this one, and their distances."""
+        scores, _, slack = self._scores(self._centers[row])
+        scores[row] = -np.inf
+        rows = (scores >= float(scores.max()) - slack).nonzero()[0]
+        rows = rows[rows != row]
+        return rows, self._exact(rows, self._centers[row])
 
     def _scores(self, x: Array) -> tuple[NDArray[np.float32 | np.float64], float, float]:
         """``c x - |c|^2 / 2`` of every row (high is near), ``|x|^2``, and the slack."""

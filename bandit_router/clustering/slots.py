@@ -1,7 +1,7 @@
 """River's other clusterers as levels of the map.
 
-KMeans, CluStream and DenStream keep their clusters in slots that they overwrite, renumber or
-collide. Here a cluster is the *object* in a slot: when another object takes the slot, the
+KMeans, STREAMKMeans, CluStream and DenStream keep their clusters in slots that they overwrite,
+renumber or collide. Here a cluster is the *occupant* of a slot: when another takes the slot, the
 first one has died and the second is born, under an id that was never used before.
 
 Before anything is learnt a prompt belongs to no cluster of these levels; the map then uses
@@ -11,22 +11,26 @@ the coarser level, and above that the whole map.
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
-from river import cluster
-from river.base import Clusterer
-from river.cluster.denstream import DenStreamMicroCluster
 
 from ..exceptions import ConfigError
+from . import mended, saved
+from .kmeans import KMeans, STREAMKMeans
 from .level import NewId, Turnover
 from .matrix import Array, Rows
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     # River's KMeans starts its centres far from the unit sphere: the first winner would take all.
     "kmeans": {"n_clusters": 32, "halflife": 0.05, "sigma": 0.01, "seed": 0},
+    "streamkmeans": {
+        "chunk_size": 200,
+        "n_clusters": 32,
+        "halflife": 0.2,
+        "sigma": 0.01,
+        "seed": 0,
+    },
     "clustream": {"max_micro_clusters": 64, "time_window": 20_000, "time_gap": 10**9, "seed": 0},
     "denstream": {
         "epsilon": 0.65,
@@ -38,60 +42,44 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Constructor arguments that suit unit vectors of a few dozen dimensions."""
 
-CLASSES: dict[str, type[Clusterer]] = {
-    "kmeans": cluster.KMeans,
-    "clustream": cluster.CluStream,
+SIZES = {
+    "kmeans": "n_clusters",
+    "streamkmeans": "n_clusters",
+    "clustream": "max_micro_clusters",
 }
+"""The argument that says how many clusters there are at most."""
 
 
-class _MicroCluster(DenStreamMicroCluster):  # type: ignore[misc]
-    """DenStream's micro-cluster with the paper's radius.
+class Slots(Protocol):
+    """What a level asks of a clusterer with slots."""
 
-    River 0.26.1 takes the norm of the squared sums where their sum belongs (river issue 2004),
-    which leaves nearly every radius at 0 in many dimensions.
-    """
+    def learn(self, z: Array) -> None:
+        """Learn one vector."""
+        ...
 
-    def calc_radius(self, timestamp: int) -> float:
-        return self._rms(self.N, self.linear_sum, self.squared_sum)
+    def occupants(self) -> list[Any]:
+        """The live clusters, each an object of its own for as long as it lives."""
+        ...
 
-    def radius_with(self, x: dict[int, float]) -> float:
-        linear = {k: v + x[k] for k, v in self.linear_sum.items()}
-        squared = {k: v + x[k] * x[k] for k, v in self.squared_sum.items()}
-        return self._rms(self.N + 1, linear, squared)
+    def rows(self) -> Array:
+        """Their centres, in the same order."""
+        ...
 
-    @staticmethod
-    def _rms(n: int, linear: dict[int, float], squared: dict[int, float]) -> float:
-        mean_square = sum(squared.values()) / n
-        return math.sqrt(max(mean_square - sum(v * v for v in linear.values()) / (n * n), 0.0))
+    def weights(self) -> Array:
+        """Their weights, in the same order."""
+        ...
 
+    def taken_over(self) -> dict[int, Any]:
+        """By ``id()`` of an occupant that the last step merged: the one that it went into."""
+        ...
 
-class DenStream(cluster.DenStream):  # type: ignore[misc]
-    """`river.cluster.DenStream` with correct radii and keys that do not collide.
+    def state(self) -> dict[str, Any]:
+        """Arrays and numbers to go on from."""
+        ...
 
-    River 0.26.1 numbers micro-clusters by ``len(dict)``, so a deletion makes the next one
-    overwrite a living one (river issue 2006).
-    """
-
-    def _merge(self, point: dict[int, float]) -> None:
-        for clusters in (self.p_micro_clusters, self.o_micro_clusters):
-            if not clusters:
-                continue
-            key = self._get_closest_cluster_key(point, clusters)
-            found = clusters[key]
-            if found.radius_with(point) <= self.epsilon:
-                found.insert(point, self.timestamp)
-                if (
-                    clusters is self.o_micro_clusters
-                    and found.calc_weight(self.timestamp) > self.mu * self.beta
-                ):
-                    self.p_micro_clusters[key] = clusters.pop(key)
-                return
-        self.o_micro_clusters[self._n_samples_seen] = _MicroCluster(
-            x=point, timestamp=self.timestamp, decaying_factor=self.decaying_factor
-        )
-
-
-CLASSES["denstream"] = DenStream
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        ...
 
 
 class SlotLevel:
@@ -100,9 +88,11 @@ class SlotLevel:
     Parameters
     ----------
     name
-        ``kmeans``, ``clustream`` or ``denstream``.
+        ``kmeans``, ``streamkmeans``, ``clustream`` or ``denstream``.
     params
         Constructor arguments over `DEFAULTS`.
+    max_clusters
+        Bound on live clusters.
 
     Raises
     ------
@@ -111,77 +101,152 @@ class SlotLevel:
     """
 
     grows = False
-    restorable = False
+    restorable = True
 
-    def __init__(self, name: str, params: dict[str, Any]) -> None:
+    def __init__(self, name: str, params: dict[str, Any], max_clusters: int = 1024) -> None:
         self.name = name
-        known = inspect.signature(CLASSES[name]).parameters
-        for key in params:
-            if key not in known:
-                names = ", ".join(k for k in known if k != "kwargs")
-                where = f"clusterer.params.{key}"
-                raise ConfigError(
-                    f"{where}: {name} takes no such argument; it takes {names}", where
-                )
-        try:
-            self.model = CLASSES[name](**{**DEFAULTS[name], **params})
-        except (TypeError, ValueError, ZeroDivisionError) as error:
-            raise ConfigError(f"clusterer.params: {name}: {error}", "clusterer.params") from None
-        self._alive: list[tuple[int, object, float]] = []  # id, occupant, weight; by id
-        self._centers: Array | None = None
+        self.slots = _slots(name, params, max_clusters)
+        self._ids: list[int] = []
+        self._alive: list[Any] = []  # the occupants of those ids
+        self._view: tuple[Rows, Array] | None = None
 
     def locate(self, z: Array) -> int | None:
         """Return the cluster with the nearest centre."""
-        if not self._alive:
+        if not self._ids:
             return None
-        ids, centers, _ = self.view()
-        return int(ids[int(((centers - z) ** 2).sum(axis=1).argmin())])
+        ids, centers = self._sorted()
+        apart = centers - z
+        return int(ids[int(np.vecdot(apart, apart).argmin())])
 
     def learn(self, z: Array, new_id: NewId) -> Turnover:
         """Learn one vector; see `Level`."""
-        self.model.learn_one(dict(enumerate(z.tolist())))
-        now = {id(occupant): (occupant, weight) for occupant, weight in self._occupants()}
-        kept = [(i, o, now.pop(id(o))[1], w) for i, o, w in self._alive if id(o) in now]
-        dead = [(i, w) for i, o, w in self._alive if all(o is not k[1] for k in kept)]
+        self.slots.learn(z)
+        self._view = None
         turnover = Turnover()
-        for i, weight in dead:
-            heir = next((k[0] for k in kept if k[2] > k[3] and k[2] >= k[3] + weight), None)
+        now = self.slots.occupants()
+        if len(now) == len(self._alive) and all(map(_same, now, self._alive)):
+            return turnover
+        known = dict(zip(map(id, self._alive), self._ids, strict=True))
+        ids = [known.pop(id(occupant), None) for occupant in now]
+        ids_now = [new_id() if i is None else i for i in ids]
+        turnover.born = [i for i, old in zip(ids_now, ids, strict=True) if old is None]
+        by_occupant = dict(zip(map(id, now), ids_now, strict=True))
+        heirs = self.slots.taken_over()
+        for token, i in known.items():
+            heir = by_occupant.get(id(heirs[token])) if token in heirs else None
             if heir is None:
                 turnover.faded.append(i)
             else:
                 turnover.merged.append((i, heir))
-        self._alive = [(i, o, w) for i, o, w, _ in kept]
-        for occupant, weight in now.values():
-            turnover.born.append(new_id())
-            self._alive.append((turnover.born[-1], occupant, weight))
-        self._centers = None
+        self._ids, self._alive = ids_now, now
         return turnover
 
     def view(self) -> tuple[Rows, Array, Array]:
         """Ids, centres and weights."""
-        if self._centers is None:
-            self._centers = np.array([self._center(occupant) for _, occupant, _ in self._alive])
-        ids = np.array([i for i, _, _ in self._alive], dtype=np.int64)
-        return ids, self._centers, np.array([w for _, _, w in self._alive])
+        ids, centers = self._sorted()
+        return ids, centers, self.slots.weights()[np.argsort(self._ids)]
 
     def state(self) -> dict[str, Any]:
-        """Return ids, centres and weights: enough to compare two folds, not to go on from."""
-        ids, centers, weights = self.view()
-        return {"ids": ids, "centers": centers, "weights": weights}
+        """Return ids, and what the clusterer needs to go on."""
+        return {"ids": np.array(self._ids, dtype=np.int64), "slots": self.slots.state()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Refuse: see `restorable`."""
-        raise NotImplementedError(f"{self.name} starts from the whole log")
+        """Take over what `state` returned."""
+        self.slots.load(state["slots"])
+        self._ids, self._alive = state["ids"].tolist(), self.slots.occupants()
+        self._view = None
 
-    def _occupants(self) -> Iterable[tuple[object, float]]:
-        model = self.model
-        if self.name == "kmeans":
-            return [(center, 1.0) for center in model.centers.values()]
-        if self.name == "clustream":
-            return [(mc, float(mc.weight)) for mc in model.micro_clusters.values()]
-        both = [*model.p_micro_clusters.values(), *model.o_micro_clusters.values()]
-        return [(mc, mc.calc_weight(model.timestamp)) for mc in both]
+    def _sorted(self) -> tuple[Rows, Array]:
+        if self._view is None:
+            ids = np.array(self._ids, dtype=np.int64)
+            order = np.argsort(ids)
+            self._view = ids[order], self.slots.rows()[order]
+        return self._view
 
-    def _center(self, occupant: Any) -> list[float]:
-        center = occupant if self.name == "kmeans" else occupant.center
-        return [center[feature] for feature in range(len(center))]
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b
+
+
+class MeansSlots:
+    """KMeans or STREAMKMeans: a slot keeps its occupant for life."""
+
+    def __init__(self, model: KMeans | STREAMKMeans) -> None:
+        self.model = model
+        self._tokens = [object() for _ in range(model.n_clusters)]
+
+    def learn(self, z: Array) -> None:
+        """Learn one vector."""
+        self.model.learn_one(dict(enumerate(z.tolist())))
+
+    def occupants(self) -> list[Any]:
+        """One object a slot, as soon as centres have been drawn."""
+        return self._tokens if len(self.model.center_rows) else []
+
+    def rows(self) -> Array:
+        """Centres by slot."""
+        return self.model.center_rows
+
+    def weights(self) -> Array:
+        """River counts none: 1 each."""
+        return np.ones(len(self.model.center_rows))
+
+    def taken_over(self) -> dict[int, Any]:
+        """No slot is merged."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """Centres, and the chunk in hand."""
+        return saved.means(self.model)
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        saved.load_means(self.model, state)
+
+
+def _slots(name: str, params: dict[str, Any], max_clusters: int) -> Slots:
+    made: dict[str, Any] = {
+        "kmeans": KMeans,
+        "streamkmeans": STREAMKMeans,
+        "clustream": mended.CluStreamSlots,
+        "denstream": mended.DenStreamSlots,
+    }
+    class_ = made[name]
+    _check_names(name, params)
+    arguments = {**DEFAULTS[name], **params}
+    if name in SIZES:
+        where = f"clusterer.params.{SIZES[name]}"
+        if SIZES[name] not in params:
+            arguments[SIZES[name]] = min(arguments[SIZES[name]], max_clusters)
+        elif not isinstance(arguments[SIZES[name]], int) or arguments[SIZES[name]] < 1:
+            raise ConfigError(f"{where}: must be a whole number of at least 1", where)
+        elif arguments[SIZES[name]] > max_clusters:
+            raise ConfigError(f"{where}: above clusterer.max_clusters, {max_clusters}", where)
+    try:
+        model = class_(**arguments)
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        raise ConfigError(f"clusterer.params: {name}: {error}", "clusterer.params") from None
+    if name == "denstream":
+        model.max_clusters = max_clusters
+    found: Slots = MeansSlots(model) if name in ("kmeans", "streamkmeans") else model
+    return found
+
+
+def _check_names(name: str, params: dict[str, Any]) -> None:
+    known = [k for k in _arguments(name) if k not in ("self", "kwargs")]
+    for key in params:
+        if key not in known:
+            where = f"clusterer.params.{key}"
+            raise ConfigError(
+                f"{where}: {name} takes no such argument; it takes {', '.join(known)}", where
+            )
+
+
+def _arguments(name: str) -> list[str]:
+    from . import CluStream, DenStream
+
+    of_kmeans = list(inspect.signature(KMeans).parameters)
+    if name == "streamkmeans":
+        return ["chunk_size", *of_kmeans]
+    classes = {"kmeans": KMeans, "clustream": CluStream, "denstream": DenStream}
+    return list(inspect.signature(classes[name]).parameters)

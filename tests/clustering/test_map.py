@@ -12,7 +12,7 @@ from bandit_router.codec import decode_state, encode_state
 from bandit_router.config import ClustererSettings
 from bandit_router.exceptions import ConfigError
 
-NAMES = ("dbstream", "kmeans", "clustream", "denstream")
+NAMES = ("dbstream", "kmeans", "streamkmeans", "clustream", "denstream")
 
 
 def unit_vectors(n: int, dimension: int = 8, topics: int = 5, seed: int = 0) -> np.ndarray:
@@ -38,7 +38,7 @@ def test_any_river_clusterer_can_be_the_finest_level(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_id_is_handed_out_twice_and_every_death_is_told(name: str) -> None:
-    params = {"max_micro_clusters": 10} if name == "clustream" else {}
+    params = {"mu": 2, "beta": 1.0} if name == "denstream" else {}
     map_ = ClusterMap(ClustererSettings(name=name, max_clusters=6, half_life=60, params=params))
     born: list[int] = []
     dead: set[int] = set()
@@ -138,9 +138,37 @@ def test_a_rare_topic_survives_until_it_returns() -> None:
         ("kmeans", {"clusters": 3}, "clusterer.params.clusters"),
         ("dbstream", {"epsilon": 3}, "clusterer.params.epsilon"),
         ("denstream", {"beta": 7}, "clusterer.params"),
+        ("streamkmeans", {"chunks": 7}, "clusterer.params.chunks"),
+        ("clustream", {"max_micro_clusters": 2000}, "clusterer.params.max_micro_clusters"),
+        ("kmeans", {"n_clusters": 0}, "clusterer.params.n_clusters"),
     ],
 )
 def test_parameters_that_river_does_not_take_are_named(name, params, field) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError) as caught:
         ClusterMap(ClustererSettings(name=name, params=params))
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("before", [0, 3, 350])
+def test_a_map_goes_on_from_its_state(name: str, before: int) -> None:
+    params = {"n_samples_init": 40, "mu": 4} if name == "denstream" else {}
+    settings = ClustererSettings(name=name, max_clusters=12, half_life=60, params=params)
+    map_, copy = ClusterMap(settings), ClusterMap(settings)
+    vectors = unit_vectors(before + 300, topics=30, seed=2)
+    for step in range(before):
+        map_.learn(vectors[step], step, 0.0)
+    copy.load(decode_state(encode_state(map_.state())))
+    for step in range(before, len(vectors)):
+        assert copy.locate(vectors[step]) == map_.locate(vectors[step])
+        assert copy.learn(vectors[step], step, 0.0) == map_.learn(vectors[step], step, 0.0)
+    assert encode_state(copy.state()) == encode_state(map_.state())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_clusterer_keeps_the_bound(name: str) -> None:
+    map_ = ClusterMap(ClustererSettings(name=name, max_clusters=7))
+    for step, z in enumerate(unit_vectors(300, topics=200, seed=3)):
+        map_.learn(z, step, 0.0)
+        for level in map_.levels:
+            assert len(level.view()[0]) <= 7
