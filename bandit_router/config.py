@@ -71,8 +71,10 @@ class BanditSettings(_Table, frozen=True):
     all arms share; `exploration` scales the variance that a cluster not yet known adds to what
     is sampled; `sharpening` divides all of it. `detect_changes` watches each arm's residuals and
     forgets what was known of an arm that has changed.
-    `floor` guarantees every eligible arm that probability. `pooling = "flat"` gives every
-    (cluster, arm) an independent Beta posterior instead.
+    A conversation (`session_id`) leaves its model only for a gain in utility above
+    `session_margin` and the price of a cold prompt cache. `floor` guarantees every eligible arm
+    that probability. `pooling = "flat"` gives every (cluster, arm) an independent Beta
+    posterior instead.
     """
 
     strategy: str = "thompson"
@@ -82,6 +84,7 @@ class BanditSettings(_Table, frozen=True):
     exploration: NonNegative = 0.05
     sharpening: Positive = 2.0
     detect_changes: bool = True
+    session_margin: NonNegative = 0.02
     floor: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
     cost_weight: NonNegative = 0.0
     latency_weight: NonNegative = 0.0

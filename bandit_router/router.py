@@ -30,6 +30,7 @@ from .memory import (
     with_event,
 )
 from .policies import Choice, Context, Lesson, Policy, make_policy
+from .sessions import Sessions, stay_or_go
 from .types import (
     Change,
     Decision,
@@ -47,7 +48,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 2
+FOLD_VERSION = 3
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 OWN_VECTORS = "none"
@@ -139,6 +140,7 @@ class Router:
         self.settings = Settings()
         self.policy: Policy = make_policy("random", self.settings)
         self.pacer: BudgetPacer | None = None
+        self.sessions = Sessions()
         self._dimension: int | None = None
         self._projection_digest: str | None = None
         self._embedder = None if isinstance(embedder, str) else embedder
@@ -200,6 +202,10 @@ class Router:
             context = affordable(context, self.pacer.limit_usd, self.policy)
         rng = np.random.default_rng([self.settings.bandit.seed, seq])
         choice = self.policy.choose(context, rng)
+        current = self.sessions.model(request.session_id)
+        if current in context.arms and current in self.models:
+            margin = self.settings.bandit.session_margin
+            choice = stay_or_go(choice, self.models[current], prompt, context.utility, margin)
         return self._decision(choice, context, request, seq, self._now(time), decision_id)
 
     def judge(
@@ -305,6 +311,7 @@ class Router:
             if vector is not None and self._dimension is None:
                 self._dimension = len(vector)
             self._memory.put(History(decision=event))
+            self.sessions.decided(event)
             if self.pacer:
                 self.pacer.decided(event.candidates, expected_cost(event))
             lineage = tuple(self.policy.observe(vector, event.seq, event.time))
@@ -515,6 +522,7 @@ class Router:
                 "models": msgspec.to_builtins(tuple(self.models.values())),
                 "policy": self.policy.state(),
                 "pacer": self.pacer and self.pacer.state(),
+                "sessions": self.sessions.state(),
             }
         )
 
@@ -532,6 +540,7 @@ class Router:
         self.models = {model.name: model for model in models}
         self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
         self.policy.load(state["policy"])
+        self.sessions.load(state["sessions"])
         if state["pacer"] is not None:
             self.pacer = BudgetPacer(state["pacer"]["ceiling_usd"])
             self.pacer.load(state["pacer"])

@@ -269,6 +269,22 @@ def test_changed_settings_keep_what_is_known_of_the_whole_map() -> None:
     assert one.route(vector=vectors(1)[0]).cluster > 0
 
 
+def test_a_conversation_stays_on_its_model_until_leaving_pays() -> None:
+    one = router()
+    talk = Request(session_id="talk")
+    first = one.route(vector=[1.0, 0, 0], request=talk)
+    for _ in range(20):
+        again = one.route(vector=[1.0, 0, 0], request=talk)
+        assert again.model == first.model
+        assert again.propensity == 1.0
+        assert sum(c.propensity for c in again.candidates) == 1.0
+    others = {one.route(vector=[1.0, 0, 0]).model for _ in range(40)}
+    assert len(others) > 1  # without a session the choice is sampled
+    for _ in range(30):
+        one.feedback(one.route(vector=[1.0, 0, 0], request=talk).decision_id, 0.0)
+    assert one.route(vector=[1.0, 0, 0], request=talk).model != first.model
+
+
 def test_any_text_can_be_kept() -> None:
     kept = parse_config({"store": {"keep_prompts": True}}).settings
     one = Router(FLEET, settings=kept, embedder="none")
