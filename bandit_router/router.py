@@ -48,7 +48,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 3
+FOLD_VERSION = 4
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 OWN_VECTORS = "none"
@@ -342,6 +342,7 @@ class Router:
                         path=decision.path,
                         vector=decision.embedding(),
                         expected=believed.quality if believed else None,
+                        expected_cost=believed.cost_usd if believed else None,
                     )
                 )
         if self.pacer:

@@ -11,6 +11,8 @@ _RECENT = 0.05
 _LEAST = 30
 _PATIENCE = 14.0
 _SLACK = 0.1
+_OUTLIER = 8.0
+_DOUBLED = 2.0
 
 
 class ChangeDetector:
@@ -61,3 +63,23 @@ class ChangeDetector:
         self._recent, n, mean, test._sum_increase, test._sum_decrease = state[:5]
         test._min_increase, test._max_decrease = state[5:]
         test._x_mean = Mean._from_state(n, mean)
+
+
+class PriceWatch:
+    """Tells when an arm costs a multiple of what was expected, though nobody announced it.
+
+    An exponential mean of actual over expected cost, each ratio taken for at most 8, so that no
+    single bill decides; at twice (or half) it is told and starts again.
+    """
+
+    def __init__(self, ratio: float = 1.0) -> None:
+        self.ratio = ratio
+
+    def update(self, actual_usd: float, expected_usd: float) -> float | None:
+        """Fold one bill; return the ratio that costs have moved by if they have, else None."""
+        seen = min(actual_usd / expected_usd, _OUTLIER)
+        self.ratio += _RECENT * (seen - self.ratio)
+        if 1.0 / _DOUBLED < self.ratio < _DOUBLED:
+            return None
+        told, self.ratio = self.ratio, 1.0
+        return told

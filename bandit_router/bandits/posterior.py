@@ -152,6 +152,9 @@ class Posterior:
             )
             self._start, self._effective = (np.pad(a, grow) for a in (self._start, self._effective))
         index = self.index[arm]
+        listed = self._list_cost[index]
+        if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
+            self.repriced(arm, cost / listed)
         before = self._prior[index]
         self._prior[index] = 0.5 if prior is None else prior
         self._list_cost[index] = np.nan if cost is None else cost
@@ -197,6 +200,13 @@ class Posterior:
                 sums[:_CN, index] = weight, weight * mean, weight * (mean * mean + spread)
         if self._levels:
             self._refit()
+
+    def repriced(self, arm: str, ratio: float) -> None:
+        """Believe that everything an arm is asked costs `ratio` times what it did."""
+        index = self.index[arm]
+        for sums in (self._total, *(s for level in self._levels for s in level.values())):
+            sums[_C, index] *= ratio
+            sums[_C2, index] *= ratio * ratio
 
     def merge(self, level: int, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it (coarser levels have it)."""

@@ -46,8 +46,9 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     """What one event teaches of an arm: the change of the sums credited to it.
 
-    `path` and `vector` are those of the decision, `expected` is the quality that the arm was
-    believed to have there when it was made (None if the policy said nothing). `sums` are rows
+    `path` and `vector` are those of the decision, `expected` and `expected_cost` the quality and
+    cost that the arm was believed to have there when it was made (None if the policy said
+    nothing). `sums` are rows
     of `bandits.posterior`; negative where something is taken back.
     """
 
@@ -56,6 +57,7 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[int, ...] = ()
     vector: Vector | None = None
     expected: float | None = None
+    expected_cost: float | None = None
 
 
 class Policy(ABC):

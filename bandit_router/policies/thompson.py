@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bandits.belief import Array, Belief, compose
-from ..bandits.change import ChangeDetector
+from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.posterior import Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import WHOLE, ClusterMap
@@ -36,6 +36,7 @@ class ThompsonPolicy(Policy):
         self.map = map
         self.posterior = Posterior(levels=len(map.levels) if map else 0)
         self._detectors: dict[str, ChangeDetector] = {}
+        self._prices: dict[str, PriceWatch] = {}
         self.tune(settings)
 
     def tune(self, settings: BanditSettings) -> None:
@@ -102,12 +103,22 @@ class ThompsonPolicy(Policy):
     def learn(self, lesson: Lesson) -> None:
         """Credit the arm along the path's heirs, and watch whether it is still what it was."""
         self.posterior.learn(self._alive(lesson.path), lesson.sums, lesson.arm)
-        weight, reward = lesson.sums[:2]
-        if self._watch and lesson.expected is not None and weight > 0:
+        if self._watch:
+            self._notice(lesson)
+
+    def _notice(self, lesson: Lesson) -> None:
+        """Let the detectors see a fresh observation, and act on what they tell."""
+        weight, reward, _, bills, cost = lesson.sums[:5]
+        if weight > 0 and lesson.expected is not None:
             detector = self._detectors.setdefault(lesson.arm, ChangeDetector())
             by = detector.update(float(reward / weight) - lesson.expected)
             if by is not None:
                 self.posterior.moved(lesson.arm, by, keep=_KEPT)
+        if bills > 0 and lesson.expected_cost:
+            watch = self._prices.setdefault(lesson.arm, PriceWatch())
+            ratio = watch.update(float(cost), lesson.expected_cost)
+            if ratio is not None:
+                self.posterior.repriced(lesson.arm, ratio)
 
     def set_arm(self, model: Model) -> None:
         """Add an arm, or alter its priors."""
@@ -133,6 +144,7 @@ class ThompsonPolicy(Policy):
         return {
             "map": self.map.state() if self.map else None,
             "posterior": self.posterior.state(),
+            "prices": {arm: watch.ratio for arm, watch in sorted(self._prices.items())},
             "detectors": {arm: d.state() for arm, d in sorted(self._detectors.items())},
         }
 
@@ -141,6 +153,7 @@ class ThompsonPolicy(Policy):
         if self.map is not None:
             self.map.load(state["map"])
         self.posterior.load(state["posterior"])
+        self._prices = {arm: PriceWatch(ratio) for arm, ratio in state["prices"].items()}
         for arm, inner in state["detectors"].items():
             self._detectors[arm] = ChangeDetector()
             self._detectors[arm].load(inner)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bandit_router import codec
-from bandit_router.bandits.change import ChangeDetector
+from bandit_router.bandits.change import ChangeDetector, PriceWatch
 
 
 def rewards(mean: float, n: int, seed: int) -> np.ndarray:
@@ -37,3 +37,12 @@ def test_the_state_is_the_detector() -> None:
     other.load(codec.decode_state(codec.encode_state(one.state())))
     later = rewards(0.2, 200, 1)
     assert [one.update(r - 0.6) for r in later] == [other.update(r - 0.6) for r in later]
+
+
+def test_a_tenfold_bill_is_told_within_a_dozen() -> None:
+    watch = PriceWatch()
+    bills = np.random.default_rng(0).lognormal(-0.2, 0.6, 2000)
+    assert all(watch.update(bill, 1.0) is None for bill in bills)
+    assert any(watch.update(10 * bill, 1.0) for bill in bills[:12])
+    cheaper = PriceWatch()
+    assert any(cheaper.update(0.1 * bill, 1.0) for bill in bills[:60])

@@ -153,3 +153,24 @@ def test_flat_pooling_gives_independent_beta_posteriors() -> None:
     assert model.at((1,)).beta is not None
     assert model.at((1,)).beta[:, 0].tolist() == [2.0, 1.0]  # type: ignore[index]
     assert model.at((2,)).beta[:, 0].tolist() == [1.0, 1.0]  # type: ignore[index]
+
+
+def test_a_new_list_price_scales_what_was_billed() -> None:
+    model = Posterior(1)
+    model.set_arm("a", None, 0.01)
+    for _ in range(50):
+        model.learn((1,), credit("a", [], 0.02, None).sums, "a")
+    model.set_arm("a", None, 0.1)
+    assert model.at((1,)).cost[0] == pytest.approx(0.2)
+
+
+def test_a_moved_arm_is_believed_elsewhere_and_is_uncertain() -> None:
+    model = posterior(levels=1)
+    for _ in range(500):
+        model.learn((1,), credit("a", [(1.0, 0.8)], None, None).sums, "a")
+    before = model.at((1,))
+    model.moved("a", -0.4, keep=30.0)
+    after = model.at((1,))
+    assert after.quality[0] == pytest.approx(before.quality[0] - 0.4, abs=0.08)
+    assert after.quality_var[0] > before.quality_var[0]
+    assert model.total[0] == pytest.approx(30.0)
