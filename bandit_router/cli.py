@@ -196,3 +196,22 @@ def verify(db: Path, as_json: bool) -> None:
     else:
         click.echo(report.text())
     sys.exit(0 if report.agrees else 1)
+
+
+@main.command(epilog="Example: bandit-router bench --json")
+@click.option("--suite", "suites", callback=_several, help="Which to run [all].")
+@JSON
+@_plain_errors
+def bench(suites: list[str], as_json: bool) -> None:
+    """Measure how fast it is here: figures in microseconds, and ratios to stock River."""
+    # Before numpy is loaded: more threads only get in each other's way on such small products.
+    for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    from .bench import SUITES, run, text
+
+    for name in suites:
+        if name not in SUITES:
+            known = ", ".join(SUITES)
+            raise click.BadParameter(f"{name!r} is no suite; there are: {known}")
+    figures = run(suites, lambda what: click.echo(what, err=True))
+    click.echo(json.dumps(figures) if as_json else text(figures))

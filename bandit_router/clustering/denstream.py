@@ -49,10 +49,15 @@ class DenStream(cluster.DenStream):  # type: ignore[misc]
         kinds = (self.p_micro_clusters, self.o_micro_clusters)
         for mirror, kind in zip(self._mirrors, kinds, strict=True):
             if clusters is kind and clusters:
-                key = mirror.closest(point, clusters)
+                few = len(clusters) * (len(point) + 22) < _CROSSOVER
+                key = None if few else mirror.closest(point, clusters)
                 if key is not None:
                     return key
+                mirror.forget()  # River's own search fills the caches that tell what changed
         return int(super()._get_closest_cluster_key(point, clusters))
+
+
+_CROSSOVER = 2000  # below this many numbers or so, dicts are faster than arrays
 
 
 class _Mirror:
@@ -65,6 +70,10 @@ class _Mirror:
     def __init__(self) -> None:
         self._keys: list[int] = []
         self._matrix = CenterMatrix([])
+
+    def forget(self) -> None:
+        """Read everything again when next asked."""
+        self._matrix, self._keys = CenterMatrix([]), []
 
     def closest(self, point: Features, clusters: Clusters) -> int | None:
         """Return the key of the closest micro-cluster; None if features differ."""
