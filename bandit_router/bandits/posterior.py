@@ -249,6 +249,13 @@ class Posterior:
             mean, var, cost, cost_var, latency, latency_var, evidence, sampling, sharpening
         )
 
+    def overall(self) -> tuple[Array, Array]:
+        """Return mean quality and mean cost (nan: unknown) over all that was observed."""
+        weight, reward = self._total[:2]
+        quality = (reward + _PRIOR_WEIGHT * self._prior) / (weight + _PRIOR_WEIGHT)
+        count, cost = self._total[_CN : _C + 1]
+        return quality, np.where(count > 0, cost / np.maximum(count, 1.0), self._list_cost)
+
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
         return {
@@ -357,13 +364,13 @@ class Posterior:
         a residual of its own. `listed` is the guess before any evidence.
         """
         count, total, square = self._total[row : row + 3]
-        guess = np.where(np.isfinite(listed), listed, _mean(total, count))
+        if not count.any():
+            return listed, _RATE_DOUBT * listed * listed
+        guess = np.where(np.isfinite(listed), listed, total.sum() / count.sum())
         mean = np.where(count > 0, total / np.maximum(count, 1.0), guess)
         spread = np.maximum(square / np.maximum(count, 1.0) - mean * mean, 0.0)
         doubt = _RATE_DOUBT * mean * mean
         var = np.where(count > 0, (spread + doubt) / (count + 1), doubt)
-        if not count.any():
-            return mean, var
         for cell in cells:
             if cell is None:
                 continue
@@ -417,7 +424,3 @@ class Posterior:
             fitted = (scale * S - weight * difficulty[:, :, None]).sum(axis=1)
             mean = (fitted + _PRIOR_WEIGHT * self._prior) / (self._effective + _PRIOR_WEIGHT)
         self._start = mean
-
-
-def _mean(total: Array, count: Array) -> float:
-    return float(total.sum() / count.sum()) if count.any() else float("nan")

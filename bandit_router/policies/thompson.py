@@ -80,15 +80,11 @@ class ThompsonPolicy(Policy):
 
     def reference_cost(self) -> float | None:
         """Return the mean cost of the arm with the highest mean quality so far."""
-        posterior = self.posterior
-        if not posterior.arms:
-            return None
-        belief = posterior.at(())
-        known = np.isfinite(belief.cost) & (belief.cost > 0)
+        quality, cost = self.posterior.overall()
+        known = np.isfinite(cost) & (cost > 0)
         if not known.any():
             return None
-        best = int(np.where(known, belief.quality, -np.inf).argmax())
-        return float(belief.cost[best])
+        return float(cost[int(np.where(known, quality, -np.inf).argmax())])
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Let the map learn the prompt, and evidence follow what became of its clusters."""
