@@ -48,7 +48,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 4
+FOLD_VERSION = 5
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 OWN_VECTORS = "none"

@@ -4,7 +4,8 @@ from .clustream import CluStream
 from .dbstream import DBSTREAM
 from .denstream import DenStream
 from .kmeans import KMeans, STREAMKMeans
-from .map import WHOLE, ClusterMap, Place
+from .lineage import WHOLE
+from .map import ClusterMap, Place
 
 __all__ = [
     "DBSTREAM",

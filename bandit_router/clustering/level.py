@@ -42,6 +42,14 @@ class Level(Protocol):
         """Return the id of the cluster that holds `z`, or None; changes nothing."""
         ...
 
+    def closest(self, z: Array) -> int | None:
+        """Return the cluster whose centre is closest, however far; None if there is none."""
+        ...
+
+    def center(self, id_: int, default: Array) -> Array:
+        """Return the centre of a cluster, or `default` if it does not live."""
+        ...
+
     def learn(self, z: Array, new_id: NewId) -> Turnover:
         """Learn one vector of the map's space, shape (dimension,)."""
         ...
@@ -99,6 +107,18 @@ class DbstreamLevel(DBSTREAM):
             return None
         id_, distance = self.nearest_micro_cluster(z)
         return id_ if distance < self.clustering_threshold else None
+
+    def closest(self, z: Array) -> int | None:
+        """Return the micro-cluster whose centre is closest."""
+        return self.nearest_micro_cluster(z)[0] if self._matrix.size else None
+
+    def center(self, id_: int, default: Array) -> Array:
+        """Return the centre of a micro-cluster; see `Level`."""
+        try:
+            found: Array = self._matrix.centers[self._matrix.row_of(id_)]
+        except KeyError:
+            return default
+        return found
 
     def learn(self, z: Array, new_id: NewId) -> Turnover:
         """Learn one vector; see `Level`."""

@@ -3,12 +3,13 @@
 Every resolution places a prompt by itself; a prompt's *path* is the cluster that holds it at
 each, coarsest first. Ids are handed out once, over all resolutions, in order of birth; 0 is
 the whole map. An id that has died leads to its heir: the cluster that it merged into, or the
-coarser cluster that it faded into.
+parent that it faded into (see `lineage`).
 """
 
 from __future__ import annotations
 
-from array import array
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,12 +19,13 @@ from ..config import ClustererSettings
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
 from ..types import LineageEvent, Vector
-from .level import DbstreamLevel, Level, Turnover
+from .level import DbstreamLevel, Level
+from .lineage import WHOLE, Lineage
 from .matrix import Array
 from .slots import SlotLevel
 
-WHOLE = 0
-"""The id of the whole map."""
+_NEARER = 0.8
+"""A cluster changes its parent for one that is nearer than the old one by this factor."""
 
 Path = tuple[int, ...]
 
@@ -56,10 +58,7 @@ class ClusterMap:
     ) -> None:
         self.projection = projection
         self.levels: list[Level] = _levels(settings)
-        self._next_id = first_id
-        self._first_id = first_id
-        self._heirs = array("q")  # per id from first_id: 0 alive, else heir + 1 negated
-        self._level_of = array("b")
+        self.lineage = Lineage(first_id)
 
     @property
     def restorable(self) -> bool:
@@ -79,7 +78,7 @@ class ClusterMap:
         where a level has learnt nothing yet.
         """
         path = []
-        unborn = self._next_id
+        unborn = self.lineage.next_id
         for level in self.levels:
             found = level.locate(z)
             if found is None and level.grows:
@@ -89,104 +88,86 @@ class ClusterMap:
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""
-        events: list[LineageEvent] = []
+        lineage = self.lineage
+        lineage.begin(seq, time)
         for depth, level in enumerate(self.levels):
-            turnover = level.learn(z, self._new_id)
-            self._level_of.extend([depth] * len(turnover.born))
-            events += self._follow(turnover, depth, z, seq, time)
-        return events
+            turnover = level.learn(z, partial(lineage.new_id, depth))
+            for id_ in turnover.born:
+                lineage.born(id_, self._parent_for(depth, level.center(id_, z)))
+            for id_, heir in turnover.merged:
+                lineage.merged(id_, heir)
+            for id_ in turnover.faded:
+                for child in lineage.faded(id_):
+                    center = self.levels[depth + 1].center(child, z)
+                    lineage.moved(child, self._parent_for(depth + 1, center), "its parent faded")
+            if depth:
+                self._draw(depth, z)
+        return lineage.events
 
     def heir(self, id_: int) -> int:
-        """Return the live cluster that holds the evidence of `id_` now (0: the whole map).
+        """Return the live cluster that `id_` has come to (0: the whole map); see `Lineage`."""
+        return self.lineage.heir(id_)
 
-        An id that this map never handed out, or handed out before it was rebuilt, leads to 0.
-        """
-        while id_ >= self._first_id:
-            if id_ >= self._next_id:
-                return WHOLE
-            fate = self._heirs[id_ - self._first_id]
-            if fate == 0:
-                return id_
-            id_ = -fate - 1
-        return WHOLE
+    def heirs(self, path: Sequence[int]) -> list[int]:
+        """Return the heirs of a path, one a level; 0 where a level has none any more."""
+        return self.lineage.heirs(path)
 
     def places(self) -> list[Place]:
         """Return every live cluster, coarsest level first."""
-        found: list[Place] = []
-        above: tuple[Any, Array] | None = None
-        for depth, level in enumerate(self.levels):
-            ids, centers, weights = level.view()
-            for id_, center, weight in zip(ids.tolist(), centers, weights.tolist(), strict=True):
-                parent = WHOLE if above is None else _nearest(above, center)
-                found.append(
-                    Place(id=id_, level=depth, parent=parent, weight=weight, center=center)
-                )
-            if len(ids):
-                above = (ids, centers)
-        return found
+        return [
+            Place(
+                id=id_, level=depth, parent=self.lineage.parent(id_), weight=weight, center=center
+            )
+            for depth, level in enumerate(self.levels)
+            for id_, center, weight in zip(*_lists(level), strict=True)
+        ]
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
         return {
-            "next_id": self._next_id,
-            "first_id": self._first_id,
-            "heirs": np.array(self._heirs, dtype=np.int64),
-            "level_of": np.array(self._level_of, dtype=np.int32),
+            "lineage": self.lineage.state(),
             "levels": [level.state() for level in self.levels],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._next_id = state["next_id"]
-        self._first_id = state["first_id"]
-        self._heirs = array("q", state["heirs"].tolist())
-        self._level_of = array("b", state["level_of"].tolist())
+        self.lineage.load(state["lineage"])
         for level, inner in zip(self.levels, state["levels"], strict=True):
             level.load(inner)
 
     @property
     def next_id(self) -> int:
         """The id that the next cluster to be born will have."""
-        return self._next_id
+        return self.lineage.next_id
 
-    def _new_id(self) -> int:
-        self._next_id += 1
-        self._heirs.append(0)
-        return self._next_id - 1
-
-    def _follow(
-        self, turnover: Turnover, depth: int, z: Array, seq: int, time: float
-    ) -> list[LineageEvent]:
-        """Note deaths and heirs; return the lineage of one level's turnover."""
-        events = []
-
-        def note(what: Any, cluster: int, other: int, cause: str) -> None:
-            events.append(
-                LineageEvent(
-                    seq=seq,
-                    time=time,
-                    what=what,
-                    cluster=cluster,
-                    other=other,
-                    level=depth,
-                    cause=cause,
-                )
-            )
-
-        for id_ in turnover.born:
-            note("born", id_, self._parent(depth, z), "a prompt that no cluster held")
-        for id_, heir in turnover.merged:
-            self._heirs[id_ - self._first_id] = -(heir + 1)
-            note("merged", id_, heir, "the bound on live clusters")
-        for id_ in turnover.faded:
-            # Its evidence is in every coarser cluster that held its prompts already.
-            self._heirs[id_ - self._first_id] = -(WHOLE + 1)
-            note("faded", id_, WHOLE, "no prompt came for long")
-        return events
-
-    def _parent(self, depth: int, z: Array) -> int:
-        found = self.levels[depth - 1].locate(z) if depth else None
+    def _parent_for(self, depth: int, center: Array) -> int:
+        """The cluster of the next coarser level that is nearest to `center`."""
+        found = self.levels[depth - 1].closest(center) if depth else None
         return WHOLE if found is None else found
+
+    def _draw(self, depth: int, z: Array) -> None:
+        """Give the cluster that holds `z` another parent, if that has become much nearer."""
+        level, above = self.levels[depth], self.levels[depth - 1]
+        id_ = level.locate(z)
+        if id_ is None:
+            return
+        center = level.center(id_, z)
+        parent, old = self._parent_for(depth, center), self.lineage.parent(id_)
+        if parent in (old, WHOLE):
+            return
+        if old == WHOLE or _apart(above.center(parent, z), center) < _NEARER * _apart(
+            above.center(old, z), center
+        ):
+            self.lineage.drawn(id_, parent)
+
+
+def _lists(level: Level) -> tuple[list[int], Array, list[float]]:
+    ids, centers, weights = level.view()
+    return ids.tolist(), centers, weights.tolist()
+
+
+def _apart(a: Array, b: Array) -> float:
+    return float(np.linalg.norm(a - b))
 
 
 def _levels(settings: ClustererSettings) -> list[Level]:
@@ -201,8 +182,3 @@ def _levels(settings: ClustererSettings) -> list[Level]:
             f"{where}: dbstream is set by clusterer.resolutions, half_life and max_clusters", where
         )
     return [*levels, DbstreamLevel(finest, half_life, bound)]
-
-
-def _nearest(level: tuple[Any, Array], center: Array) -> int:
-    ids, centers = level
-    return int(ids[int(((centers - center) ** 2).sum(axis=1).argmin())])

@@ -118,6 +118,16 @@ class SlotLevel:
         apart = centers - z
         return int(ids[int(np.vecdot(apart, apart).argmin())])
 
+    def closest(self, z: Array) -> int | None:
+        """Return the cluster with the nearest centre."""
+        return self.locate(z)
+
+    def center(self, id_: int, default: Array) -> Array:
+        """Return the centre of a cluster; see `Level`."""
+        ids, centers = self._sorted()
+        row = int(np.searchsorted(ids, id_))
+        return centers[row] if row < len(ids) and ids[row] == id_ else default
+
     def learn(self, z: Array, new_id: NewId) -> Turnover:
         """Learn one vector; see `Level`."""
         self.slots.learn(z)

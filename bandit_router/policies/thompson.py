@@ -92,8 +92,10 @@ class ThompsonPolicy(Policy):
             return []
         events = self.map.learn(self.map.project(vector), seq, time)
         for event in events:
-            if event.what in ("merged", "faded"):
+            if event.what == "merged":
                 self.posterior.merge(event.level, event.cluster, event.other)
+            elif event.what == "faded":  # the coarser levels hold its evidence already
+                self.posterior.merge(event.level, event.cluster, WHOLE)
         return events
 
     def learn(self, lesson: Lesson) -> None:
@@ -165,7 +167,7 @@ class ThompsonPolicy(Policy):
             return []
         if len(path) != len(self.map.levels):
             return [WHOLE] * len(self.map.levels)
-        return [self.map.heir(id_) for id_ in path]
+        return self.map.heirs(path)
 
     def _mask(self, arms: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         wanted = set(arms)
