@@ -100,10 +100,16 @@ class BudgetSettings(_Table, frozen=True):
 
 
 class FeedbackSettings(_Table, frozen=True):
-    """`[feedback]`: how much each source counts; a source not named counts `default_weight`."""
+    """`[feedback]`: how much each source counts; a source not named counts `default_weight`.
+
+    Where requests name several end users, the feedback of one user's decisions counts in full
+    for `user_cap` of them in `user_window` decisions of the whole service, and less beyond.
+    """
 
     weights: dict[str, NonNegative] = {}
     default_weight: NonNegative = 1.0
+    user_cap: Positive | None = 500.0
+    user_window: Positive = 10_000.0
 
 
 class StoreSettings(_Table, frozen=True):

@@ -98,8 +98,9 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     last cost and latency reported are the ones that count.
     """
     said = standing(history)
+    trust = history.decision.trust
     rewards = [
-        (f.weight * settings.weights.get(source, settings.default_weight), f.reward)
+        (trust * f.weight * settings.weights.get(source, settings.default_weight), f.reward)
         for source, f in said.items()
         if f.reward is not None
     ]

@@ -16,6 +16,7 @@ import numpy as np
 from . import codec
 from .bandits.pacing import BudgetPacer
 from .config import Settings, check_models
+from .crowd import Crowd
 from .eligibility import affordable, eligible_arms, unknown_model, with_profile, within_limits
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
 from .exceptions import InvalidInput, StoreError
@@ -141,6 +142,7 @@ class Router:
         self.policy: Policy = make_policy("random", self.settings)
         self.pacer: BudgetPacer | None = None
         self.sessions = Sessions()
+        self.crowd = Crowd(None, 1.0)
         self._dimension: int | None = None
         self._projection_digest: str | None = None
         self._embedder = None if isinstance(embedder, str) else embedder
@@ -312,6 +314,7 @@ class Router:
                 self._dimension = len(vector)
             self._memory.put(History(decision=event))
             self.sessions.decided(event)
+            self.crowd.decided(event.request.user, event.seq)
             if self.pacer:
                 self.pacer.decided(event.candidates, expected_cost(event))
             lineage = tuple(self.policy.observe(vector, event.seq, event.time))
@@ -375,6 +378,7 @@ class Router:
             self._rebuild()
         else:
             self.policy.tune(self.settings.bandit)
+        self._tune_crowd()
         ceiling = self.settings.budget.usd_per_request
         if ceiling is None or self.pacer is None:
             self.pacer = None if ceiling is None else BudgetPacer(ceiling)
@@ -385,6 +389,10 @@ class Router:
         self.models = {model.name: model for model in models}
         for model in models:
             self.policy.set_arm(model)
+
+    def _tune_crowd(self) -> None:
+        self.crowd.cap = self.settings.feedback.user_cap
+        self.crowd.half_life = self.settings.feedback.user_window
 
     def _rebuild(self) -> None:
         """Make the policy anew; what the old one knew of the whole map is handed on."""
@@ -524,6 +532,7 @@ class Router:
                 "policy": self.policy.state(),
                 "pacer": self.pacer and self.pacer.state(),
                 "sessions": self.sessions.state(),
+                "crowd": self.crowd.state(),
             }
         )
 
@@ -542,6 +551,8 @@ class Router:
         self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
         self.policy.load(state["policy"])
         self.sessions.load(state["sessions"])
+        self._tune_crowd()
+        self.crowd.load(state["crowd"])
         if state["pacer"] is not None:
             self.pacer = BudgetPacer(state["pacer"]["ceiling_usd"])
             self.pacer.load(state["pacer"])
@@ -601,6 +612,7 @@ class Router:
             exact=choice.exact,
             propensity_draws=choice.propensity_draws,
             policy=self.policy.name,
+            trust=self.crowd.trust(request.user, seq),
             prompt_chars=None if context.prompt is None else len(context.prompt),
             prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),
             prompt=_writable(context.prompt) if keep else None,

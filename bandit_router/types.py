@@ -129,7 +129,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     clusters that hold it, coarsest resolution first. `vector` is the unit embedding as
     little-endian float32 bytes; empty if the policy needs none. `propensities` of all candidates
     sum to 1; `exact` says that they were computed by quadrature or in closed form, otherwise
-    `propensity_draws` Monte Carlo draws were used.
+    `propensity_draws` Monte Carlo draws were used. `trust` is what its feedback counts, less
+    than 1 where one end user asks for very many (see `crowd.Crowd`).
     """
 
     seq: int
@@ -145,6 +146,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     exact: bool = True
     propensity_draws: int = 0
     policy: str = "thompson"
+    trust: float = 1.0
     prompt_chars: int | None = None
     prompt_sha256: str | None = None
     prompt: str | None = None

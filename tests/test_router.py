@@ -285,6 +285,25 @@ def test_a_conversation_stays_on_its_model_until_leaving_pays() -> None:
     assert one.route(vector=[1.0, 0, 0], request=talk).model != first.model
 
 
+def test_one_user_among_several_cannot_swing_a_posterior() -> None:
+    capped = parse_config({"feedback": {"user_cap": 20}, "bandit": {"strategy": "fixed:small"}})
+    one = Router(FLEET, settings=capped.settings, embedder="none")
+
+    def votes(user: str | None, times: int) -> float:
+        total = 0.0
+        for _ in range(times):
+            decision = one.route(vector=[1.0, 0], request=Request(user=user))
+            total += decision.trust
+            one.feedback(decision.decision_id, 0.0)
+            one.feedback(decision.decision_id, 1.0)  # flipping it does not help
+        return total
+
+    assert votes("only", 100) == 100  # a service that knows one user caps nobody
+    assert votes(None, 10) == 10
+    assert votes("flood", 1000) < 20 * (1 + math.log(1000 / 20)) + 25
+    assert votes("other", 10) == 10
+
+
 def test_any_text_can_be_kept() -> None:
     kept = parse_config({"store": {"keep_prompts": True}}).settings
     one = Router(FLEET, settings=kept, embedder="none")
