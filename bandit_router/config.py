@@ -52,13 +52,15 @@ class ClustererSettings(_Table, frozen=True):
     `resolutions` are the radii of the map's levels, coarsest first, as distances between unit
     vectors (0 to 2). Every level but the finest is a DBSTREAM; `name` chooses the finest, and
     `params` are that River class's own constructor arguments. `half_life` is how many prompts
-    it takes an unvisited cluster to lose half its weight.
+    it takes an unvisited cluster to lose half its weight, or seconds with `fading = "time"`
+    (of the DBSTREAM levels; the other classes have arguments of their own for it).
     """
 
     name: Literal["dbstream", "kmeans", "streamkmeans", "clustream", "denstream"] = "dbstream"
     resolutions: tuple[Annotated[float, msgspec.Meta(gt=0, le=2)], ...] = (1.1, 0.9)
     max_clusters: Annotated[int, msgspec.Meta(ge=2)] = 1024
     half_life: Positive = 50_000
+    fading: Literal["prompts", "time"] = "prompts"
     dimensions: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 24
     params: dict[str, Any] = {}
 
@@ -362,6 +364,7 @@ name = "dbstream"             # or kmeans, streamkmeans, clustream, denstream: t
 resolutions = [1.1, 0.9]      # radii of the map's levels, coarsest first
 max_clusters = 1024           # a level; the closest are merged above it
 half_life = 50000             # prompts until an unvisited cluster has lost half its weight
+fading = "prompts"            # or "time": half_life is in seconds
 
 [bandit]
 strategy = "thompson"         # or global-thompson, random, fixed:MODEL

@@ -65,7 +65,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
             minimum_weight=minimum_weight,
         )
         self.max_micro_clusters = max_micro_clusters
-        self._time_stamp: int = 0
+        self._time_stamp: float = 0
         # Where nothing fades as the calendars expect it to, River's own code does it all.
         self._stay_plain = fading_factor < 0 or intersection_factor > 1
         self._plain: dict[int, DBSTREAMMicroCluster] | None = None if max_micro_clusters else {}
@@ -194,7 +194,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
                 distances.append(distance)
         return rows, distances
 
-    def _attract(self, x: Array, rows: list[int], distances: list[float], t: int) -> None:
+    def _attract(self, x: Array, rows: list[int], distances: list[float], t: float) -> None:
         matrix, sigma = self._matrix, self.clustering_threshold / 3
         weights, updated = matrix.weights, matrix.updated
         pulls = [math.exp(-(d * d) / (2 * (sigma * sigma))) for d in distances]
@@ -212,7 +212,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         prevent_collapse(old, new, self.clustering_threshold)
         matrix.move(which, new)
 
-    def _share_density(self, ids: list[int], t: int) -> None:
+    def _share_density(self, ids: list[int], t: float) -> None:
         for position, i in enumerate(ids[:-1]):
             row = self.s.setdefault(i, {})
             times = self.s_t.setdefault(i, {})
@@ -274,7 +274,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         mask[rows] = False
         matrix.keep(mask)
 
-    def _fade_pairs(self, t: int, fading: float, threshold: float) -> None:
+    def _fade_pairs(self, t: float, fading: float, threshold: float) -> None:
         for i, j in self._fading_pairs.due(t):
             row = self.s.get(i)
             if row is None or not row.get(j):
@@ -374,7 +374,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         self._merge_density(a, b, t)
         return a, b
 
-    def _merge_density(self, heir: int, merged: int, t: int) -> None:
+    def _merge_density(self, heir: int, merged: int, t: float) -> None:
         """Give the shared densities of `merged` to `heir`, faded to time `t`."""
         if not self.s:
             return

@@ -50,8 +50,8 @@ class Level(Protocol):
         """Return the centre of a cluster, or `default` if it does not live."""
         ...
 
-    def learn(self, z: Array, new_id: NewId) -> Turnover:
-        """Learn one vector of the map's space, shape (dimension,)."""
+    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover:
+        """Learn one vector of the map's space, shape (dimension,), at `time` (seconds)."""
         ...
 
     def view(self) -> tuple[Rows, Array, Array]:
@@ -83,12 +83,17 @@ class DbstreamLevel(DBSTREAM):
         visited only once lives as long, so that a rare topic survives until it returns.
     max_clusters
         Bound on live micro-clusters.
+    timed
+        Whether `half_life` is in seconds instead: then a silent night lets topics fade, and a
+        crowded minute does not.
     """
 
     grows = True
     restorable = True
 
-    def __init__(self, radius: float, half_life: float, max_clusters: int) -> None:
+    def __init__(
+        self, radius: float, half_life: float, max_clusters: int, timed: bool = False
+    ) -> None:
         super().__init__(
             clustering_threshold=radius,
             fading_factor=1.0 / half_life,
@@ -98,6 +103,9 @@ class DbstreamLevel(DBSTREAM):
         self.radius = radius
         self.half_life = half_life
         self.max_clusters = max_clusters
+        self.timed = timed
+        self._now: float = 0.0
+        self._time_stamp: float = 0
         self._next: NewId = lambda: 0
         self._turnover = Turnover()
 
@@ -120,11 +128,20 @@ class DbstreamLevel(DBSTREAM):
             return default
         return found
 
-    def learn(self, z: Array, new_id: NewId) -> Turnover:
+    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover:
         """Learn one vector; see `Level`."""
         self._next, self._turnover = new_id, Turnover()
+        if self.timed:
+            self._now = self._time_stamp = max(self._now, time)
         self.learn_vector(z)
+        if self.timed:
+            self._cleanup()
         return self._turnover
+
+    def _absorb(self, x: Array) -> None:
+        super()._absorb(x)
+        if self.timed:  # the clock counts, not the step
+            self._time_stamp = self._now
 
     def view(self) -> tuple[Rows, Array, Array]:
         """Ids, centres and faded weights."""
@@ -145,7 +162,7 @@ class DbstreamLevel(DBSTREAM):
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._time_stamp = state["steps"]
+        self._now = self._time_stamp = state["steps"]
         centers = state["centers"]
         self._start(list(range(centers.shape[1])))
         for id_, center, weight, updated in zip(
@@ -163,7 +180,7 @@ class DbstreamLevel(DBSTREAM):
         self._turnover.born.append(born)
         return born
 
-    def _share_density(self, ids: list[int], t: int) -> None:
+    def _share_density(self, ids: list[int], t: float) -> None:
         """Keep nothing; see the class."""
 
     def _cleanup(self) -> None:

@@ -91,15 +91,15 @@ class ClusterMap:
         lineage = self.lineage
         lineage.begin(seq, time)
         for depth, level in enumerate(self.levels):
-            turnover = level.learn(z, partial(lineage.new_id, depth))
+            turnover = level.learn(z, partial(lineage.new_id, depth), time)
             for id_ in turnover.born:
                 lineage.born(id_, self._parent_for(depth, level.center(id_, z)))
             for id_, heir in turnover.merged:
                 lineage.merged(id_, heir)
             for id_ in turnover.faded:
                 for child in lineage.faded(id_):
-                    center = self.levels[depth + 1].center(child, z)
-                    lineage.moved(child, self._parent_for(depth + 1, center), "its parent faded")
+                    held = level.locate(self.levels[depth + 1].center(child, z))
+                    lineage.moved(child, WHOLE if held is None else held, "its parent faded")
             if depth:
                 self._draw(depth, z)
         return lineage.events
@@ -173,7 +173,8 @@ def _apart(a: Array, b: Array) -> float:
 def _levels(settings: ClustererSettings) -> list[Level]:
     *coarse, finest = settings.resolutions
     bound, half_life = settings.max_clusters, settings.half_life
-    levels: list[Level] = [DbstreamLevel(radius, half_life, bound) for radius in coarse]
+    timed = settings.fading == "time"
+    levels: list[Level] = [DbstreamLevel(radius, half_life, bound, timed) for radius in coarse]
     if settings.name != "dbstream":
         return [*levels, SlotLevel(settings.name, dict(settings.params), bound)]
     for key in settings.params:
@@ -181,4 +182,4 @@ def _levels(settings: ClustererSettings) -> list[Level]:
         raise ConfigError(
             f"{where}: dbstream is set by clusterer.resolutions, half_life and max_clusters", where
         )
-    return [*levels, DbstreamLevel(finest, half_life, bound)]
+    return [*levels, DbstreamLevel(finest, half_life, bound, timed)]

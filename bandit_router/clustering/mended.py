@@ -15,6 +15,9 @@ from .matrix import Array, CenterMatrix
 
 Features = dict[int, float]
 
+_REACH = 1.5
+"""How many times `epsilon` away from a centre DenStream may still add a prompt."""
+
 
 class CluStreamSlots(CluStream):
     """CluStream that tells which micro-cluster went into which."""
@@ -85,7 +88,8 @@ class DenStreamSlots(DenStream):
     """DenStream with correct radii, keys that do not collide, and a bound.
 
     River 0.26.1 numbers micro-clusters by ``len(dict)``, so a deletion makes the next one
-    overwrite a living one (river issue 2006).
+    overwrite a living one (river issue 2006). A heavy micro-cluster would swallow prompts from
+    however far, since few hardly change its radius: beyond `_REACH` they open one of their own.
     """
 
     max_clusters = 1024
@@ -109,7 +113,8 @@ class DenStreamSlots(DenStream):
                 continue
             key = self._get_closest_cluster_key(point, clusters)
             found = clusters[key]
-            if found.radius_with(point) <= self.epsilon:
+            near = self._distance(found.center, point) <= _REACH * self.epsilon
+            if near and found.radius_with(point) <= self.epsilon:
                 found.insert(point, self.timestamp)
                 if (
                     clusters is self.o_micro_clusters

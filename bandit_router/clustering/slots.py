@@ -128,7 +128,7 @@ class SlotLevel:
         row = int(np.searchsorted(ids, id_))
         return centers[row] if row < len(ids) and ids[row] == id_ else default
 
-    def learn(self, z: Array, new_id: NewId) -> Turnover:
+    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover:
         """Learn one vector; see `Level`."""
         self.slots.learn(z)
         self._view = None

@@ -133,6 +133,47 @@ def test_a_rare_topic_survives_until_it_returns() -> None:
     assert map_.locate(rare) == home
 
 
+def test_with_fading_by_time_silence_fades_and_a_crowd_does_not() -> None:
+    map_ = ClusterMap(ClustererSettings(fading="time", half_life=3600))
+    quiet, loud = np.eye(8)[7], np.eye(8)[0]
+    map_.learn(quiet, 0, 1_790_000_000.0)
+    home = map_.locate(quiet)
+    for step in range(5000):  # a thousand half-lives, were they prompts and not seconds
+        map_.learn(loud, step, 1_790_000_000.0 + 0.1 * step)
+    assert map_.locate(quiet) == home
+    copy = ClusterMap(ClustererSettings(fading="time", half_life=3600))
+    copy.load(decode_state(encode_state(map_.state())))
+    events = map_.learn(loud, 5000, 1_790_010_000.0)
+    assert {e.cluster for e in events if e.what == "faded"} == set(home)
+    assert copy.learn(loud, 5000, 1_790_010_000.0) == events
+    assert map_.heir(home[-1]) == WHOLE
+
+
+@pytest.mark.parametrize("name", ["dbstream", "clustream", "denstream"])
+def test_new_traffic_opens_a_new_cluster_within_a_handful_of_prompts(name: str) -> None:
+    map_ = ClusterMap(ClustererSettings(name=name))
+    old = unit_vectors(500)
+    old[:, 7] = 0.0
+    for step, z in enumerate(old):
+        map_.learn(z, step, 0.0)
+    before = map_.next_id
+    rng = np.random.default_rng(5)
+    for step in range(5):
+        z = np.eye(8)[7] + 0.05 * rng.standard_normal(8)
+        map_.learn(z / np.linalg.norm(z), 500 + step, 0.0)
+    assert map_.locate(np.eye(8)[7])[-1] >= before
+
+
+def test_the_dead_free_memory() -> None:
+    map_ = ClusterMap(ClustererSettings(resolutions=(0.3,), half_life=50))
+    for step, z in enumerate(unit_vectors(3000, topics=3000)):
+        map_.learn(z, step, 0.0)
+    for step in range(200):
+        map_.learn(np.eye(8)[0], 3000 + step, 0.0)
+    assert len(map_.places()) == 1
+    assert len(map_.levels[0]._matrix._ids) <= 64  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("name", "params", "field"),
     [
