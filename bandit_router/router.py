@@ -49,7 +49,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 5
+FOLD_VERSION = 6
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 OWN_VECTORS = "none"
@@ -337,17 +337,8 @@ class Router:
             steps = [(old.arm, -old.sums), (new.arm, new.sums)]
         for arm, sums in steps:
             if sums.any():
-                believed = decision.candidate(arm)
-                self.policy.learn(
-                    Lesson(
-                        arm=arm,
-                        sums=sums,
-                        path=decision.path,
-                        vector=decision.embedding(),
-                        expected=believed.quality if believed else None,
-                        expected_cost=believed.cost_usd if believed else None,
-                    )
-                )
+                lesson = Lesson(arm=arm, sums=sums, path=decision.path, vector=decision.embedding())
+                self.policy.learn(lesson)
         if self.pacer:
             expected = expected_cost(decision)
             self.pacer.spent(new.cost(expected) - old.cost(expected))

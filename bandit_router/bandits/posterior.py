@@ -69,6 +69,14 @@ def credit(
 
 
 @dataclass(frozen=True, slots=True)
+class Foretold:
+    """Mean quality and mean cost (nan: unknown) that were believed before an observation."""
+
+    quality: float
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
 class Pooling:
     """How evidence is pooled; pseudo-observations, see `BanditSettings`."""
 
@@ -110,10 +118,10 @@ class Posterior:
     --------
     >>> posterior = Posterior(levels=1)
     >>> posterior.set_arm("small", prior=None, cost=None)
-    >>> posterior.learn((1,), credit("small", [(1.0, 1.0)], 0.002, None).sums, "small")
+    >>> foretold = posterior.learn((1,), credit("small", [(1.0, 1.0)], 0.002, None).sums, "small")
     >>> belief = posterior.at((1,))
     >>> float(belief.quality[0].round(2)), float(belief.cost[0])
-    (0.77, 0.002)
+    (0.76, 0.002)
     """
 
     def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
@@ -161,14 +169,23 @@ class Posterior:
         if self._levels and self._prior[index] != before:
             self._refit()
 
-    def learn(self, path: Sequence[int], sums: Array, arm: str) -> None:
+    def learn(self, path: Sequence[int], sums: Array, arm: str) -> Foretold:
         """Add the `sums` of a credit (negative to take back) to `arm` along `path`.
 
-        `path` holds live cluster ids, coarsest first; 0 skips a level.
+        `path` holds live cluster ids, coarsest first; 0 skips a level. Returns what was believed
+        of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
-        if self._levels and not self.pooling.flat and sums[_W] > 0:
-            self._score(path, index, float(sums[_R] / sums[_W]), min(float(sums[_W]), 1.0))
+        cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=True)]
+        mean, noise, _, _ = self._chain(cells)
+        cost, _ = self._rate(cells, _CN, self._list_cost)
+        foretold = Foretold(float(self._strength_weights() @ mean[:, index]), float(cost[index]))
+        if self._levels and sums[_W] > 0:
+            # Weigh the candidate strengths by how well each foretold the reward.
+            error = float(sums[_R] / sums[_W]) - mean[:, index]
+            weight = min(float(sums[_W]), 1.0)
+            self._log_weights -= weight * error * error / (2.0 * noise[index])
+            self._log_weights -= self._log_weights.max()
         self._total[:, index] += sums
         for level, id_ in zip(self._levels, path, strict=True):
             if id_:
@@ -179,6 +196,7 @@ class Posterior:
         young = self._learnt < _YOUNG or self._total[_W, index] < _REFRESH
         if self._levels and (young or self._learnt % _REFRESH == 0):
             self._refit()
+        return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
         """Believe that an arm's quality has changed everywhere by `by`, and be unsure of it.
@@ -348,14 +366,6 @@ class Posterior:
         weight: Array = np.exp(self._log_weights - self._log_weights.max())
         weight /= weight.sum()
         return weight
-
-    def _score(self, path: Sequence[int], index: int, reward: float, weight: float) -> None:
-        """Weigh the candidate strengths by how well each foretold a reward."""
-        cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=True)]
-        mean, noise, _, _ = self._chain(cells)
-        error = reward - mean[:, index]
-        self._log_weights -= weight * error * error / (2.0 * noise[index])
-        self._log_weights -= self._log_weights.max()
 
     def _rate(self, cells: Sequence[Array | None], row: int, listed: Array) -> tuple[Array, Array]:
         """Mean and variance of each arm's mean cost (or latency): a multiplicative hierarchy.

@@ -46,18 +46,14 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     """What one event teaches of an arm: the change of the sums credited to it.
 
-    `path` and `vector` are those of the decision, `expected` and `expected_cost` the quality and
-    cost that the arm was believed to have there when it was made (None if the policy said
-    nothing). `sums` are rows
-    of `bandits.posterior`; negative where something is taken back.
+    `path` and `vector` are those of the decision. `sums` are rows of `bandits.posterior`; negative
+    where something is taken back.
     """
 
     arm: str
     sums: Array
     path: tuple[int, ...] = ()
     vector: Vector | None = None
-    expected: float | None = None
-    expected_cost: float | None = None
 
 
 class Policy(ABC):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..bandits.belief import Array, Belief, compose
 from ..bandits.change import ChangeDetector, PriceWatch
-from ..bandits.posterior import Pooling, Posterior
+from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import WHOLE, ClusterMap
 from ..config import BanditSettings
@@ -100,21 +100,21 @@ class ThompsonPolicy(Policy):
 
     def learn(self, lesson: Lesson) -> None:
         """Credit the arm along the path's heirs, and watch whether it is still what it was."""
-        self.posterior.learn(self._alive(lesson.path), lesson.sums, lesson.arm)
+        foretold = self.posterior.learn(self._alive(lesson.path), lesson.sums, lesson.arm)
         if self._watch:
-            self._notice(lesson)
+            self._notice(lesson, foretold)
 
-    def _notice(self, lesson: Lesson) -> None:
+    def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
         weight, reward, _, bills, cost = lesson.sums[:5]
-        if weight > 0 and lesson.expected is not None:
+        if weight > 0:
             detector = self._detectors.setdefault(lesson.arm, ChangeDetector())
-            by = detector.update(float(reward / weight) - lesson.expected)
+            by = detector.update(float(reward / weight) - foretold.quality)
             if by is not None:
                 self.posterior.moved(lesson.arm, by, keep=_KEPT)
-        if bills > 0 and lesson.expected_cost:
+        if bills > 0 and foretold.cost > 0:
             watch = self._prices.setdefault(lesson.arm, PriceWatch())
-            ratio = watch.update(float(cost), lesson.expected_cost)
+            ratio = watch.update(float(cost), foretold.cost)
             if ratio is not None:
                 self.posterior.repriced(lesson.arm, ratio)
 
