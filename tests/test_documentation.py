@@ -1,0 +1,44 @@
+"""What is written is true: doctests run, and the README names what there is."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import bandit_router
+from bandit_router.cli import main
+from bandit_router.policies import NAMES
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(bandit_router.__path__, "bandit_router.")
+    if not module.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name: str) -> None:
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:  # a module for an extra that is not installed
+        pytest.skip(str(error))
+    assert doctest.testmod(module).failed == 0
+
+
+@pytest.mark.parametrize("command", sorted(main.commands))
+def test_every_command_is_in_the_readme(command: str) -> None:
+    assert f"`bandit-router {command}" in README
+
+
+@pytest.mark.parametrize("policy", NAMES)
+def test_every_policy_is_in_the_readme(policy: str) -> None:
+    assert f"`{policy}`" in README
+
+
+def test_only_the_public_names_are_exported() -> None:
+    assert set(bandit_router.__all__) == {"Decision", "Feedback", "Model", "Router"}
