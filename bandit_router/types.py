@@ -232,13 +232,14 @@ class LineageEvent(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a cluster, derived from the fold.
 
     `seq` and `time` are those of the event that caused it. `other` is the parent of a cluster
-    that was born or moved, the heir of one that merged or faded (0 is the whole map). `level`
-    counts resolutions from the coarsest, 0.
+    that was born, moved or drifted (changed its share of the traffic), the heir of one that
+    merged or faded, the older cluster that one split from (0 is the whole map). `level` counts
+    resolutions from the coarsest, 0.
     """
 
     seq: int
     time: float
-    what: Literal["born", "merged", "faded", "split", "moved"]
+    what: Literal["born", "merged", "faded", "split", "moved", "drifted"]
     cluster: int
     other: int
     level: int

@@ -20,7 +20,7 @@ from ..types import LineageEvent
 WHOLE = 0
 """The id of the whole map."""
 
-What = Literal["born", "merged", "faded", "split", "moved"]
+What = Literal["born", "merged", "faded", "split", "moved", "drifted"]
 
 
 class Lineage:
@@ -127,6 +127,15 @@ class Lineage:
         if old != WHOLE and parent > old and parent not in self._origins:
             self._origins[parent] = old
             self._note("split", parent, old, "it took over clusters of an older one")
+
+    def drifted(self, id_: int, before: float, now: float) -> None:
+        """Note that a living cluster's share of the traffic has changed."""
+        self._note(
+            "drifted",
+            id_,
+            self.parent(id_),
+            f"its share of prompts went from {before:.1%} to {now:.1%}",
+        )
 
     def _die(self, id_: int, heir: int) -> None:
         self._heirs[id_ - self.first_id] = -(heir + 1)

@@ -19,6 +19,7 @@ from ..config import ClustererSettings
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
 from ..types import LineageEvent, Vector
+from .drift import ShareWatch
 from .level import DbstreamLevel, Level
 from .lineage import WHOLE, Lineage
 from .matrix import Array
@@ -59,6 +60,7 @@ class ClusterMap:
         self.projection = projection
         self.levels: list[Level] = _levels(settings)
         self.lineage = Lineage(first_id)
+        self._shares = ShareWatch()
 
     @property
     def restorable(self) -> bool:
@@ -102,6 +104,9 @@ class ClusterMap:
                     lineage.moved(child, WHOLE if held is None else held, "its parent faded")
             if depth:
                 self._draw(depth, z)
+        if self._shares.count(self.levels[0].locate(z)):
+            for moved in self._shares.moves(self.levels[0].view()[0].tolist()):
+                lineage.drifted(*moved)
         return lineage.events
 
     def heir(self, id_: int) -> int:
@@ -126,12 +131,14 @@ class ClusterMap:
         """Return the state as arrays and numbers."""
         return {
             "lineage": self.lineage.state(),
+            "shares": self._shares.state(),
             "levels": [level.state() for level in self.levels],
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self.lineage.load(state["lineage"])
+        self._shares.load(state["shares"])
         for level, inner in zip(self.levels, state["levels"], strict=True):
             level.load(inner)
 

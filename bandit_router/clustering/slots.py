@@ -23,7 +23,7 @@ from .matrix import Array, Rows
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     # River's KMeans starts its centres far from the unit sphere: the first winner would take all.
-    "kmeans": {"n_clusters": 32, "halflife": 0.05, "sigma": 0.01, "seed": 0},
+    "kmeans": {"n_clusters": 32, "halflife": 0.05, "sigma": 0.05, "seed": 0},
     "streamkmeans": {
         "chunk_size": 200,
         "n_clusters": 32,
@@ -31,16 +31,27 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "sigma": 0.01,
         "seed": 0,
     },
-    "clustream": {"max_micro_clusters": 64, "time_window": 20_000, "time_gap": 10**9, "seed": 0},
+    # Its radius is a mean over coordinates, of a few dozen: with River's factor of 2 hardly a
+    # prompt fits, and everything is merged with everything.
+    "clustream": {
+        "max_micro_clusters": 64,
+        "micro_cluster_r_factor": 10,
+        "time_window": 20_000,
+        "time_gap": 10**9,
+        "seed": 0,
+    },
     "denstream": {
-        "epsilon": 0.65,
+        "epsilon": 0.75,
         "decaying_factor": 0.001,
         "mu": 3,
         "beta": 0.5,
         "n_samples_init": 1,
     },
 }
-"""Constructor arguments that suit unit vectors of a few dozen dimensions."""
+"""Constructor arguments that suit unit vectors of a few dozen dimensions.
+
+From ``simulations/clusterers.py``; its results are in ``simulations/results/clusterers.md``.
+"""
 
 SIZES = {
     "kmeans": "n_clusters",

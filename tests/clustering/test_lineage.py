@@ -70,7 +70,7 @@ class Tree:
             assert event.cluster in self.parents
             self.parents[event.cluster] = event.other
         else:
-            assert event.what == "split"
+            assert event.what in ("split", "drifted")
             assert event.cluster in self.parents
 
     def heir(self, id_: int) -> int:
