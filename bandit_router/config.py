@@ -53,7 +53,9 @@ class ClustererSettings(_Table, frozen=True):
     vectors (0 to 2). Every level but the finest is a DBSTREAM; `name` chooses the finest, and
     `params` are that River class's own constructor arguments. `half_life` is how many prompts
     it takes an unvisited cluster to lose half its weight, or seconds with `fading = "time"`
-    (of the DBSTREAM levels; the other classes have arguments of their own for it).
+    (of the DBSTREAM levels; the other classes have arguments of their own for it). `names` lets
+    regions be called by words of their recent prompts: kept in memory only, never on disk, and
+    shown only if several prompts had them.
     """
 
     name: Literal["dbstream", "kmeans", "streamkmeans", "clustream", "denstream"] = "dbstream"
@@ -61,6 +63,7 @@ class ClustererSettings(_Table, frozen=True):
     max_clusters: Annotated[int, msgspec.Meta(ge=2)] = 1024
     half_life: Positive = 50_000
     fading: Literal["prompts", "time"] = "prompts"
+    names: bool = True
     dimensions: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 24
     params: dict[str, Any] = {}
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from . import codec
 from .bandits.pacing import BudgetPacer
-from .config import Settings, check_models
+from .clustering.names import RegionNames
+from .config import ClustererSettings, Settings, check_models
 from .crowd import Crowd
 from .eligibility import affordable, eligible_arms, unknown_model, with_profile, within_limits
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
@@ -147,6 +148,7 @@ class Router:
         self._projection_digest: str | None = None
         self._embedder = None if isinstance(embedder, str) else embedder
         self._memory = Memory(recall)
+        self.names = RegionNames()
 
     # -- making events: nothing below changes the router -------------------------------------
 
@@ -318,6 +320,9 @@ class Router:
             if self.pacer:
                 self.pacer.decided(event.candidates, expected_cost(event))
             lineage = tuple(self.policy.observe(vector, event.seq, event.time))
+            self.names.follow(lineage)
+            if event.prompt is not None:
+                self.read(event, event.prompt)
         elif isinstance(event, Change):
             self._change(event)
         else:
@@ -362,7 +367,7 @@ class Router:
         rebuilt = (
             self.seq == 0
             or before.bandit.strategy != self.settings.bandit.strategy
-            or before.clusterer != self.settings.clusterer
+            or before.clusterer != _but_for_names(self.settings.clusterer, before.clusterer)
             or before.embedder.name != self.settings.embedder.name
         )
         if rebuilt:
@@ -388,6 +393,7 @@ class Router:
     def _rebuild(self) -> None:
         """Make the policy anew; what the old one knew of the whole map is handed on."""
         old, self._dimension = self.policy, None
+        self.names = RegionNames()
         projection = self._projection()
         self.policy = make_policy(
             self.settings.bandit.strategy, self.settings, projection, old.next_cluster
@@ -410,7 +416,15 @@ class Router:
             prompt, vector=vector, request=request, time=time, decision_id=decision_id
         )
         self.apply(decision)
+        if prompt is not None and decision.prompt is None:
+            self.read(decision, prompt)
         return decision
+
+    def read(self, decision: Decision, prompt: str) -> None:
+        """Let the region of a decision be named after its prompt too; no part of the state."""
+        if self.settings.clusterer.names and decision.path and decision.path[0]:
+            keep = self.settings.store.keep_prompts
+            self.names.read(decision.path[0], prompt, keep=keep)
 
     def feedback(
         self,
@@ -489,7 +503,7 @@ class Router:
 
     def clusters(self) -> list[ClusterView]:
         """Return every live cluster with its arms, coarsest level first."""
-        return cluster_views(self.policy, list(self.models))
+        return cluster_views(self.policy, list(self.models), names=self.names)
 
     def cluster(self, id_: int) -> ClusterView:
         """Return a live cluster.
@@ -499,7 +513,7 @@ class Router:
         LookupError
             If there is none of this id.
         """
-        found = cluster_views(self.policy, list(self.models), id_)
+        found = cluster_views(self.policy, list(self.models), id_, names=self.names)
         if not found:
             raise LookupError(f"no live cluster {id_}")
         return found[0]
@@ -614,3 +628,8 @@ class Router:
 def _writable(text: str | None) -> str | None:
     """Return `text` with lone surrogates, which no UTF-8 can hold, as escapes."""
     return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _but_for_names(new: ClustererSettings, old: ClustererSettings) -> ClustererSettings:
+    """Return the new settings of the map with the old choice of names, which moves no cluster."""
+    return msgspec.structs.replace(new, names=old.names)

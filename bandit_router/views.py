@@ -7,6 +7,7 @@ import numpy as np
 
 from .bandits.belief import Belief
 from .clustering import WHOLE
+from .clustering.names import RegionNames
 from .policies import Policy, ThompsonPolicy
 
 Z95 = 1.959964
@@ -33,6 +34,9 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
     `parent` is the nearest cluster of the next coarser level (0: the whole map), `weight` the
     prompts that it has absorbed, faded to now, `best` the arm of the highest mean quality.
+    A region's `label` are words that several of its recent prompts have and others' have not
+    (None: not known, or `clusterer.names` is off); `examples` are a few of its prompts, only
+    where `store.keep_prompts` is on.
     """
 
     id: int
@@ -42,6 +46,8 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
     evidence: float
     best: str | None
     arms: tuple[ArmView, ...]
+    label: str | None = None
+    examples: tuple[str, ...] = ()
 
 
 def interval(mean: float, sd: float) -> tuple[float, float]:
@@ -63,11 +69,14 @@ def arm_views(policy: Policy, arms: list[str], path: tuple[int, ...] = ()) -> tu
     )
 
 
-def cluster_views(policy: Policy, arms: list[str], only: int | None = None) -> list[ClusterView]:
+def cluster_views(
+    policy: Policy, arms: list[str], only: int | None = None, names: RegionNames | None = None
+) -> list[ClusterView]:
     """Return every live cluster, coarsest first (or the one of id `only`, if it lives)."""
     if not isinstance(policy, ThompsonPolicy) or policy.map is None:
         return []
     places = policy.map.places()
+    labels = names.labels() if names else {}
     parents = {place.id: place.parent for place in places}
     out = []
     for place in places:
@@ -88,6 +97,8 @@ def cluster_views(policy: Policy, arms: list[str], only: int | None = None) -> l
                 evidence=evidence,
                 best=best,
                 arms=views,
+                label=labels.get(place.id),
+                examples=names.examples(place.id) if names else (),
             )
         )
     return out

@@ -49,7 +49,7 @@ CANDIDATES: list[tuple[str, float, dict[str, Any]]] = [
     ("streamkmeans", 1.0, {"chunk_size": 100, "sigma": 0.05}),
     ("clustream", 1.0, {}),
     ("clustream", 1.0, {"micro_cluster_r_factor": 2}),
-    ("clustream", 1.0, {"max_micro_clusters": 200}),
+    ("clustream", 1.0, {"max_micro_clusters": 64}),
     ("denstream", 1.0, {}),
     ("denstream", 1.0, {"epsilon": 0.65}),
     ("denstream", 1.0, {"epsilon": 0.8}),

@@ -34,7 +34,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     # Its radius is a mean over coordinates, of a few dozen: with River's factor of 2 hardly a
     # prompt fits, and everything is merged with everything.
     "clustream": {
-        "max_micro_clusters": 64,
+        "max_micro_clusters": 200,
         "micro_cluster_r_factor": 10,
         "time_window": 20_000,
         "time_gap": 10**9,

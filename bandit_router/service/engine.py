@@ -150,6 +150,8 @@ class Engine:
                 decision_id=secrets.token_urlsafe(16),
             )
             batch.add(decision)
+            if text is not None and decision.prompt is None:
+                batch.router.read(decision, text)
             return decision, self._play(batch, decision)
 
         return await self._journal.write(make)
