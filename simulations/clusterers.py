@@ -125,7 +125,9 @@ def as_markdown(rows: list[dict[str, Any]]) -> str:
     ]
     keys = ("clusters", "ami", "kmeans_ami", "ratio", "purity", "kmeans_purity", "stability")
     lines += [
-        f"| {r['table']} | {r['clusterer']} | " + " | ".join(str(r[k]) for k in keys) + " |"
+        f"| {r['table']} | {r['clusterer']} | "
+        + " | ".join("-" if r[k] is None else str(r[k]) for k in keys)
+        + " |"
         for r in rows
     ]
     return "\n".join(lines) + "\n"
