@@ -54,8 +54,8 @@ class ClustererSettings(_Table, frozen=True):
     `params` are that River class's own constructor arguments. `half_life` is how many prompts
     it takes an unvisited cluster to lose half its weight, or seconds with `fading = "time"`
     (of the DBSTREAM levels; the other classes have arguments of their own for it). `names` lets
-    regions be called by words of their recent prompts: kept in memory only, never on disk, and
-    shown only if several prompts had them.
+    regions be called by words of their recent prompts: kept in memory only, never on disk (so
+    learnt anew after a restart), and shown only if several prompts had them.
     """
 
     name: Literal["dbstream", "kmeans", "streamkmeans", "clustream", "denstream"] = "dbstream"
@@ -63,7 +63,7 @@ class ClustererSettings(_Table, frozen=True):
     max_clusters: Annotated[int, msgspec.Meta(ge=2)] = 1024
     half_life: Positive = 50_000
     fading: Literal["prompts", "time"] = "prompts"
-    names: bool = True
+    names: bool = False
     dimensions: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 24
     params: dict[str, Any] = {}
 
@@ -368,6 +368,7 @@ resolutions = [1.1, 0.9]      # radii of the map's levels, coarsest first
 max_clusters = 1024           # a level; the closest are merged above it
 half_life = 50000             # prompts until an unvisited cluster has lost half its weight
 fading = "prompts"            # or "time": half_life is in seconds
+names = false                 # true: call regions by words that several of their prompts have
 
 [bandit]
 strategy = "thompson"         # or global-thompson, random, fixed:MODEL

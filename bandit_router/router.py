@@ -50,7 +50,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 6
+FOLD_VERSION = 7
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 OWN_VECTORS = "none"

@@ -35,8 +35,8 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
     `parent` is the nearest cluster of the next coarser level (0: the whole map), `weight` the
     prompts that it has absorbed, faded to now, `best` the arm of the highest mean quality.
     A region's `label` are words that several of its recent prompts have and others' have not
-    (None: not known, or `clusterer.names` is off); `examples` are a few of its prompts, only
-    where `store.keep_prompts` is on.
+    (None: not known, or `clusterer.names` is not on); `examples` are a few of its prompts, only
+    where `store.keep_prompts` is on too.
     """
 
     id: int

@@ -70,6 +70,11 @@ class ShareWatch:
         self._seen = 0
         self._regions: dict[int, Region] = {}
 
+    @property
+    def seen(self) -> int:
+        """Prompts of the block so far."""
+        return self._seen
+
     def count(self, region: int | None) -> bool:
         """Count a prompt; tell whether a block is full, so that `moves` must be asked."""
         self._seen += 1

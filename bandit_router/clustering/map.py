@@ -28,6 +28,9 @@ from .slots import SlotLevel
 _NEARER = 0.8
 """A cluster changes its parent for one that is nearer than the old one by this factor."""
 
+_EVERY = 8
+"""Prompts from one look at whether a cluster should change its parent to the next."""
+
 Path = tuple[int, ...]
 
 
@@ -102,7 +105,7 @@ class ClusterMap:
                 for child in lineage.faded(id_):
                     held = level.locate(self.levels[depth + 1].center(child, z))
                     lineage.moved(child, WHOLE if held is None else held, "its parent faded")
-            if depth:
+            if depth and self._shares.seen % _EVERY == 0:
                 self._draw(depth, z)
         if self._shares.count(self.levels[0].locate(z)):
             for moved in self._shares.moves(self.levels[0].view()[0].tolist()):

@@ -97,8 +97,15 @@ class CenterMatrix:
 
     def move(self, rows: Rows, centers: Array) -> None:
         """Set the centres of `rows`."""
-        for row, center in zip(rows.tolist(), centers, strict=True):
-            self.move_one(row, center)
+        squares = np.vecdot(centers, centers)
+        self._centers[rows] = centers
+        self._rough[rows] = centers
+        self._half[rows] = 0.5 * np.minimum(squares, _HUGE)
+        self._largest = max(self._largest, float(squares.max()))
+        if self.paired:
+            self._dirty.update(rows.tolist())
+            if len(self._dirty) >= _DIRTY:
+                self._settle()
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows where `mask` is False; the order of the others stays."""

@@ -40,6 +40,7 @@ def test_names_follow_a_merge_and_stay_bounded() -> None:
 
 
 def routed(embedder: Any, **settings: Any) -> Router:
+    settings = {"clusterer": ClustererSettings(names=True), **settings}
     router = Router(["a", "b"], embedder=embedder, settings=Settings(**settings))
     for thing in ("alpha", "beta", "gamma", "delta", "omega"):
         router.route(f"sort python list {thing}")
