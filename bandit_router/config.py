@@ -28,12 +28,13 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ServerSettings(_Table, frozen=True):
-    """`[server]`: where to listen and what to refuse."""
+    """`[server]`: where to listen, what to refuse, how long upstream may be silent (seconds)."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     max_prompt_chars: Count = 200_000
     max_body_bytes: Count = 8_000_000
+    upstream_timeout_s: Positive = 60.0
 
 
 class EmbedderSettings(_Table, frozen=True):

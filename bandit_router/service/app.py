@@ -8,22 +8,25 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import click
 from aiohttp import web
 
 from ..config import Config
 from ..embedding import Embedder
-from . import clusters, feedback, models, operations, routing
+from ..providers import Fleet
+from . import clusters, feedback, gateway, models, operations, routing
 from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
-from .keys import ENGINE, OPENAPI
+from .keys import ENGINE, FLEET, OPENAPI
 from .openapi import document
 from .version import version
 
 OPERATIONS = (
     *operations.OPERATIONS,
     *routing.OPERATIONS,
+    *gateway.OPERATIONS,
     *feedback.OPERATIONS,
     *models.OPERATIONS,
     *clusters.OPERATIONS,
@@ -76,7 +79,13 @@ def create_app(
         yield
         await app[ENGINE].close()
 
+    async def fleet(app: web.Application) -> AsyncIterator[None]:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+            app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
+            yield
+
     app.cleanup_ctx.append(engine)
+    app.cleanup_ctx.append(fleet)
     return app
 
 

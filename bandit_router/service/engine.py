@@ -169,6 +169,19 @@ class Engine:
 
         return await self._journal.write(make)
 
+    @property
+    def demo(self) -> bool:
+        """Whether the demo fleet answers."""
+        return self._fleet is not None
+
+    async def outcome(self, outcome: Outcome) -> None:
+        """Log what serving observed; on disk when this returns."""
+
+        def make(batch: Batch) -> None:
+            batch.add(batch.router.outcome(outcome, time=batch.time))
+
+        await self._journal.write(make)
+
     async def change(
         self, what: Literal["model_set", "model_removed"], body: Callable[[Router], dict[str, Any]]
     ) -> None:

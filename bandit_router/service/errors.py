@@ -32,6 +32,7 @@ TYPES = {
     417: "expectation_failed",
     422: "invalid_input",
     500: "internal_error",
+    502: "upstream_error",
     503: "unavailable",
 }
 

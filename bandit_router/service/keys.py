@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from ..providers import Fleet
 from .engine import Engine
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
@@ -13,3 +14,6 @@ ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 
 OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
 """The OpenAPI document."""
+
+FLEET: web.AppKey[Fleet] = web.AppKey("fleet", Fleet)
+"""Calls upstream endpoints; see `providers.fleet`."""

@@ -69,7 +69,12 @@ def _texts(asked: RouteRequest, limit: int) -> tuple[str | None, str | None]:
         return _checked(asked.prompt, "prompt", limit), asked.prompt
     if asked.messages is None:
         return None, None
-    heard = [m for m in asked.messages if m.role in ("user", "system", "developer")]
+    return texts_of_messages(asked.messages, limit)
+
+
+def texts_of_messages(messages: list[Message], limit: int) -> tuple[str, str]:
+    """Return the whole text of a conversation, and what of it is embedded; see `_texts`."""
+    heard = [m for m in messages if m.role in ("user", "system", "developer")]
     text = _checked(_joined(heard), "messages", limit)
     meaning = _joined([m for m in reversed(heard) if m.role == "user"])
     return text, meaning if meaning.strip() else text

@@ -66,6 +66,31 @@ class RouteRequest(_Body, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
+class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """OpenAI's chat completion request: what of it is read; the rest is passed on as it is."""
+
+    model: Name
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
+    stream: bool = False
+    user: Name | None = None
+
+
+class ModelListed(_Answer, frozen=True, kw_only=True):
+    """One entry of OpenAI's list of models."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int = 0
+    owned_by: str = "bandit-router"
+
+
+class ModelList(_Answer, frozen=True, kw_only=True):
+    """OpenAI's list of models."""
+
+    data: list[ModelListed]
+    object: Literal["list"] = "list"
+
+
 class Expected(_Answer, frozen=True, kw_only=True):
     """What is expected of an arm; null where nothing is known."""
 
