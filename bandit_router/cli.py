@@ -172,6 +172,28 @@ def simulate(as_json: bool, tables: list[str], policies: list[str], **options: A
     click.echo(json.dumps(result, allow_nan=False) if as_json else text(result))
 
 
+@main.command(epilog="Example: bandit-router replay router.db --policy thompson,random")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option(
+    "--policy",
+    "policies",
+    callback=_several,
+    default="thompson,global-thompson,random",
+    show_default=True,
+    help="What to evaluate.",
+)
+@click.option("--embedder", default="minilm", show_default=True, help="For logs without vectors.")
+@JSON
+@_plain_errors
+def replay(log: Path, policies: list[str], embedder: str, as_json: bool) -> None:
+    """Estimate from a decision log what other policies would have earned."""
+    from .simulator.replay import replay as evaluate
+    from .simulator.replay import text
+
+    found = evaluate(log, policies, embedder=embedder)
+    click.echo(json.dumps(found, allow_nan=False) if as_json else text(found))
+
+
 @main.command(epilog="Example: bandit-router verify --db router.db")
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."

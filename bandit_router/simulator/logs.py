@@ -1,0 +1,208 @@
+"""Decision logs: our own database, or what any gateway writes as JSONL, CSV or Parquet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config import FeedbackSettings, Settings
+from ..exceptions import InvalidInput, StoreError
+from ..memory import settle
+from ..store import EventStore
+from ..types import Change, Decision, Feedback, History, Outcome, Vector
+
+_SQLITE = b"SQLite format 3\x00"
+_MAX_LINE = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Logged:
+    """One decision of a log.
+
+    `reward` is None where no feedback came; `propensity` where the log has none. `eligible` are
+    the models that could have been chosen.
+    """
+
+    model: str
+    eligible: tuple[str, ...]
+    reward: float | None
+    propensity: float | None
+    cost_usd: float | None = None
+    prompt: str | None = None
+    vector: Vector | None = None
+
+
+def read_log(path: Path) -> list[Logged]:
+    """Read a log.
+
+    Returns
+    -------
+    list of Logged
+        In the order of the decisions. Of our database, decisions that another model answered
+        than was chosen (a failover) are left out: their probability is not known.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the file and the line.
+    StoreError
+        If it is a database that cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE))
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error.strerror}", "log") from None
+    if head == _SQLITE:
+        return _database(path)
+    rows = list(_file(path))
+    if not rows:
+        raise InvalidInput(f"{path}: the log is empty", "log")
+    models = tuple(dict.fromkeys(row.model for row in rows))
+    return [Logged(r.model, models, r.reward, r.propensity, r.cost_usd, r.prompt) for r in rows]
+
+
+def _database(path: Path) -> list[Logged]:
+    histories: dict[str, History] = {}
+    settings = FeedbackSettings()
+    with EventStore.open(path, readonly=True) as store:
+        for event in store.events():
+            if isinstance(event, Change) and event.what == "configured":
+                import msgspec
+
+                settings = msgspec.convert(event.body["settings"], Settings).feedback
+            elif isinstance(event, Decision):
+                histories[event.decision_id] = History(decision=event)
+            elif isinstance(event, Feedback | Outcome) and event.decision_id in histories:
+                histories[event.decision_id] = _longer(histories[event.decision_id], event)
+    if not histories:
+        raise StoreError(f"{path} holds no decision yet")
+    return [
+        _of_history(history, settings)
+        for history in histories.values()
+        if history.answered_by == history.decision.model
+    ]
+
+
+def _longer(history: History, event: Feedback | Outcome) -> History:
+    from ..memory import with_event
+
+    return with_event(history, event)
+
+
+def _of_history(history: History, settings: FeedbackSettings) -> Logged:
+    decision = history.decision
+    weight, reward, _, bills, cost = settle(history, settings).sums[:5]
+    return Logged(
+        model=decision.model,
+        eligible=tuple(c.model for c in decision.candidates),
+        reward=float(reward / weight) if weight > 0 else None,
+        propensity=decision.propensity,
+        cost_usd=float(cost) if bills else None,
+        prompt=decision.prompt,
+        vector=decision.embedding(),
+    )
+
+
+def _file(path: Path) -> Iterator[Logged]:
+    kind = path.suffix.lower()
+    if kind in (".jsonl", ".ndjson", ".json"):
+        rows = _jsonl(path)
+    elif kind == ".csv":
+        rows = _csv(path)
+    elif kind in (".parquet", ".pq"):
+        rows = _parquet(path)
+    else:
+        raise InvalidInput(
+            f"{path}: give a bandit-router database, or .jsonl, .csv or .parquet", "log"
+        )
+    for where, row in rows:
+        yield _of_row(where, row)
+
+
+def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    number = 0
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            while line := file.readline(_MAX_LINE):
+                number += 1
+                where = f"{path}:{number}"
+                if len(line) == _MAX_LINE:
+                    raise InvalidInput(f"{where}: longer than {_MAX_LINE:,} characters", "log")
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise InvalidInput(f"{where}: give one JSON object a line", "log")
+                yield where, row
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{path}:{max(number, 1)}: no valid JSON: {error}", "log") from None
+
+
+def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            missing = {"prompt", "model", "reward"} - set(reader.fieldnames or ())
+            if missing:
+                raise InvalidInput(
+                    f"{path}:1: the header lacks {', '.join(sorted(missing))}", "log"
+                )
+            for row in reader:
+                where = f"{path}:{reader.line_num}"
+                if None in row or None in row.values():
+                    raise InvalidInput(f"{where}: not as many fields as the header", "log")
+                yield where, {key: value for key, value in row.items() if value.strip()}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{path}: no valid CSV: {error}", "log") from None
+
+
+def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        raise InvalidInput(f"{path}: reading Parquet needs `pip install pyarrow`", "log") from None
+    try:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    except Exception as error:  # pyarrow's own, many
+        raise InvalidInput(f"{path}: no valid Parquet: {error}", "log") from None
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}, row {number}", row
+
+
+def _of_row(where: str, row: dict[str, Any]) -> Logged:
+    for key in ("prompt", "model"):
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            raise InvalidInput(f"{where}: {key!r} must be text that is not empty", key)
+    propensity = _number(row, "propensity", where, 1.0)
+    if propensity == 0.0:
+        raise InvalidInput(
+            f"{where}: a propensity of 0 says that this choice was impossible", "propensity"
+        )
+    return Logged(
+        model=row["model"],
+        eligible=(),
+        reward=_number(row, "reward", where, 1.0),
+        propensity=propensity,
+        cost_usd=_number(row, "cost_usd", where, math.inf),
+        prompt=row["prompt"],
+    )
+
+
+def _number(row: dict[str, Any], key: str, where: str, high: float) -> float | None:
+    value = row.get(key)
+    if value is None:
+        return None
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0.0 <= number <= high or math.isinf(number):
+        limit = f"between 0 and {high:g}" if high < math.inf else "at least 0"
+        raise InvalidInput(f"{where}: {key} is {value!r}; give a number {limit}", key)
+    return number

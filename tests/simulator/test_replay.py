@@ -1,0 +1,205 @@
+"""Off-policy estimates are right where the truth is known, and doubt themselves where not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bandit_router import Feedback, Router
+from bandit_router.cli import main
+from bandit_router.config import parse_config
+from bandit_router.exceptions import InvalidInput, StoreError
+from bandit_router.simulator.logs import read_log
+from bandit_router.simulator.ope import Evaluation, dm, dr, ips, snips
+from bandit_router.simulator.replay import replay, text
+from bandit_router.store import EventStore
+from bandit_router.types import Outcome
+
+MEAN = {"good": 0.8, "bad": 0.3}
+
+
+def test_golden_numbers() -> None:
+    """Worked by hand: two decisions, two arms."""
+    seen = Evaluation(
+        target=np.array([[0.5, 0.5], [1.0, 0.0]]),
+        model=np.array([[0.5, 0.2], [0.6, 0.4]]),
+        action=np.array([1, 0]),
+        reward=np.array([1.0, 0.0]),
+        propensity=np.array([0.25, 0.5]),
+    )
+    assert seen.weights.tolist() == [2.0, 2.0]
+    assert seen.ess == pytest.approx(2.0)
+    assert ips(seen).value == pytest.approx(1.0)
+    assert snips(seen).value == pytest.approx(0.5)
+    assert dm(seen).value == pytest.approx((0.35 + 0.6) / 2)
+    assert dr(seen).value == pytest.approx(((0.35 + 2 * 0.8) + (0.6 - 2 * 0.6)) / 2)
+
+
+def world(n: int, seed: int) -> Evaluation:
+    rng = np.random.default_rng(seed)
+    x = rng.random(n)
+    quality = np.stack([0.2 + 0.6 * x, 0.8 - 0.6 * x], axis=1)
+    logging = np.stack([0.3 + 0.4 * x, 0.7 - 0.4 * x], axis=1)
+    action = (rng.random(n) > logging[:, 0]).astype(int)
+    reward = (rng.random(n) < quality[np.arange(n), action]).astype(float)
+    target = np.stack([x > 0.5, x <= 0.5], axis=1).astype(float)
+    model = np.clip(quality + 0.1, 0, 1)  # biased on purpose
+    return Evaluation(target, model, action, reward, logging[np.arange(n), action])
+
+
+def test_intervals_hold_the_truth_and_the_model_alone_does_not() -> None:
+    truth = 0.65  # the mean of 0.2 + 0.6 max(x, 1 - x)
+    held = dict.fromkeys((ips, snips, dr, dm), 0)
+    for seed in range(200):
+        for estimate in held:
+            found = estimate(world(400, seed))
+            held[estimate] += found.ci[0] <= truth <= found.ci[1]
+    assert min(held[ips], held[snips], held[dr]) >= 180
+    assert held[dm] < 20
+
+
+def test_doubly_robust_is_tighter_than_ips() -> None:
+    found = world(2000, 0)
+    width = [e(found).ci[1] - e(found).ci[0] for e in (dr, ips)]
+    assert width[0] < width[1]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A service's log: 600 random decisions, most with feedback, one after a failover."""
+    path = tmp_path / "log.db"
+    logging = parse_config({"bandit": {"strategy": "random"}, "store": {"keep_prompts": True}})
+    router = Router(list(MEAN), settings=logging.settings, embedder="none")
+    rng = np.random.default_rng(0)
+    with EventStore.open(path) as store:
+        store.append([router.initial])
+        for step in range(600):
+            decision = router.decide("hello", vector=rng.standard_normal(5))
+            events = [decision]
+            router.apply(decision)
+            if step == 0:
+                other = "good" if decision.model == "bad" else "bad"
+                moved = Outcome(seq=0, time=0, decision_id=decision.decision_id, model=other)
+                events.append(router.outcome(moved))
+                router.apply(events[-1])
+            if step % 10:
+                reward = float(rng.random() < MEAN[decision.model])
+                said = Feedback(decision_id=decision.decision_id, reward=reward)
+                events.append(router.judge(said)[1])
+                router.apply(events[-1])
+            store.append(events)
+    return path
+
+
+def test_the_contract_of_the_json(database: Path) -> None:
+    arguments = ["replay", str(database), "--policy", "thompson,fixed:bad,fixed:good", "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["log"] == {"decisions": 599, "with_feedback": 540, "ess_warning": False}
+    for policy in found["policies"].values():
+        assert set(policy["estimators"]) == {"ips", "snips", "dm", "dr"}
+        for estimate in policy["estimators"].values():
+            assert set(estimate) == {"value", "ci", "ess"}
+    for name, mean in MEAN.items():
+        estimate = found["policies"][f"fixed:{name}"]["estimators"]["dr"]
+        assert estimate["ci"][0] < mean < estimate["ci"][1]
+    assert found["worth_it"]["best_constant"] == "good"
+    assert found["worth_it"]["verdict"] in ("no", "unclear")  # context is worth nothing here
+
+
+def test_plain_words(database: Path) -> None:
+    out = text(replay(database, ["thompson", "random"], progress=False))
+    assert "599 decisions, 540 with feedback" in out
+    assert "worth it" in out
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> Path:
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return path
+
+
+def rows_of(n: int, **more: object) -> list[dict]:
+    rng = np.random.default_rng(1)
+    models = rng.choice(list(MEAN), n)
+    return [
+        {"prompt": f"p {i}", "model": str(m), "reward": float(rng.random() < MEAN[m]), **more}
+        for i, m in enumerate(models)
+    ]
+
+
+def test_a_log_without_propensities_gets_the_direct_method_and_a_warning(tmp_path: Path) -> None:
+    log = write_jsonl(tmp_path / "l.jsonl", rows_of(300))
+    found = replay(log, ["global-thompson"], embedder="none", progress=False)
+    assert set(found["policies"]["global-thompson"]["estimators"]) == {"dm"}
+    assert found["log"]["ess_warning"]
+    assert found["worth_it"]["verdict"] == "unclear"
+
+
+def test_csv_and_parquet_and_jsonl_are_the_same_log(tmp_path: Path) -> None:
+    rows = rows_of(200, propensity=0.5, cost_usd=0.01)
+    jsonl = write_jsonl(tmp_path / "l.jsonl", rows)
+    csv = tmp_path / "l.csv"
+    header = list(rows[0])
+    csv.write_text(
+        "\n".join([",".join(header), *(",".join(str(r[k]) for k in header) for r in rows)])
+    )
+    results = [replay(p, ["random"], embedder="none", progress=False) for p in (jsonl, csv)]
+    assert results[0] == results[1]
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "l.parquet")
+    assert replay(tmp_path / "l.parquet", ["random"], embedder="none", progress=False) == results[0]
+
+
+def test_no_overlap_is_said(tmp_path: Path) -> None:
+    rows = rows_of(400, propensity=0.999)
+    rows = [r | {"model": "good"} for r in rows] + [rows[0] | {"model": "bad", "propensity": 0.001}]
+    found = replay(
+        write_jsonl(tmp_path / "l.jsonl", rows), ["fixed:bad"], embedder="none", progress=False
+    )
+    assert found["log"]["ess_warning"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("l.jsonl", "{", r"l\.jsonl:1: no valid JSON"),
+        ("l.jsonl", '{"prompt":"a","model":"m","reward":2}', r":1: reward is 2"),
+        ("l.jsonl", '{"prompt":"a","model":"m","reward":1,"propensity":0}', "impossible"),
+        ("l.jsonl", '{"prompt":"a","reward":1}', r":1: 'model' must be text"),
+        ("l.jsonl", "[1]", "one JSON object"),
+        ("l.jsonl", "", "the log is empty"),
+        ("l.jsonl", '{"prompt":"a","model":"m"}', "no decision has feedback"),
+        ("l.csv", "prompt,model\na,b\n", r"l\.csv:1: the header lacks reward"),
+        ("l.csv", "prompt,model,reward\na,b\n", r"l\.csv:2: not as many"),
+        ("l.csv", "prompt,model,reward\na,b,nan\n", r"l\.csv:2: reward is 'nan'"),
+        ("l.txt", "hello", r"give a bandit-router database, or \.jsonl"),
+    ],
+)
+def test_bad_logs_name_file_and_line(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(InvalidInput, match=message):
+        replay(tmp_path / name, ["random"], embedder="none", progress=False)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300), st.sampled_from(["l.jsonl", "l.csv"]))
+def test_nothing_else_ever_comes_out_of_nonsense(tmp_path: Path, data: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises((InvalidInput, StoreError)):
+        read_log(tmp_path / name)
+
+
+def test_unknown_policies_and_models(tmp_path: Path) -> None:
+    log = write_jsonl(tmp_path / "l.jsonl", rows_of(10))
+    for name in ("thomson", "fixed:nobody"):
+        with pytest.raises(InvalidInput) as caught:
+            replay(log, [name], embedder="none", progress=False)
+        assert caught.value.field == "policy"
