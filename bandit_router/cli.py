@@ -194,6 +194,23 @@ def replay(log: Path, policies: list[str], embedder: str, as_json: bool) -> None
     click.echo(json.dumps(found, allow_nan=False) if as_json else text(found))
 
 
+@main.command("warm-start", epilog="Example: bandit-router warm-start gateway.jsonl --db router.db")
+@click.argument("log", type=click.Path(path_type=Path))
+@click.option(
+    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
+)
+@CONFIG
+@JSON
+@_plain_errors
+def warm_start(log: Path, db: Path, config: Path | None, as_json: bool) -> None:
+    """Learn from a decision log before the first request."""
+    from .simulator.warm import warm_start as learn
+
+    found = learn(log, db, load_config(config, os.environ))
+    words = "learnt {decisions:,} decisions, added {models_added} models".format(**found)
+    click.echo(json.dumps(found) if as_json else words)
+
+
 @main.command(epilog="Example: bandit-router verify --db router.db")
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."

@@ -129,14 +129,15 @@ def _prepare(rows: list[Logged], embedder: str, progress: bool) -> _Log:
     return _Log(
         rows=rows,
         models=models,
-        vectors=_vectors(rows, embedder, progress),
+        vectors=vectors_of(rows, embedder, progress),
         action=np.array([column[row.model] for row in rows]),
         reward=np.array([row.reward for row in rows], dtype=np.float64),
         propensity=np.array(known) if len(known) == len(rows) else None,
     )
 
 
-def _vectors(rows: list[Logged], name: str, progress: bool) -> NDArray[np.float32] | None:
+def vectors_of(rows: list[Logged], name: str, progress: bool) -> NDArray[np.float32] | None:
+    """Return the embeddings of a log, encoding prompts if need be; None if it has neither."""
     given = [row.vector for row in rows if row.vector is not None]
     if len(given) == len(rows) and len({len(v) for v in given}) == 1:
         return np.stack(given)

@@ -18,7 +18,7 @@ from bandit_router.exceptions import InvalidInput, StoreError
 from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.ope import Evaluation, dm, dr, ips, snips
 from bandit_router.simulator.replay import replay, text
-from bandit_router.store import EventStore
+from bandit_router.store import EventStore, restore
 from bandit_router.types import Outcome
 
 MEAN = {"good": 0.8, "bad": 0.3}
@@ -203,3 +203,27 @@ def test_unknown_policies_and_models(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput) as caught:
             replay(log, [name], embedder="none", progress=False)
         assert caught.value.field == "policy"
+
+
+def test_a_warm_start_is_evidence_in_the_database(database: Path, tmp_path: Path) -> None:
+    db = tmp_path / "new.db"
+    environ = {"BANDIT_ROUTER_EMBEDDER_NAME": "none"}
+    arguments = ["warm-start", str(database), "--db", str(db), "--json"]
+    result = CliRunner().invoke(main, arguments, env=environ)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == {"decisions": 540, "models_added": 2}
+    with EventStore.open(db, readonly=True) as store:
+        arms = {arm.model: arm for arm in restore(store).arms()}
+    assert sum(arm.evidence for arm in arms.values()) == 540
+    assert arms["good"].quality == pytest.approx(0.8, abs=0.12)
+    again = CliRunner().invoke(main, arguments, env=environ)  # more of the same, on top
+    assert json.loads(again.stdout)["models_added"] == 0
+    assert CliRunner().invoke(main, ["verify", "--db", str(db)]).exit_code == 0
+
+
+def test_a_held_database_is_left_alone(database: Path, tmp_path: Path) -> None:
+    db = tmp_path / "held.db"
+    with EventStore.open(db):
+        result = CliRunner().invoke(main, ["warm-start", str(database), "--db", str(db)])
+    assert result.exit_code == 1
+    assert "held" in result.stderr or "writes" in result.stderr

@@ -1,0 +1,115 @@
+"""Learning from a log before the first request."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+from tqdm import tqdm
+
+from ..config import Config
+from ..exceptions import InvalidInput
+from ..router import Router
+from ..store import EventStore, restore
+from ..types import Decision, Event, Feedback, LineageEvent, Model, Request
+from .logs import Logged, read_log
+from .replay import vectors_of
+
+_BATCH = 500
+
+
+def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) -> dict[str, int]:
+    """Write a log's decisions and rewards into a database, as if they had been ours.
+
+    Parameters
+    ----------
+    log
+        See `simulator.logs`; only decisions with a reward are taken.
+    db
+        Made if it is not there; what it holds already stays.
+    config
+        Settings and models of a new database. Models that the log names and the router does
+        not know are added.
+
+    Returns
+    -------
+    dict
+        How many decisions were learnt, and how many models were added.
+
+    Raises
+    ------
+    StoreHeld
+        If a service writes to the database.
+    InvalidInput
+        If the log cannot be used.
+    """
+    rows = [row for row in read_log(log) if row.reward is not None]
+    if not rows:
+        raise InvalidInput(f"{log}: no decision has feedback: nothing can be learnt", "log")
+    with EventStore.open(db) as store:
+        router = _router(store, config)
+        added = _add_models(store, router, rows)
+        vectors = vectors_of(rows, router.settings.embedder.name, progress)
+        if vectors is None and router.policy.needs_vector:
+            raise InvalidInput(
+                f"{log}: neither vectors nor prompts that the embedder "
+                f"{router.settings.embedder.name!r} could encode",
+                "log",
+            )
+        batch: list[Event] = []
+        lineage: list[LineageEvent] = []
+        bar = tqdm(rows, desc="learning", unit="decision", file=sys.stderr, disable=not progress)
+        for i, row in enumerate(bar):
+            vector = None if vectors is None else vectors[i]
+            decision = _decision(router, row, vector)
+            lineage += router.apply(decision)
+            _, said = router.judge(_feedback(decision, row))
+            assert said is not None  # the first of its decision
+            lineage += router.apply(said)
+            batch += [decision, said]
+            if len(batch) >= _BATCH:
+                store.append(batch, lineage)
+                batch, lineage = [], []
+        if batch:
+            store.append(batch, lineage)
+    return {"decisions": len(rows), "models_added": added}
+
+
+def _router(store: EventStore, config: Config) -> Router:
+    if store.last_seq():
+        return restore(store)
+    router = Router(config.models, settings=config.settings, recall=store.recall)
+    store.append([router.initial])
+    return router
+
+
+def _add_models(store: EventStore, router: Router, rows: list[Logged]) -> int:
+    names = dict.fromkeys(name for row in rows for name in (row.model, *row.eligible))
+    unknown = [name for name in names if name not in router.models]
+    for name in unknown:
+        change = router.change("model_set", msgspec.to_builtins(Model(name=name)))
+        store.append([change], router.apply(change))
+    return len(unknown)
+
+
+def _decision(router: Router, row: Logged, vector: object) -> Decision:
+    """Return the decision of a row: where it falls is ours, what was chosen is the log's."""
+    models = row.eligible or None
+    ours = router.decide(row.prompt or "", vector=vector, request=Request(models=models))
+    return msgspec.structs.replace(
+        ours,
+        decision_id=f"warm-{ours.seq}",
+        model=row.model,
+        propensity=row.propensity or ours.chosen.propensity,
+        policy="warm-start",
+    )
+
+
+def _feedback(decision: Decision, row: Logged) -> Feedback:
+    return Feedback(
+        decision_id=decision.decision_id,
+        reward=row.reward,
+        cost_usd=row.cost_usd,
+        source="warm-start",
+    )
