@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from .bandits.posterior import Credit, credit
+from .bandits.credit import Credit, credit
 from .config import FeedbackSettings
 from .exceptions import InvalidInput, UnknownDecision
 from .types import Decision, Feedback, History, Model, Outcome

@@ -135,7 +135,7 @@ class LinearPosterior:
 
     Examples
     --------
-    >>> from bandit_router.bandits.posterior import credit
+    >>> from bandit_router.bandits.credit import credit
     >>> posterior = LinearPosterior(ridge=1.0, noise=0.25)
     >>> posterior.set_arm("small", prior=None, cost=0.002)
     >>> x = np.array([0.6, 0.8, 1.0])

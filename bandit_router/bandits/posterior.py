@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 
 from .belief import Array, Belief
+from .credit import C2, CN, LN, ROWS, C, R, W
 
-# Rows of the sums: weight, reward, reward squared; count, cost, cost squared; the same of latency.
-_W, _R, _R2, _CN, _C, _C2, _LN, _L, _L2 = range(9)
-_ROWS = 9
 _PRIOR_WEIGHT = 1.0
 _NOISE_WEIGHT = 2.0
 _LEAST_NOISE = 0.05
@@ -33,39 +31,6 @@ _YOUNG = 300
 # as many independent observations would make it; with 1 some seeds lock in on a wrong arm.
 _GLOBAL_WIDENING = 3.0
 _ROUNDS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """What one decision has taught so far: the sums that it adds to its arm.
-
-    `sums` has shape (9,): weight, reward, reward squared (both times weight); then count, sum
-    and sum of squares of cost (US dollars) and of latency (milliseconds).
-    """
-
-    arm: str
-    sums: Array
-
-    def cost(self, otherwise: float) -> float:
-        """Return the observed cost, or what is given if none was observed."""
-        return float(self.sums[_C]) if self.sums[_CN] else otherwise
-
-
-def credit(
-    arm: str,
-    rewards: Sequence[tuple[float, float]],
-    cost_usd: float | None,
-    latency_ms: float | None,
-) -> Credit:
-    """Return the credit of `(weight, reward)` pairs and the observed cost and latency."""
-    sums = np.zeros(_ROWS)
-    for weight, reward in rewards:
-        sums[:3] += (weight, weight * reward, weight * reward * reward)
-    if cost_usd is not None:
-        sums[3:6] = (1.0, cost_usd, cost_usd * cost_usd)
-    if latency_ms is not None:
-        sums[6:] = (1.0, latency_ms, latency_ms * latency_ms)
-    return Credit(arm, sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +81,7 @@ class Posterior:
 
     Examples
     --------
+    >>> from bandit_router.bandits.credit import credit
     >>> posterior = Posterior(levels=1)
     >>> posterior.set_arm("small", prior=None, cost=None)
     >>> foretold = posterior.learn((1,), credit("small", [(1.0, 1.0)], 0.002, None).sums, "small")
@@ -130,7 +96,7 @@ class Posterior:
         self.index: dict[str, int] = {}
         self._prior = np.zeros(0)
         self._list_cost = np.zeros(0)
-        self._total = np.zeros((_ROWS, 0))
+        self._total = np.zeros((ROWS, 0))
         self._levels: list[dict[int, Array]] = [{} for _ in range(levels)]
         self._start = np.zeros((len(_STRENGTHS), 0))
         self._effective = np.zeros((len(_STRENGTHS), 0))
@@ -178,22 +144,22 @@ class Posterior:
         index = self.index[arm]
         cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=True)]
         mean, noise, _, _ = self._chain(cells)
-        cost, _ = self._rate(cells, _CN, self._list_cost)
+        cost, _ = self._rate(cells, CN, self._list_cost)
         foretold = Foretold(float(self._strength_weights() @ mean[:, index]), float(cost[index]))
-        if self._levels and sums[_W] > 0:
+        if self._levels and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
-            error = float(sums[_R] / sums[_W]) - mean[:, index]
-            weight = min(float(sums[_W]), 1.0)
+            error = float(sums[R] / sums[W]) - mean[:, index]
+            weight = min(float(sums[W]), 1.0)
             self._log_weights -= weight * error * error / (2.0 * noise[index])
             self._log_weights -= self._log_weights.max()
         self._total[:, index] += sums
         for level, id_ in zip(self._levels, path, strict=True):
             if id_:
                 if id_ not in level:
-                    level[id_] = np.zeros((_ROWS, len(self.arms)))
+                    level[id_] = np.zeros((ROWS, len(self.arms)))
                 level[id_][:, index] += sums
         self._learnt += 1
-        young = self._learnt < _YOUNG or self._total[_W, index] < _REFRESH
+        young = self._learnt < _YOUNG or self._total[W, index] < _REFRESH
         if self._levels and (young or self._learnt % _REFRESH == 0):
             self._refit()
         return foretold
@@ -207,15 +173,15 @@ class Posterior:
             Weight of feedback that its evidence is scaled down to, over the whole map.
         """
         index = self.index[arm]
-        scale = min(1.0, keep / max(float(self._total[_W, index]), 1e-12))
+        scale = min(1.0, keep / max(float(self._total[W, index]), 1e-12))
         for sums in (self._total, *(s for level in self._levels for s in level.values())):
-            weight, reward, square = sums[:_CN, index]
+            weight, reward, square = sums[:CN, index]
             if weight > 0:
                 mean = reward / weight
                 spread = max(square / weight - mean * mean, 0.0)
                 mean = min(max(mean + by, 0.0), 1.0)
                 weight *= scale
-                sums[:_CN, index] = weight, weight * mean, weight * (mean * mean + spread)
+                sums[:CN, index] = weight, weight * mean, weight * (mean * mean + spread)
         if self._levels:
             self._refit()
 
@@ -223,8 +189,8 @@ class Posterior:
         """Believe that everything an arm is asked costs `ratio` times what it did."""
         index = self.index[arm]
         for sums in (self._total, *(s for level in self._levels for s in level.values())):
-            sums[_C, index] *= ratio
-            sums[_C2, index] *= ratio * ratio
+            sums[C, index] *= ratio
+            sums[C2, index] *= ratio * ratio
 
     def merge(self, level: int, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it (coarser levels have it)."""
@@ -245,20 +211,20 @@ class Posterior:
     def evidence(self, level: int, id_: int) -> Array:
         """Return the weight of feedback of each arm in one cluster, shape (arms,)."""
         sums = self._levels[level].get(id_)
-        return np.zeros(len(self.arms)) if sums is None else np.array(sums[_W])
+        return np.zeros(len(self.arms)) if sums is None else np.array(sums[W])
 
     @property
     def total(self) -> Array:
         """Weight of feedback of each arm in the whole map, shape (arms,)."""
-        return np.array(self._total[_W])
+        return np.array(self._total[W])
 
     def at(self, path: Sequence[int]) -> Belief:
         """Return what is believed of every arm where `path` leads (ids; 0 or unknown: nothing)."""
         cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=False)]
         finest = cells[-1] if cells else self._total
-        evidence = np.zeros(len(self.arms)) if finest is None else finest[_W].copy()
-        cost, cost_var = self._rate(cells, _CN, self._list_cost)
-        latency, latency_var = self._rate(cells, _LN, np.full(len(self.arms), np.nan))
+        evidence = np.zeros(len(self.arms)) if finest is None else finest[W].copy()
+        cost, cost_var = self._rate(cells, CN, self._list_cost)
+        latency, latency_var = self._rate(cells, LN, np.full(len(self.arms), np.nan))
         if self.pooling.flat:
             return self._flat(finest, cost, cost_var, latency, latency_var, evidence)
         mean, var, sampling = self._quality(cells)
@@ -271,7 +237,7 @@ class Posterior:
         """Return mean quality and mean cost (nan: unknown) over all that was observed."""
         weight, reward = self._total[:2]
         quality = (reward + _PRIOR_WEIGHT * self._prior) / (weight + _PRIOR_WEIGHT)
-        count, cost = self._total[_CN : _C + 1]
+        count, cost = self._total[CN : C + 1]
         return quality, np.where(count > 0, cost / np.maximum(count, 1.0), self._list_cost)
 
     def state(self) -> dict[str, Any]:
@@ -307,7 +273,7 @@ class Posterior:
 
     def _global(self) -> tuple[Array, Array, Array]:
         """Means and effective evidence, shape (strengths, arms), and noise of one observation."""
-        n, s, s2 = self._total[:_CN]
+        n, s, s2 = self._total[:CN]
         if self._levels:
             mean, effective = self._start, self._effective
         else:
@@ -352,7 +318,7 @@ class Posterior:
             if cell is None:
                 var, sampling = var + noise / k, sampling + unknown / k
                 continue
-            n, s = cell[_W], cell[_R]
+            n, s = cell[W], cell[R]
             base = mean + (s - n * mean).sum(axis=1, keepdims=True) / (n.sum() + kd)
             mean = base + (s - n * base) / (n + k)
             kept = (k / (n + k)) ** 2
@@ -402,7 +368,7 @@ class Posterior:
         latency_var: Array,
         evidence: Array,
     ) -> Belief:
-        n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[_W], finest[_R])
+        n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[W], finest[R])
         prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
         beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
         size = beta.sum(axis=0)
@@ -421,7 +387,7 @@ class Posterior:
         cells = [self._levels[0][i] for i in sorted(self._levels[0])]
         rest = self._total - sum(cells) if cells else self._total  # what no live cluster holds
         both = np.stack([*cells, rest])
-        N, S = np.maximum(both[:, _W], 0.0), both[:, _R]  # (clusters, arms)
+        N, S = np.maximum(both[:, W], 0.0), both[:, R]  # (clusters, arms)
         k = self.pooling.strength * _STRENGTHS[:, None, None]
         weight = N * k / (N + k)  # (strengths, clusters, arms)
         scale = np.where(N > 0, weight / np.maximum(N, 1e-12), 0.0)

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bandit_router.bandits.credit import credit
 from bandit_router.bandits.linear import LinearPosterior, Ridge
-from bandit_router.bandits.posterior import credit
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))

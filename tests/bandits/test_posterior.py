@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_router.bandits.posterior import Pooling, Posterior, credit
+from bandit_router.bandits.credit import credit
+from bandit_router.bandits.posterior import Pooling, Posterior
 from bandit_router.codec import decode_state, encode_state
 
 ARMS = ("a", "b", "c")

@@ -1,0 +1,49 @@
+"""What one decision has taught: the sums that it adds to the arm that is credited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .belief import Array
+
+W, R, R2, CN, C, C2, LN, L, L2 = range(9)
+"""Rows of the sums: weight, reward, reward squared (both times weight); then count, sum and sum
+of squares of cost (US dollars) and of latency (milliseconds)."""
+
+ROWS = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What one decision has taught so far: the sums that it adds to its arm.
+
+    `sums` has shape (9,): weight, reward, reward squared (both times weight); then count, sum
+    and sum of squares of cost (US dollars) and of latency (milliseconds).
+    """
+
+    arm: str
+    sums: Array
+
+    def cost(self, otherwise: float) -> float:
+        """Return the observed cost, or what is given if none was observed."""
+        return float(self.sums[C]) if self.sums[CN] else otherwise
+
+
+def credit(
+    arm: str,
+    rewards: Sequence[tuple[float, float]],
+    cost_usd: float | None,
+    latency_ms: float | None,
+) -> Credit:
+    """Return the credit of `(weight, reward)` pairs and the observed cost and latency."""
+    sums = np.zeros(ROWS)
+    for weight, reward in rewards:
+        sums[:3] += (weight, weight * reward, weight * reward * reward)
+    if cost_usd is not None:
+        sums[3:6] = (1.0, cost_usd, cost_usd * cost_usd)
+    if latency_ms is not None:
+        sums[6:] = (1.0, latency_ms, latency_ms * latency_ms)
+    return Credit(arm, sums)
