@@ -5,6 +5,8 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,15 @@ def test_every_command_is_in_the_readme(command: str) -> None:
 @pytest.mark.parametrize("policy", NAMES)
 def test_every_policy_is_in_the_readme(policy: str) -> None:
     assert f"`{policy}`" in README
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    code = "import bandit_router, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "sentence_transformers", "transformers", "sklearn", "pandas", "aiohttp"}
+    assert not heavy & set(loaded.stdout.split())
 
 
 def test_only_the_public_names_are_exported() -> None:

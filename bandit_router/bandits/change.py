@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from river.drift import PageHinkley
-from river.stats import Mean
+from ..page_hinkley import PageHinkley, numbers, restore
 
 _RECENT = 0.05
 _LEAST = 30
@@ -46,23 +45,12 @@ class ChangeDetector:
 
     def state(self) -> list[float]:
         """Return the state as numbers."""
-        test = self._test
-        return [
-            self._recent,
-            float(test._x_mean.n),
-            float(test._x_mean.get()),
-            test._sum_increase,
-            test._sum_decrease,
-            test._min_increase,
-            test._max_decrease,
-        ]
+        return [self._recent, *numbers(self._test)]
 
     def load(self, state: list[Any]) -> None:
         """Take over what `state` returned."""
-        test = self._test
-        self._recent, n, mean, test._sum_increase, test._sum_decrease = state[:5]
-        test._min_increase, test._max_decrease = state[5:]
-        test._x_mean = Mean._from_state(n, mean)
+        self._recent = state[0]
+        restore(self._test, state[1:])
 
 
 class PriceWatch:

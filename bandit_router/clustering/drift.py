@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from river.drift import PageHinkley
-from river.stats import Mean
+
+from ..page_hinkley import PageHinkley, numbers, restore
 
 BLOCK = 100
 """Prompts over which shares are counted."""
@@ -49,17 +49,12 @@ class Region:
 
     def state(self) -> list[float]:
         """Return the state as numbers."""
-        test = self._test
-        sums = (test._sum_increase, test._sum_decrease, test._min_increase, test._max_decrease)
-        mean = test._x_mean
-        return [self._sum, self._recent, float(mean.n), float(mean.get()), *map(float, sums)]
+        return [self._sum, self._recent, *numbers(self._test)]
 
     def load(self, state: list[float]) -> None:
         """Take over what `state` returned."""
-        test = self._test
-        self._sum, self._recent, n, mean = state[:4]
-        test._x_mean = Mean._from_state(n, mean)
-        test._sum_increase, test._sum_decrease, test._min_increase, test._max_decrease = state[4:]
+        self._sum, self._recent = state[:2]
+        restore(self._test, state[2:])
 
 
 class ShareWatch:
