@@ -104,6 +104,6 @@ class ShareWatch:
         """Take over what `state` returned."""
         self._seen, self._counts = state["seen"], dict(state["counts"].tolist())
         self._regions = {}
-        for id_, numbers in zip(state["ids"].tolist(), state["regions"].tolist(), strict=True):
+        for id_, saved in zip(state["ids"].tolist(), state["regions"].tolist(), strict=True):
             self._regions[id_] = Region()
-            self._regions[id_].load(numbers)
+            self._regions[id_].load(saved)
