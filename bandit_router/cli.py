@@ -159,6 +159,13 @@ def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
     type=click.FloatRange(min=0, min_open=True),
     help="Mean ceiling per request, US dollars; the pacer alone sets the cost weight.",
 )
+@click.option(
+    "--train",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Labelled prompts for forest and kmeans, left out of everyone's stream.",
+)
 @click.option("--scenario", default="stationary", show_default=True)
 @click.option("--embedder", default="minilm", show_default=True)
 @JSON

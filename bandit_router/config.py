@@ -69,6 +69,24 @@ class ClustererSettings(_Table, frozen=True):
     params: dict[str, Any] = {}
 
 
+class Rule(_Table, frozen=True):
+    """`[[bandit.rules]]`: a rule of the strategy `features`; the first that fits decides.
+
+    Every condition that is given must hold. `models` names arms in order of preference, `tier`
+    one by its list price if none of them is eligible.
+    """
+
+    code: bool | None = None
+    maths: bool | None = None
+    languages: tuple[str, ...] = ()
+    not_languages: tuple[str, ...] = ()
+    questions: tuple[Literal["choice", "yes-no", "what", "why", "how", "task", "other"], ...] = ()
+    min_chars: int | None = None
+    max_chars: int | None = None
+    models: tuple[str, ...] = ()
+    tier: Literal["cheapest", "middle", "dearest"] | None = None
+
+
 class BanditSettings(_Table, frozen=True):
     """`[bandit]`: the strategy and how it explores.
 
@@ -80,7 +98,7 @@ class BanditSettings(_Table, frozen=True):
     A conversation (`session_id`) leaves its model only for a gain in utility above
     `session_margin` and the price of a cold prompt cache. `floor` guarantees every eligible arm
     that probability. `pooling = "flat"` gives every (cluster, arm) an independent Beta
-    posterior instead.
+    posterior instead. `rules` are those of the strategy `features`.
     """
 
     strategy: str = "thompson"
@@ -97,6 +115,7 @@ class BanditSettings(_Table, frozen=True):
     reference_cost_usd: Positive | None = None
     reference_latency_ms: Positive = 1000.0
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    rules: tuple[Rule, ...] = ()
 
 
 class BudgetSettings(_Table, frozen=True):

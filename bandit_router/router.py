@@ -44,6 +44,7 @@ from .types import (
     Model,
     Outcome,
     Request,
+    Training,
     Utility,
     Vector,
     unit,
@@ -260,7 +261,7 @@ class Router:
 
     def change(
         self,
-        what: Literal["model_set", "model_removed"],
+        what: Literal["model_set", "model_removed", "trained"],
         body: dict[str, Any],
         *,
         time: float | None = None,
@@ -276,6 +277,8 @@ class Router:
             if body["name"] not in self.models:
                 raise unknown_model(body["name"], self.models, "name")
             body = {"name": body["name"]}
+        elif what == "trained":
+            body = msgspec.to_builtins(msgspec.convert(body, Training), builtin_types=(bytes,))
         else:
             model = msgspec.convert(body, Model)
             check_models((model,))
@@ -356,6 +359,8 @@ class Router:
             model = msgspec.convert(event.body, Model)
             self.models[model.name] = model
             self.policy.set_arm(model)
+        elif event.what == "trained":
+            self.policy.train(msgspec.convert(event.body, Training))
         else:
             self._configure(event)
 

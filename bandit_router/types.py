@@ -215,14 +215,52 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     """An alteration of arms or settings.
 
     `what` is one of ``configured`` (settings, models and the map's projection as a whole; the
-    first event of every log), ``model_set`` (one arm added or altered), ``model_removed``.
+    first event of every log), ``model_set`` (one arm added or altered), ``model_removed``,
+    ``trained`` (full information for a policy that is fitted; see `Training`).
     """
 
     seq: int
     time: float
-    what: Literal["configured", "model_set", "model_removed"]
+    what: Literal["configured", "model_set", "model_removed", "trained"]
     body: dict[str, Any]
     version: int = EVENT_VERSION
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """Full information: what every arm did on every prompt of a training set.
+
+    `vectors` holds unit embeddings as little-endian float32 bytes, prompt after prompt;
+    `quality` and `cost_usd` little-endian float64 of shape (prompts, arms), nan where unknown.
+    """
+
+    arms: tuple[str, ...]
+    dimension: int
+    vectors: bytes
+    quality: bytes
+    cost_usd: bytes
+
+    @classmethod
+    def of(cls, arms: tuple[str, ...], vectors: Any, quality: Any, cost_usd: Any) -> Training:
+        """Return the training set of arrays."""
+        return cls(
+            arms=arms,
+            dimension=vectors.shape[1],
+            vectors=vectors.astype("<f4").tobytes(),
+            quality=quality.astype("<f8").tobytes(),
+            cost_usd=cost_usd.astype("<f8").tobytes(),
+        )
+
+    def matrix(self) -> NDArray[np.float32]:
+        """Return the embeddings, shape (prompts, dimension)."""
+        return np.frombuffer(self.vectors, dtype="<f4").reshape(-1, self.dimension)
+
+    def qualities(self) -> NDArray[np.float64]:
+        """Return the qualities, shape (prompts, arms)."""
+        return np.frombuffer(self.quality, dtype="<f8").reshape(-1, len(self.arms))
+
+    def costs(self) -> NDArray[np.float64]:
+        """Return the costs, shape (prompts, arms)."""
+        return np.frombuffer(self.cost_usd, dtype="<f8").reshape(-1, len(self.arms))
 
 
 Event = Decision | Outcome | Feedback | Change

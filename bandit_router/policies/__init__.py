@@ -7,12 +7,29 @@ from ..config import Settings, nearest
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
 from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
+from .failover import FailoverPolicy
+from .features import FeaturesPolicy
+from .forest import ForestPolicy
+from .kmeans import KMeansPolicy
+from .length import LengthPolicy
 from .lints import LinTSPolicy
 from .linucb import LinUCBPolicy
 from .simple import FixedPolicy, RandomPolicy
 from .thompson import ThompsonPolicy
 
-NAMES = ("thompson", "global-thompson", "linucb", "lints", "random", "fixed:MODEL")
+NAMES = (
+    "thompson",
+    "global-thompson",
+    "linucb",
+    "lints",
+    "random",
+    "fixed:MODEL",
+    "failover",
+    "length",
+    "features",
+    "forest",
+    "kmeans",
+)
 """What `make_policy` knows."""
 
 __all__ = [
@@ -62,6 +79,16 @@ def make_policy(
         return LinTSPolicy(settings.bandit, projection)
     if name == "random":
         return RandomPolicy()
+    if name == "failover":
+        return FailoverPolicy()
+    if name == "length":
+        return LengthPolicy()
+    if name == "features":
+        return FeaturesPolicy(settings.bandit.rules)
+    if name == "forest":
+        return ForestPolicy(settings.bandit, projection)
+    if name == "kmeans":
+        return KMeansPolicy(settings.bandit, projection)
     if name.startswith("fixed:"):
         return FixedPolicy(name.removeprefix("fixed:"))
     raise ConfigError(

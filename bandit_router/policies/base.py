@@ -10,7 +10,7 @@ import numpy as np
 
 from ..bandits.belief import Array
 from ..config import BanditSettings
-from ..types import Candidate, LineageEvent, Model, Utility, Vector
+from ..types import Candidate, LineageEvent, Model, Training, Utility, Vector
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +65,7 @@ class Policy(ABC):
 
     name: str
     needs_vector = False
+    needs_training = False
 
     @abstractmethod
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:
@@ -84,6 +85,10 @@ class Policy(ABC):
 
     def learn(self, lesson: Lesson) -> None:
         """Fold a change of what is credited to an arm for one decision."""
+        return
+
+    def train(self, training: Training) -> None:
+        """Fold full information on every arm, for a policy that is fitted."""
         return
 
     def set_arm(self, model: Model) -> None:

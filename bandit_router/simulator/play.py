@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Settings
+from ..exceptions import InvalidInput
 from ..router import OWN_VECTORS, Router
-from ..types import Decision, Feedback, Model, Request
+from ..types import Decision, Feedback, Model, Request, Training
 from .hindsight import HINDSIGHT, choices, utilities
 from .tables import Array, RoutingTable
 from .worlds import Phase, World
@@ -113,11 +114,31 @@ class _Run:
             settings=msgspec.structs.replace(settings, bandit=bandit),
             embedder=None if vectors is not None else OWN_VECTORS,
         )
+        if self._router.policy.needs_training:
+            self._train(world.prefix)
         self._under_way: deque[tuple[int, Feedback]] = deque()
         self._observed: set[tuple[int, int]] = set()
         self._decide: list[float] = []
         self._update: list[float] = []
         self.arm = np.zeros(world.steps, dtype=np.int64)
+
+    def _train(self, rows: NDArray[np.int64]) -> None:
+        """Give a policy that is fitted every outcome on the prompts left out of the stream."""
+        if not len(rows):
+            raise InvalidInput(
+                f"{self._router.policy.name} learns from labelled prompts: give it some of the "
+                "table with --train",
+                "train",
+            )
+        assert self._vectors is not None
+        training = Training.of(
+            self._table.names,
+            self._vectors[rows],
+            self._table.quality[rows],
+            self._table.cost[rows],
+        )
+        body = msgspec.to_builtins(training, builtin_types=(bytes,))
+        self._router.apply(self._router.change("trained", body))
 
     @property
     def decide_us(self) -> float:

@@ -38,11 +38,14 @@ class _Job:
     settings: Settings
     scenario: str
     steps: int
+    train: int
 
     def run(self, policy: str, seed: int, tick: Any) -> Played:
         bandit = msgspec.structs.replace(self.settings.bandit, seed=seed)
         settings = msgspec.structs.replace(self.settings, bandit=bandit)
-        world = make_world(self.table, self.scenario, seed, self.steps, bandit.cost_weight)
+        world = make_world(
+            self.table, self.scenario, seed, self.steps, bandit.cost_weight, self.train
+        )
         return play(policy, self.table, world, vectors=self.vectors, settings=settings, tick=tick)
 
 
@@ -57,6 +60,7 @@ def simulate(
     budget: float | None = None,
     scenario: str = "stationary",
     embedder: str = "minilm",
+    train: int = 0,
     settings: Settings | None = None,
     progress: bool = True,
     processes: int | None = None,
@@ -79,6 +83,8 @@ def simulate(
         ``all``, ``core``, or names with commas.
     budget
         Mean ceiling per request in US dollars, which the pacer keeps; utility is then quality.
+    train
+        Prompts of each table that policies may be fitted on, left out of everyone's stream.
     settings
         What the router runs with, its defaults otherwise.
     processes
@@ -101,13 +107,17 @@ def simulate(
         whole = read_table(Path(folder))
         table = whole.select(models)
         _check_costs(table, cost_weight, budget)
-        length = one_pass(table, scenario, cost_weight)
-        if progress and length < len(whole.prompts):
-            tqdm.write(_left_out(table.name, length, len(whole.prompts)), file=sys.stderr)
+        length = one_pass(table, scenario, cost_weight) - train
+        if train < 0 or length < 1:
+            raise InvalidInput(
+                f"train must be at least 0 and leave prompts of table {table.name} to play", "train"
+            )
+        if progress and length + train < len(whole.prompts):
+            tqdm.write(_left_out(table.name, length + train, len(whole.prompts)), file=sys.stderr)
         played = steps or length
         base = _settings(settings or Settings(), table, cost_weight, budget, embedder)
         vectors = _vectors(table, wanted, base, progress)
-        job = _Job(table, vectors, base, scenario, played)
+        job = _Job(table, vectors, base, scenario, played, train)
         runs = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
         out.append(
             {
@@ -119,6 +129,7 @@ def simulate(
                 "cost_weight": cost_weight,
                 "scenario": scenario,
                 "embedder": embedder,
+                "train": train,
                 "reference_cost_usd": table.reference_cost_usd,
                 "policies": {
                     name: summarise(table, runs[name], runs["task-oracle"], length)

@@ -65,6 +65,8 @@ class World:
     ----------
     order
         Row of the table at every step, shape (steps,).
+    prefix
+        Rows to train on, none of which is in the stream.
     phases
         In order; the first starts at 0.
     delay
@@ -74,6 +76,7 @@ class World:
     """
 
     order: NDArray[np.int64]
+    prefix: NDArray[np.int64]
     phases: tuple[Phase, ...]
     delay: int
     lost: NDArray[np.bool_]
@@ -91,7 +94,12 @@ class World:
 
 
 def make_world(
-    table: RoutingTable, scenario: str, seed: int, steps: int, cost_weight: float
+    table: RoutingTable,
+    scenario: str,
+    seed: int,
+    steps: int,
+    cost_weight: float,
+    train: int = 0,
 ) -> World:
     """Return the world of a scenario.
 
@@ -103,6 +111,8 @@ def make_world(
         Length of the stream; beyond one pass it starts again in a new order.
     cost_weight
         Decides which arm is *the best*: the one of the highest mean utility.
+    train
+        Prompts drawn at random that are left out of the stream, to train policies on.
 
     Raises
     ------
@@ -115,9 +125,10 @@ def make_world(
         raise InvalidInput(f"table {table.name} has no costs to raise", "scenario")
     phases = _phases(table, scenario, steps, best_arm(table, cost_weight))
     rng = np.random.default_rng([seed, 0])
-    possible = _possible(table, scenario, phases)
+    prefix, possible = _split(_possible(table, scenario, phases), train, seed)
     chance = np.random.default_rng([seed, 1]).random((2, steps))
     return World(
+        prefix=prefix,
         order=_order(table, possible, scenario == "by-task", rng, steps),
         phases=phases,
         delay=_DELAY if scenario == "delay" else 0,
@@ -166,6 +177,18 @@ def _possible(table: RoutingTable, scenario: str, phases: tuple[Phase, ...]) -> 
 
 def _from(phase: Phase, start: int) -> Phase:
     return Phase(start, phase.quality, phase.cost, phase.present, phase.dearer)
+
+
+def _split(
+    rows: NDArray[np.int64], train: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw `train` of the rows; return them, and the others."""
+    if not 0 <= train < len(rows):
+        raise InvalidInput(
+            f"train must be at least 0 and below the {len(rows)} prompts there are", "train"
+        )
+    taken = np.random.default_rng([seed, 2]).permutation(len(rows)) < train
+    return rows[taken], rows[~taken]
 
 
 def _order(
