@@ -14,33 +14,26 @@ import msgspec
 import numpy as np
 
 from . import codec
-from .bandits.pacing import BudgetPacer
-from .clustering.names import RegionNames
-from .config import ClustererSettings, Settings, check_models
-from .crowd import Crowd
+from .config import Settings, check_models
 from .eligibility import affordable, eligible_arms, unknown_model, with_profile, within_limits
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
 from .exceptions import InvalidInput, StoreError
+from .fold import Fold
 from .memory import (
-    Memory,
     Recall,
     check_feedback,
-    expected_cost,
     price,
-    settle,
     standing,
     with_event,
 )
-from .policies import Choice, Context, Lesson, Policy, make_policy
-from .sessions import Sessions, stay_or_go
+from .policies import Choice, Context, make_policy
+from .sessions import stay_or_go
 from .types import (
     Change,
     Decision,
     Event,
     Feedback,
     FeedbackStatus,
-    History,
-    LineageEvent,
     Model,
     Outcome,
     Request,
@@ -49,16 +42,12 @@ from .types import (
     Vector,
     unit,
 )
-from .views import ArmView, ClusterView, arm_views, cluster_views
-
-FOLD_VERSION = 7
-"""Changes whenever the same events would give another state: older snapshots are then stale."""
 
 OWN_VECTORS = "none"
 """The embedder's name where the caller brings vectors."""
 
 
-class Router:
+class Router(Fold):
     """Routes prompts to models, and learns from what comes back.
 
     Parameters
@@ -99,7 +88,8 @@ class Router:
             name = embedder if isinstance(embedder, str) else embedder.name
             named = msgspec.structs.replace(settings.embedder, name=name)
             settings = msgspec.structs.replace(settings, embedder=named)
-        self._start(embedder, recall)
+        self._begin(recall)
+        self._embedder = None if isinstance(embedder, str) else embedder
         self.initial = self.configuration(settings, models)
         self.apply(self.initial)
 
@@ -127,7 +117,8 @@ class Router:
             If the events do not follow one another, or the snapshot is of another version.
         """
         router = cls.__new__(cls)
-        router._start(embedder, recall)
+        router._begin(recall)
+        router._embedder = embedder
         if state is not None:
             router._load(codec.decode_state(state))
         for event in events:
@@ -135,21 +126,6 @@ class Router:
         if not router.seq:
             raise StoreError("the log is empty: there is nothing to restore")
         return router
-
-    def _start(self, embedder: Embedder | str | None, recall: Recall | None) -> None:
-        self.seq = 0
-        self.time = 0.0
-        self.models: dict[str, Model] = {}
-        self.settings = Settings()
-        self.policy: Policy = make_policy("random", self.settings)
-        self.pacer: BudgetPacer | None = None
-        self.sessions = Sessions()
-        self.crowd = Crowd(None, 1.0)
-        self._dimension: int | None = None
-        self._projection_digest: str | None = None
-        self._embedder = None if isinstance(embedder, str) else embedder
-        self._memory = Memory(recall)
-        self.names = RegionNames()
 
     # -- making events: nothing below changes the router -------------------------------------
 
@@ -300,111 +276,6 @@ class Router:
         }
         return Change(seq=self.seq + 1, time=self._now(time), what="configured", body=body)
 
-    # -- the fold ---------------------------------------------------------------------------
-
-    def apply(self, event: Event) -> tuple[LineageEvent, ...]:
-        """Fold one event; return what became of clusters.
-
-        Raises
-        ------
-        StoreError
-            If it is not the next event.
-        """
-        if event.seq != self.seq + 1:
-            raise StoreError(f"event {event.seq} does not follow event {self.seq}")
-        lineage: tuple[LineageEvent, ...] = ()
-        if isinstance(event, Decision):
-            vector = event.embedding()
-            if vector is not None and self._dimension is None:
-                self._dimension = len(vector)
-            self._memory.put(History(decision=event))
-            self.sessions.decided(event)
-            self.crowd.decided(event.request.user, event.seq)
-            if self.pacer:
-                self.pacer.decided(event.candidates, expected_cost(event))
-            lineage = tuple(self.policy.observe(vector, event.seq, event.time))
-            self.names.follow(lineage)
-            if event.prompt is not None:
-                self.read(event, event.prompt)
-        elif isinstance(event, Change):
-            self._change(event)
-        else:
-            self._learn(event)
-        self.seq, self.time = event.seq, max(self.time, event.time)
-        return lineage
-
-    def _learn(self, event: Outcome | Feedback) -> None:
-        history = self._memory.history(event.decision_id, event.seq)
-        after = with_event(history, event)
-        self._memory.put(after)
-        old, new = (settle(h, self.settings.feedback) for h in (history, after))
-        decision = history.decision
-        if old.arm == new.arm:
-            steps = [(new.arm, new.sums - old.sums)]
-        else:
-            steps = [(old.arm, -old.sums), (new.arm, new.sums)]
-        for arm, sums in steps:
-            if sums.any():
-                lesson = Lesson(arm=arm, sums=sums, path=decision.path, vector=decision.embedding())
-                self.policy.learn(lesson)
-        if self.pacer:
-            expected = expected_cost(decision)
-            self.pacer.spent(new.cost(expected) - old.cost(expected))
-
-    def _change(self, event: Change) -> None:
-        if event.what == "model_removed":
-            del self.models[event.body["name"]]
-            self.policy.retire_arm(event.body["name"])
-        elif event.what == "model_set":
-            model = msgspec.convert(event.body, Model)
-            self.models[model.name] = model
-            self.policy.set_arm(model)
-        elif event.what == "trained":
-            self.policy.train(msgspec.convert(event.body, Training))
-        else:
-            self._configure(event)
-
-    def _configure(self, event: Change) -> None:
-        before = self.settings
-        self.settings = msgspec.convert(event.body["settings"], Settings)
-        models = msgspec.convert(event.body["models"], tuple[Model, ...])
-        self._projection_digest = event.body["projection"]
-        rebuilt = (
-            self.seq == 0
-            or before.bandit.strategy != self.settings.bandit.strategy
-            or before.clusterer != _but_for_names(self.settings.clusterer, before.clusterer)
-            or before.embedder.name != self.settings.embedder.name
-        )
-        if rebuilt:
-            self._rebuild()
-        else:
-            self.policy.tune(self.settings.bandit)
-        self._tune_crowd()
-        ceiling = self.settings.budget.usd_per_request
-        if ceiling is None or self.pacer is None:
-            self.pacer = None if ceiling is None else BudgetPacer(ceiling)
-        else:
-            self.pacer.ceiling_usd = ceiling
-        for name in [name for name in self.models if name not in {m.name for m in models}]:
-            self.policy.retire_arm(name)
-        self.models = {model.name: model for model in models}
-        for model in models:
-            self.policy.set_arm(model)
-
-    def _tune_crowd(self) -> None:
-        self.crowd.cap = self.settings.feedback.user_cap
-        self.crowd.half_life = self.settings.feedback.user_window
-
-    def _rebuild(self) -> None:
-        """Make the policy anew; what the old one knew of the whole map is handed on."""
-        old, self._dimension = self.policy, None
-        self.names = RegionNames()
-        projection = self._projection()
-        self.policy = make_policy(
-            self.settings.bandit.strategy, self.settings, projection, old.next_cluster
-        )
-        self.policy.inherit(old)
-
     # -- both at once -----------------------------------------------------------------------
 
     def route(
@@ -424,12 +295,6 @@ class Router:
         if prompt is not None and decision.prompt is None:
             self.read(decision, prompt)
         return decision
-
-    def read(self, decision: Decision, prompt: str) -> None:
-        """Let the region of a decision be named after its prompt too; no part of the state."""
-        if self.settings.clusterer.names and decision.path and decision.path[0]:
-            keep = self.settings.store.keep_prompts
-            self.names.read(decision.path[0], prompt, keep=keep)
 
     def feedback(
         self,
@@ -472,16 +337,6 @@ class Router:
         vector: Vector = self._embedder.encode([prompt])[0]
         return vector
 
-    def history(self, decision_id: str) -> History:
-        """Return a decision and all that was said of it.
-
-        Raises
-        ------
-        UnknownDecision
-            If there is none of that id.
-        """
-        return self._memory.history(decision_id, self.seq + 1)
-
     def utility(self, request: Request | None = None) -> Utility:
         """Return the terms of the utility for a request."""
         ours, request = self.settings.bandit, request or Request()
@@ -495,89 +350,6 @@ class Router:
             latency_weight=ours.latency_weight if latency is None else latency,
             reference_latency_ms=ours.reference_latency_ms,
         )
-
-    @property
-    def reference_cost_usd(self) -> float:
-        """The cost that a cost weight is measured by: as set, else that of the best arm so far."""
-        ours = self.settings.bandit.reference_cost_usd
-        return ours or self.policy.reference_cost() or 1.0
-
-    def arms(self) -> tuple[ArmView, ...]:
-        """Return what is believed of every arm over the whole map."""
-        return arm_views(self.policy, list(self.models))
-
-    def clusters(self) -> list[ClusterView]:
-        """Return every live cluster with its arms, coarsest level first."""
-        return cluster_views(self.policy, list(self.models), names=self.names)
-
-    def cluster(self, id_: int) -> ClusterView:
-        """Return a live cluster.
-
-        Raises
-        ------
-        LookupError
-            If there is none of this id.
-        """
-        found = cluster_views(self.policy, list(self.models), id_, names=self.names)
-        if not found:
-            raise LookupError(f"no live cluster {id_}")
-        return found[0]
-
-    @property
-    def restorable(self) -> bool:
-        """Whether a snapshot is enough to restart from (else the whole log is folded)."""
-        return self.policy.restorable
-
-    def snapshot(self) -> bytes:
-        """Return the state, in bytes that are equal for equal states."""
-        return codec.encode_state(
-            {
-                "fold_version": FOLD_VERSION,
-                "seq": self.seq,
-                "time": self.time,
-                "dimension": self._dimension,
-                "projection": self._projection_digest,
-                "settings": msgspec.to_builtins(self.settings),
-                "models": msgspec.to_builtins(tuple(self.models.values())),
-                "policy": self.policy.state(),
-                "pacer": self.pacer and self.pacer.state(),
-                "sessions": self.sessions.state(),
-                "crowd": self.crowd.state(),
-            }
-        )
-
-    # -- inside -----------------------------------------------------------------------------
-
-    def _load(self, state: dict[str, Any]) -> None:
-        if state["fold_version"] != FOLD_VERSION:
-            raise StoreError(
-                f"the snapshot is of fold version {state['fold_version']}, "
-                f"this is version {FOLD_VERSION}: fold the whole log"
-            )
-        self.settings = msgspec.convert(state["settings"], Settings)
-        self._projection_digest = state["projection"]
-        models = msgspec.convert(state["models"], tuple[Model, ...])
-        self.models = {model.name: model for model in models}
-        self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
-        self.policy.load(state["policy"])
-        self.sessions.load(state["sessions"])
-        self._tune_crowd()
-        self.crowd.load(state["crowd"])
-        if state["pacer"] is not None:
-            self.pacer = BudgetPacer(state["pacer"]["ceiling_usd"])
-            self.pacer.load(state["pacer"])
-        self.seq, self.time = state["seq"], state["time"]
-        self._dimension = state["dimension"]
-
-    def _projection(self) -> Any:
-        projection = shipped_projection(self.settings.embedder.name)
-        digest = projection.digest if projection else None
-        if digest != self._projection_digest:
-            raise StoreError(
-                "this log was written with another projection into the map's space "
-                f"({self._projection_digest}); this release ships {digest}"
-            )
-        return projection and projection.first(self.settings.clusterer.dimensions)
 
     def _now(self, time: float | None) -> float:
         return self.time if time is None else max(self.time, float(time))
@@ -633,8 +405,3 @@ class Router:
 def _writable(text: str | None) -> str | None:
     """Return `text` with lone surrogates, which no UTF-8 can hold, as escapes."""
     return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _but_for_names(new: ClustererSettings, old: ClustererSettings) -> ClustererSettings:
-    """Return the new settings of the map with the old choice of names, which moves no cluster."""
-    return msgspec.structs.replace(new, names=old.names)

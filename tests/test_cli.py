@@ -31,7 +31,7 @@ def database(tmp_path: Path) -> Path:
 
 def _snapshot(store: EventStore, router: Router, spoil: bool = False) -> None:
     from bandit_router import codec
-    from bandit_router.router import FOLD_VERSION
+    from bandit_router.fold import FOLD_VERSION
 
     body = router.snapshot()
     digest = codec.digest(body + b"!" if spoil else body)

@@ -20,7 +20,8 @@ from .. import codec
 from ..config import Config
 from ..embedding import Embedder
 from ..exceptions import StoreError
-from ..router import FOLD_VERSION, Router
+from ..fold import FOLD_VERSION
+from ..router import Router
 from ..store import EventStore, Writer
 from ..types import Event, LineageEvent
 from .configured import configured, fresh

@@ -10,7 +10,8 @@ import msgspec
 from .. import codec
 from ..embedding import Embedder
 from ..exceptions import StoreError
-from ..router import FOLD_VERSION, Router
+from ..fold import FOLD_VERSION
+from ..router import Router
 from .events import EventStore
 from .rows import SnapshotInfo
 

@@ -1,0 +1,266 @@
+"""The state of a router: the fold of its events, its snapshot, and nothing that decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from . import codec
+from .bandits.pacing import BudgetPacer
+from .clustering.names import RegionNames
+from .config import ClustererSettings, Settings
+from .crowd import Crowd
+from .embedding import shipped_projection
+from .exceptions import StoreError
+from .memory import Memory, Recall, expected_cost, settle, with_event
+from .policies import Lesson, Policy, make_policy
+from .sessions import Sessions
+from .types import (
+    Change,
+    Decision,
+    Event,
+    Feedback,
+    History,
+    LineageEvent,
+    Model,
+    Outcome,
+    Training,
+)
+from .views import ArmView, ClusterView, arm_views, cluster_views
+
+FOLD_VERSION = 7
+"""Changes whenever the same events would give another state: older snapshots are then stale."""
+
+
+class Fold:
+    """What a log of events comes to; `apply` alone changes it.
+
+    Attributes
+    ----------
+    seq, time
+        Of the last event.
+    models, settings
+        As the events left them.
+    policy, pacer, sessions, crowd
+        What was learnt; the pacer is None without a budget.
+    """
+
+    def _begin(self, recall: Recall | None) -> None:
+        self.seq = 0
+        self.time = 0.0
+        self.models: dict[str, Model] = {}
+        self.settings = Settings()
+        self.policy: Policy = make_policy("random", self.settings)
+        self.pacer: BudgetPacer | None = None
+        self.sessions = Sessions()
+        self.crowd = Crowd(None, 1.0)
+        self.names = RegionNames()
+        self._dimension: int | None = None
+        self._projection_digest: str | None = None
+        self._memory = Memory(recall)
+
+    def apply(self, event: Event) -> tuple[LineageEvent, ...]:
+        """Fold one event; return what became of clusters.
+
+        Raises
+        ------
+        StoreError
+            If it is not the next event.
+        """
+        if event.seq != self.seq + 1:
+            raise StoreError(f"event {event.seq} does not follow event {self.seq}")
+        lineage: tuple[LineageEvent, ...] = ()
+        if isinstance(event, Decision):
+            vector = event.embedding()
+            if vector is not None and self._dimension is None:
+                self._dimension = len(vector)
+            self._memory.put(History(decision=event))
+            self.sessions.decided(event)
+            self.crowd.decided(event.request.user, event.seq)
+            if self.pacer:
+                self.pacer.decided(event.candidates, expected_cost(event))
+            lineage = tuple(self.policy.observe(vector, event.seq, event.time))
+            self.names.follow(lineage)
+            if event.prompt is not None:
+                self.read(event, event.prompt)
+        elif isinstance(event, Change):
+            self._change(event)
+        else:
+            self._learn(event)
+        self.seq, self.time = event.seq, max(self.time, event.time)
+        return lineage
+
+    def _learn(self, event: Outcome | Feedback) -> None:
+        history = self._memory.history(event.decision_id, event.seq)
+        after = with_event(history, event)
+        self._memory.put(after)
+        old, new = (settle(h, self.settings.feedback) for h in (history, after))
+        decision = history.decision
+        if old.arm == new.arm:
+            steps = [(new.arm, new.sums - old.sums)]
+        else:
+            steps = [(old.arm, -old.sums), (new.arm, new.sums)]
+        for arm, sums in steps:
+            if sums.any():
+                lesson = Lesson(arm=arm, sums=sums, path=decision.path, vector=decision.embedding())
+                self.policy.learn(lesson)
+        if self.pacer:
+            expected = expected_cost(decision)
+            self.pacer.spent(new.cost(expected) - old.cost(expected))
+
+    def _change(self, event: Change) -> None:
+        if event.what == "model_removed":
+            del self.models[event.body["name"]]
+            self.policy.retire_arm(event.body["name"])
+        elif event.what == "model_set":
+            model = msgspec.convert(event.body, Model)
+            self.models[model.name] = model
+            self.policy.set_arm(model)
+        elif event.what == "trained":
+            self.policy.train(msgspec.convert(event.body, Training))
+        else:
+            self._configure(event)
+
+    def _configure(self, event: Change) -> None:
+        before = self.settings
+        self.settings = msgspec.convert(event.body["settings"], Settings)
+        models = msgspec.convert(event.body["models"], tuple[Model, ...])
+        self._projection_digest = event.body["projection"]
+        rebuilt = (
+            self.seq == 0
+            or before.bandit.strategy != self.settings.bandit.strategy
+            or before.clusterer != _but_for_names(self.settings.clusterer, before.clusterer)
+            or before.embedder.name != self.settings.embedder.name
+        )
+        if rebuilt:
+            self._rebuild()
+        else:
+            self.policy.tune(self.settings.bandit)
+        self._tune_crowd()
+        ceiling = self.settings.budget.usd_per_request
+        if ceiling is None or self.pacer is None:
+            self.pacer = None if ceiling is None else BudgetPacer(ceiling)
+        else:
+            self.pacer.ceiling_usd = ceiling
+        for name in [name for name in self.models if name not in {m.name for m in models}]:
+            self.policy.retire_arm(name)
+        self.models = {model.name: model for model in models}
+        for model in models:
+            self.policy.set_arm(model)
+
+    def _tune_crowd(self) -> None:
+        self.crowd.cap = self.settings.feedback.user_cap
+        self.crowd.half_life = self.settings.feedback.user_window
+
+    def _rebuild(self) -> None:
+        """Make the policy anew; what the old one knew of the whole map is handed on."""
+        old, self._dimension = self.policy, None
+        self.names = RegionNames()
+        projection = self._projection()
+        self.policy = make_policy(
+            self.settings.bandit.strategy, self.settings, projection, old.next_cluster
+        )
+        self.policy.inherit(old)
+
+    def read(self, decision: Decision, prompt: str) -> None:
+        """Let the region of a decision be named after its prompt too; no part of the state."""
+        if self.settings.clusterer.names and decision.path and decision.path[0]:
+            keep = self.settings.store.keep_prompts
+            self.names.read(decision.path[0], prompt, keep=keep)
+
+    @property
+    def reference_cost_usd(self) -> float:
+        """The cost that a cost weight is measured by: as set, else that of the best arm so far."""
+        ours = self.settings.bandit.reference_cost_usd
+        return ours or self.policy.reference_cost() or 1.0
+
+    def arms(self) -> tuple[ArmView, ...]:
+        """Return what is believed of every arm over the whole map."""
+        return arm_views(self.policy, list(self.models))
+
+    def clusters(self) -> list[ClusterView]:
+        """Return every live cluster with its arms, coarsest level first."""
+        return cluster_views(self.policy, list(self.models), names=self.names)
+
+    def cluster(self, id_: int) -> ClusterView:
+        """Return a live cluster.
+
+        Raises
+        ------
+        LookupError
+            If there is none of this id.
+        """
+        found = cluster_views(self.policy, list(self.models), id_, names=self.names)
+        if not found:
+            raise LookupError(f"no live cluster {id_}")
+        return found[0]
+
+    def history(self, decision_id: str) -> History:
+        """Return a decision and all that was said of it.
+
+        Raises
+        ------
+        UnknownDecision
+            If there is none of that id.
+        """
+        return self._memory.history(decision_id, self.seq + 1)
+
+    @property
+    def restorable(self) -> bool:
+        """Whether a snapshot is enough to restart from (else the whole log is folded)."""
+        return self.policy.restorable
+
+    def snapshot(self) -> bytes:
+        """Return the state, in bytes that are equal for equal states."""
+        return codec.encode_state(
+            {
+                "fold_version": FOLD_VERSION,
+                "seq": self.seq,
+                "time": self.time,
+                "dimension": self._dimension,
+                "projection": self._projection_digest,
+                "settings": msgspec.to_builtins(self.settings),
+                "models": msgspec.to_builtins(tuple(self.models.values())),
+                "policy": self.policy.state(),
+                "pacer": self.pacer and self.pacer.state(),
+                "sessions": self.sessions.state(),
+                "crowd": self.crowd.state(),
+            }
+        )
+
+    def _load(self, state: dict[str, Any]) -> None:
+        if state["fold_version"] != FOLD_VERSION:
+            raise StoreError(
+                f"the snapshot is of fold version {state['fold_version']}, "
+                f"this is version {FOLD_VERSION}: fold the whole log"
+            )
+        self.settings = msgspec.convert(state["settings"], Settings)
+        self._projection_digest = state["projection"]
+        models = msgspec.convert(state["models"], tuple[Model, ...])
+        self.models = {model.name: model for model in models}
+        self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
+        self.policy.load(state["policy"])
+        self.sessions.load(state["sessions"])
+        self._tune_crowd()
+        self.crowd.load(state["crowd"])
+        if state["pacer"] is not None:
+            self.pacer = BudgetPacer(state["pacer"]["ceiling_usd"])
+            self.pacer.load(state["pacer"])
+        self.seq, self.time = state["seq"], state["time"]
+        self._dimension = state["dimension"]
+
+    def _projection(self) -> Any:
+        projection = shipped_projection(self.settings.embedder.name)
+        digest = projection.digest if projection else None
+        if digest != self._projection_digest:
+            raise StoreError(
+                "this log was written with another projection into the map's space "
+                f"({self._projection_digest}); this release ships {digest}"
+            )
+        return projection and projection.first(self.settings.clusterer.dimensions)
+
+
+def _but_for_names(new: ClustererSettings, old: ClustererSettings) -> ClustererSettings:
+    """Return the new settings of the map with the old choice of names, which moves no cluster."""
+    return msgspec.structs.replace(new, names=old.names)
