@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 ifneq ($(TORCH_INDEX_URL),)
 	$(PIP) install --constraint constraints.txt --extra-index-url $(TORCH_INDEX_URL) torch
 endif
-	$(PIP) install --constraint constraints.txt --editable . --group dev
+	$(PIP) install --constraint constraints.txt --editable '.[simulator]' --group dev
 	touch $@
 
 serve: install
