@@ -393,7 +393,7 @@ names = false                 # true: call regions by words that several of thei
 [bandit]
 strategy = "thompson"         # or global-thompson, random, fixed:MODEL
 cost_weight = 0.1             # utility = quality - cost_weight * cost / reference cost
-# reference_cost_usd = 0.001  # default: the mean cost of the best model so far
+# reference_cost_usd = 0.001  # default: the mean cost of the dearest model
 
 [store]
 path = "bandit-router.db"

@@ -171,7 +171,7 @@ class Fold:
 
     @property
     def reference_cost_usd(self) -> float:
-        """The cost that a cost weight is measured by: as set, else that of the best arm so far."""
+        """The cost that a cost weight is measured by: as set, else that of the dearest arm."""
         ours = self.settings.bandit.reference_cost_usd
         return ours or self.policy.reference_cost() or 1.0
 

@@ -34,9 +34,11 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
     `parent` is the nearest cluster of the next coarser level (0: the whole map), `weight` the
     prompts that it has absorbed, faded to now, `best` the arm of the highest mean quality.
-    A region's `label` are words that several of its recent prompts have and others' have not
-    (None: not known, or `clusterer.names` is not on); `examples` are a few of its prompts, only
-    where `store.keep_prompts` is on too.
+    `position` are the first two coordinates of its centre in the map's space (principal
+    components, so that it stays put while the map grows). A region's `label` are words that
+    several of its recent prompts have and others' have not (None: not known, or
+    `clusterer.names` is not on); `examples` are a few of its prompts, only where
+    `store.keep_prompts` is on too.
     """
 
     id: int
@@ -46,6 +48,7 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
     evidence: float
     best: str | None
     arms: tuple[ArmView, ...]
+    position: tuple[float, float] = (0.0, 0.0)
     label: str | None = None
     examples: tuple[str, ...] = ()
 
@@ -97,6 +100,7 @@ def cluster_views(
                 evidence=evidence,
                 best=best,
                 arms=views,
+                position=(float(place.center[0]), float(place.center[1])),
                 label=labels.get(place.id),
                 examples=names.examples(place.id) if names else (),
             )

@@ -76,7 +76,7 @@ class Policy(ABC):
         return {}
 
     def reference_cost(self) -> float | None:
-        """Return the mean cost of the best arm so far, US dollars, or None if unknown."""
+        """Return what costs are measured by, US dollars a request, or None if nothing is known."""
         return None
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:

@@ -79,12 +79,14 @@ class ThompsonPolicy(Policy):
         }
 
     def reference_cost(self) -> float | None:
-        """Return the mean cost of the arm with the highest mean quality so far."""
-        quality, cost = self.posterior.overall()
-        known = np.isfinite(cost) & (cost > 0)
-        if not known.any():
-            return None
-        return float(cost[int(np.where(known, quality, -np.inf).argmax())])
+        """Return the mean cost of the dearest arm: billed, else by list price.
+
+        Not of the arm that looks best so far: were that a cheap one, every other would look dear,
+        be tried less, and never show that it is better.
+        """
+        _, cost = self.posterior.overall()
+        known = cost[np.isfinite(cost)]
+        return float(known.max()) if len(known) and known.max() > 0 else None
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Let the map learn the prompt, and evidence follow what became of its clusters."""

@@ -15,7 +15,7 @@ from aiohttp import web
 from ..config import Config
 from ..embedding import Embedder
 from ..providers import Fleet
-from . import clusters, feedback, gateway, models, operations, routing
+from . import clusters, feedback, gateway, models, operations, page, routing
 from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
@@ -71,6 +71,7 @@ def create_app(
         client_max_size=config.settings.server.max_body_bytes,
     )
     app.add_routes([web.route(o.method, o.path, o.handler) for o in OPERATIONS])
+    app.add_routes(page.ROUTES)
     app[OPENAPI] = document(OPERATIONS, version=version())
 
     async def engine(app: web.Application) -> AsyncIterator[None]:

@@ -20,7 +20,14 @@ PAGE = 1000
 async def clusters(request: web.Request) -> web.Response:
     """Return every live cluster."""
     router = await request.app[ENGINE].wait()
-    return body.answer(ClustersAnswer(clusters=router.clusters()))
+    terms = router.utility()
+    return body.answer(
+        ClustersAnswer(
+            clusters=router.clusters(),
+            cost_weight=terms.cost_weight,
+            reference_cost_usd=terms.reference_cost_usd,
+        )
+    )
 
 
 async def cluster(request: web.Request) -> web.Response:

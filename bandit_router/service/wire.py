@@ -301,9 +301,11 @@ class ModelRemoved(_Answer, frozen=True, kw_only=True):
 
 
 class ClustersAnswer(_Answer, frozen=True, kw_only=True):
-    """Every live cluster, coarsest level first."""
+    """Every live cluster, coarsest level first, and the terms that utility is composed with."""
 
     clusters: list[ClusterView]
+    cost_weight: float
+    reference_cost_usd: float
 
 
 class LineageAnswer(_Answer, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ def test_every_route_is_described_and_the_other_way_round(app):
     routes = {
         (route.method.lower(), route.resource.canonical)
         for route in app.router.routes()
-        if route.method != "HEAD"
+        if route.method != "HEAD" and not route.resource.canonical.startswith("/map")
     }
     described = {
         (method, path) for path, methods in app[OPENAPI]["paths"].items() for method in methods
