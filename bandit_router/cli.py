@@ -218,6 +218,36 @@ def warm_start(log: Path, db: Path, config: Path | None, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else words)
 
 
+@main.command(epilog="Example: bandit-router export --db router.db --backup copy.db")
+@click.option(
+    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
+)
+@click.option("--backup", type=click.Path(path_type=Path), help="A consistent copy of it.")
+@click.option("--events", type=click.Path(path_type=Path), help="Its events, JSONL.")
+@JSON
+@_plain_errors
+def export(db: Path, backup: Path | None, events: Path | None, as_json: bool) -> None:
+    """Copy a database or its events out, also beside a running service; overwrites nothing."""
+    import msgspec
+
+    from .store import EventStore
+
+    if (backup is None) == (events is None):
+        raise click.UsageError("give one of --backup FILE and --events FILE")
+    with EventStore.open(db, readonly=True) as store:
+        if backup is not None:
+            store.backup(backup)
+        elif events is not None:
+            try:
+                with events.open("xb") as out:
+                    for event in store.events():
+                        out.write(msgspec.json.encode(event) + b"\n")
+            except FileExistsError:
+                raise InvalidInput(f"{events} is there already", "events") from None
+    written = str(backup or events)
+    click.echo(json.dumps({"written": written}) if as_json else f"wrote {written}")
+
+
 @main.command(epilog="Example: bandit-router verify --db router.db")
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."

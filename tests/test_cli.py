@@ -112,3 +112,19 @@ def test_bad_settings_are_bad_usage(tmp_path: Path) -> None:
     code, _, err = run("serve", "--config", str(file), "--db", str(tmp_path / "x.db"))
     assert code == 2
     assert "strength" in err
+
+
+def test_export_copies_the_database_and_its_events(database: Path, tmp_path: Path) -> None:
+    copy, lines = tmp_path / "copy.db", tmp_path / "events.jsonl"
+    assert run("export", "--db", str(database), "--backup", str(copy))[0] == 0
+    assert run("verify", "--db", str(copy))[0] == 0
+    code, out, _ = run("export", "--db", str(database), "--events", str(lines), "--json")
+    assert code == 0
+    assert json.loads(out) == {"written": str(lines)}
+    events = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, 22))
+    before = lines.read_bytes()
+    for option, file in (("--events", lines), ("--backup", copy)):
+        assert run("export", "--db", str(database), option, str(file))[0] == 1
+    assert lines.read_bytes() == before
+    assert run("export", "--db", str(database))[0] == 2
