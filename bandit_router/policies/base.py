@@ -134,3 +134,13 @@ def typical_cost(
         return None
     spent = prompt_tokens * (model.input_usd_per_m or 0.0)
     return (spent + completion_tokens * (model.output_usd_per_m or 0.0)) / 1e6
+
+
+def dearest(cost: Array) -> float | None:
+    """Return the highest of the arms' mean costs (nan: unknown): what cost weights are measured by.
+
+    Not that of the arm that looks best so far: were it a cheap one, every other would look dear,
+    be tried less, and never show that it is better.
+    """
+    known = cost[np.isfinite(cost)]
+    return float(known.max()) if len(known) and known.max() > 0 else None

@@ -14,7 +14,7 @@ from ..bandits.thompson import with_floor
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from ..types import Candidate, Model, Vector
-from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
+from .base import Choice, Context, Expectation, Lesson, Policy, dearest, typical_cost
 
 Mask = NDArray[np.bool_]
 
@@ -85,12 +85,8 @@ class LinearPolicy(Policy):
         }
 
     def reference_cost(self) -> float | None:
-        """Return the mean cost of the arm with the highest mean quality so far."""
-        if not self.posterior.arms:
-            return None
-        quality, cost = self.posterior.means
-        known = np.isfinite(cost) & (cost > 0)
-        return float(cost[np.where(known, quality, -np.inf).argmax()]) if known.any() else None
+        """Return the mean cost of the dearest arm; see `base.dearest`."""
+        return dearest(self.posterior.means[1]) if self.posterior.arms else None
 
     def learn(self, lesson: Lesson) -> None:
         """Credit the arm at the prompt's features."""

@@ -14,7 +14,7 @@ from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import WHOLE, ClusterMap
 from ..config import BanditSettings
 from ..types import Candidate, LineageEvent, Model, Vector
-from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
+from .base import Choice, Context, Expectation, Lesson, Policy, dearest, typical_cost
 
 _KEPT = 30.0  # weight of an arm's evidence after a change was found
 
@@ -79,14 +79,8 @@ class ThompsonPolicy(Policy):
         }
 
     def reference_cost(self) -> float | None:
-        """Return the mean cost of the dearest arm: billed, else by list price.
-
-        Not of the arm that looks best so far: were that a cheap one, every other would look dear,
-        be tried less, and never show that it is better.
-        """
-        _, cost = self.posterior.overall()
-        known = cost[np.isfinite(cost)]
-        return float(known.max()) if len(known) and known.max() > 0 else None
+        """Return the mean cost of the dearest arm; see `base.dearest`."""
+        return dearest(self.posterior.overall()[1])
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Let the map learn the prompt, and evidence follow what became of its clusters."""
