@@ -92,9 +92,10 @@ class BanditSettings(_Table, frozen=True):
 
     `strength` is how many observations of an arm in a cluster weigh as much as what the
     coarser level says of it; `difficulty_strength` the same for a cluster's difficulty, which
-    all arms share; `exploration` scales the variance that a cluster not yet known adds to what
-    is sampled; `sharpening` divides all of it. `detect_changes` watches each arm's residuals and
-    forgets what was known of an arm that has changed.
+    all arms share; `bandwidth` is how far evidence of neighbouring clusters reaches, as a
+    distance between unit vectors. `exploration` scales the variance that is sampled for an arm
+    tried less than its share around a prompt; `sharpening` divides all of it. `detect_changes`
+    watches each arm's residuals and forgets what was known of an arm that has changed.
     A conversation (`session_id`) leaves its model only for a gain in utility above
     `session_margin` and the price of a cold prompt cache. `floor` guarantees every eligible arm
     that probability. `pooling = "flat"` gives every (cluster, arm) an independent Beta
@@ -105,8 +106,9 @@ class BanditSettings(_Table, frozen=True):
     pooling: Literal["additive", "flat"] = "additive"
     strength: Positive = 20.0
     difficulty_strength: Positive = 30.0
-    exploration: NonNegative = 0.05
-    sharpening: Positive = 2.0
+    exploration: NonNegative = 0.2
+    sharpening: Positive = 4.0
+    bandwidth: NonNegative = 0.4
     detect_changes: bool = True
     session_margin: NonNegative = 0.02
     floor: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from .bandits.belief import Belief
-from .clustering import WHOLE
+from .clustering import Place
 from .clustering.names import RegionNames
 from .policies import Policy, ThompsonPolicy
 
@@ -58,15 +58,17 @@ def interval(mean: float, sd: float) -> tuple[float, float]:
     return max(0.0, mean - Z95 * sd), min(1.0, mean + Z95 * sd)
 
 
-def arm_views(policy: Policy, arms: list[str], path: tuple[int, ...] = ()) -> tuple[ArmView, ...]:
-    """Return what `policy` believes of `arms` where `path` leads; () without a posterior."""
+def arm_views(policy: Policy, arms: list[str], place: Place | None = None) -> tuple[ArmView, ...]:
+    """Return what `policy` believes of `arms` at a place (None: over the whole map).
+
+    () without a posterior.
+    """
     if not isinstance(policy, ThompsonPolicy):
         return ()
     posterior = policy.posterior
-    belief = posterior.at(path)
-    evidence = belief.evidence if path else posterior.total
+    belief = posterior.at(policy.survey(None) if place is None else policy.within(place))
     return tuple(
-        _arm(arm, belief, posterior.index[arm], float(evidence[posterior.index[arm]]))
+        _arm(arm, belief, posterior.index[arm], float(belief.evidence[posterior.index[arm]]))
         for arm in arms
         if arm in posterior.index
     )
@@ -80,15 +82,11 @@ def cluster_views(
         return []
     places = policy.map.places()
     labels = names.labels() if names else {}
-    parents = {place.id: place.parent for place in places}
     out = []
     for place in places:
         if only is not None and place.id != only:
             continue
-        path = [place.id]
-        while (above := parents.get(path[0], WHOLE)) != WHOLE:
-            path.insert(0, above)
-        views = arm_views(policy, arms, tuple(path))
+        views = arm_views(policy, arms, place)
         best = max(views, key=lambda view: view.quality).model if views else None
         evidence = float(policy.posterior.evidence(place.level, place.id).sum())
         out.append(

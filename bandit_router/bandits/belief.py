@@ -18,10 +18,11 @@ class Belief:
 
     Costs are US dollars, latencies milliseconds. `cost` and `latency` are nan where neither
     observation nor price says anything. `evidence` is the weight of feedback seen at the
-    finest place. `sampling_var` is what Thompson sampling draws quality with: narrower than
-    `quality_var` (which honest intervals need), see `BanditSettings` (None: the same). `beta`
-    holds shape (2, arms) parameters where quality is Beta distributed;
-    otherwise it is Gaussian.
+    finest place; `support`, shape (levels + 1, arms), the same over the whole map and around the
+    place at each level, coarsest first, by nearness. `sampling_var` is what Thompson sampling
+    draws quality with: narrower than `quality_var` (which honest intervals need), see
+    `BanditSettings` (None: the same). `beta` holds shape (2, arms) parameters where quality is
+    Beta distributed; otherwise it is Gaussian.
     """
 
     quality: Array
@@ -31,6 +32,7 @@ class Belief:
     latency: Array
     latency_var: Array
     evidence: Array
+    support: Array | None = None
     sampling_var: Array | None = None
     sharpening: float = 1.0
     beta: Array | None = None

@@ -1,6 +1,6 @@
 """Posteriors of every arm's quality, cost and latency at every place, with pooled evidence.
 
-The state is nothing but weighted sums per (cluster, arm) at every resolution and for the whole
+The state is nothing but weighted sums, per (cluster, arm) at every resolution and for the whole
 map; means and variances are derived when they are read. So evidence adds up when clusters
 merge, and taking a feedback back is exact.
 """
@@ -13,24 +13,32 @@ from typing import Any
 
 import numpy as np
 
+from ..clustering import Surroundings
+from .adjusted import AdjustedLevels
 from .belief import Array, Belief
+from .cells import Cells
 from .credit import C2, CN, LN, ROWS, C, R, W
+from .rates import rates
 
-_PRIOR_WEIGHT = 1.0
+_PRIOR_WEIGHT = 1.0  # of an arm's prior, where there is no map
 _NOISE_WEIGHT = 2.0
 _LEAST_NOISE = 0.05
-_RATE_STRENGTH = 10.0
-_RATE_DOUBT = 0.1  # squared coefficient of variation of a list price or a single bill
+_BY_PRICE = 0.03  # quality that an arm e times as dear as the others is expected to have more
+_BY_PRICE_MOST = 0.1
+_COORDINATES = 32  # of the map's space that difficulty is linear in; principal ones come first
 # Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
 _STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
 _LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
-_REFRESH = 25
+_REFRESH = 10
 _YOUNG = 300
-# Prompts choose the arms that are tried on them, so an arm's global mean is less certain than
-# as many independent observations would make it; with 1 some seeds lock in on a wrong arm.
-_GLOBAL_WIDENING = 3.0
-_ROUNDS = 3
+_FEW = 25
+# Variances to sample with, before sharpening, in units of noise / evidence: for the level of an
+# arm, for what is particular to a place, and what each grows by with the logarithm of how far
+# an arm has been tried less than its share. Without the logarithm some streams abandon, for
+# ten thousands of prompts, an arm that had bad luck in its first twenty.
+_WIDTH, _WIDTH_LOG = 0.5, 0.75
+_WIDTH_HERE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +55,43 @@ class Pooling:
 
     strength: float = 20.0
     difficulty_strength: float = 30.0
-    exploration: float = 0.05
-    sharpening: float = 2.0
+    exploration: float = 0.2
+    sharpening: float = 4.0
     flat: bool = False
 
 
-class Posterior:
-    """Posterior of each arm at each place: global level + difficulty + interaction.
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """What the candidate strengths say of every arm at a place.
 
-    At the whole map an arm's quality has mean ``(S + prior) / (N + 1)``. At each resolution,
-    coarse to fine, the cluster that holds the prompt first moves all arms together, by its
-    *difficulty* (the mean residual of everything observed there, shrunk), then each arm by its
-    own residual, shrunk with `strength` pseudo-observations: the *interaction*. The variance
-    shrinks with the evidence in the same weights, and an unvisited cluster adds no more than
-    ``exploration * noise / strength``: a cluster that behaves like its parent costs no extra
-    exploration. How strongly to shrink differs from stream to stream: several strengths are kept
-    side by side and averaged by how well each has foretold the rewards so far (prequentially, so
-    a resolution that only fits noise talks itself down).
+    `mean`, `var` and `sampling` have shape (strengths, arms); variances are in units of `noise`,
+    the variance of one reward around its mean, shape (arms,). `sampling` is not yet sharpened.
+    """
+
+    mean: Array
+    var: Array
+    sampling: Array
+    noise: Array
+
+
+class Posterior:
+    """Posterior of each arm at each place: level + difficulty + interaction.
+
+    Over the whole map an arm has a level, adjusted for the prompts that it was tried on (see
+    `AdjustedLevels`; without a map, its plain mean). At each resolution, coarse to fine, the
+    clusters around the prompt first move all arms together, by their *difficulty* (the mean
+    residual of everything observed there, shrunk), then each arm by its own residual, shrunk with
+    `strength` pseudo-observations: the *interaction*. Clusters count by nearness (`Near.kernel`),
+    so that a border between two of them is no border of what is known.
+
+    How strongly to shrink differs from stream to stream: several strengths are kept side by side
+    and averaged by how well each has foretold the rewards so far (prequentially, so a resolution
+    that only fits noise talks itself down).
+
+    Quality is sampled more narrowly than it is known, since most arms are not worth finding out
+    about exactly; but the less an arm was tried beside its share of the traffic, in the whole
+    map or around here, the wider: by ``log(1 + N / (arms (n + 1)))``, as minimax optimal bandits
+    scale their bonus, so that bad luck in the first few trials is found out.
 
     Parameters
     ----------
@@ -75,31 +103,33 @@ class Posterior:
     References
     ----------
     Dawid (1984), Present position and potential developments: some personal views, statistical
-    theory, the prequential approach; Wan, Ge and Song (2021), Metadata-based multi-task bandits
-    with Bayesian hierarchical models, NeurIPS; Efron and Morris (1977) on shrinkage; Breiman and
-    Friedman (1985) on backfitting.
+    theory, the prequential approach; Efron and Morris (1977) on shrinkage; Wan, Ge and Song
+    (2021), Metadata-based multi-task bandits with Bayesian hierarchical models, NeurIPS; Nadaraya
+    (1964), On estimating regression, for the kernel; Audibert and Bubeck (2009), Minimax
+    policies for adversarial and stochastic bandits, for the logarithm.
 
     Examples
     --------
     >>> from bandit_router.bandits.credit import credit
     >>> posterior = Posterior(levels=1)
     >>> posterior.set_arm("small", prior=None, cost=None)
-    >>> foretold = posterior.learn((1,), credit("small", [(1.0, 1.0)], 0.002, None).sums, "small")
-    >>> belief = posterior.at((1,))
+    >>> here = Surroundings.inside((1,))
+    >>> seen = credit("small", [(1.0, 1.0)], 0.002, None)
+    >>> foretold = posterior.learn(here, (1,), seen.sums, "small")
+    >>> belief = posterior.at(here)
     >>> float(belief.quality[0].round(2)), float(belief.cost[0])
-    (0.76, 0.002)
+    (0.6, 0.002)
     """
 
     def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
         self.pooling = pooling or Pooling()
         self.arms: list[str] = []
         self.index: dict[str, int] = {}
-        self._prior = np.zeros(0)
+        self._given = np.zeros(0)  # nan: none
         self._list_cost = np.zeros(0)
         self._total = np.zeros((ROWS, 0))
-        self._levels: list[dict[int, Array]] = [{} for _ in range(levels)]
-        self._start = np.zeros((len(_STRENGTHS), 0))
-        self._effective = np.zeros((len(_STRENGTHS), 0))
+        self._levels = [Cells() for _ in range(levels)]
+        self._adjusted = AdjustedLevels()
         self._log_weights = _LOG_PRIOR.copy()
         self._learnt = 0
 
@@ -109,58 +139,66 @@ class Posterior:
         Parameters
         ----------
         prior
-            Guess of its mean quality in [0, 1]; None: 0.5.
+            Guess of its mean quality in [0, 1]; None: 0.5, a little more or less by its cost
+            beside that of the other arms.
         cost
             Guess of its cost per request in US dollars, from list prices; None: unknown.
         """
         if arm not in self.index:
             self.index[arm] = len(self.arms)
             self.arms.append(arm)
-            grow = ((0, 0), (0, 1))
-            self._total = np.pad(self._total, grow)
+            self._total = np.pad(self._total, ((0, 0), (0, 1)))
             for level in self._levels:
-                for id_, sums in level.items():
-                    level[id_] = np.pad(sums, grow)
-            self._prior, self._list_cost = (
-                np.append(a, 0.0) for a in (self._prior, self._list_cost)
+                level.add_arm()
+            self._adjusted.add_arm()
+            self._given, self._list_cost = (
+                np.append(a, np.nan) for a in (self._given, self._list_cost)
             )
-            self._start, self._effective = (np.pad(a, grow) for a in (self._start, self._effective))
         index = self.index[arm]
         listed = self._list_cost[index]
         if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
             self.repriced(arm, cost / listed)
-        before = self._prior[index]
-        self._prior[index] = 0.5 if prior is None else prior
+        self._given[index] = np.nan if prior is None else prior
         self._list_cost[index] = np.nan if cost is None else cost
-        if self._levels and self._prior[index] != before:
-            self._refit()
+        self._refit()
 
-    def learn(self, path: Sequence[int], sums: Array, arm: str) -> Foretold:
+    def learn(self, here: Surroundings, path: Sequence[int], sums: Array, arm: str) -> Foretold:
         """Add the `sums` of a credit (negative to take back) to `arm` along `path`.
 
-        `path` holds live cluster ids, coarsest first; 0 skips a level. Returns what was believed
-        of the arm there just before, for those who watch whether it changes.
+        Parameters
+        ----------
+        here
+            Where the prompt lies now: what is believed there is what foretells the reward.
+        path
+            Live cluster ids that are credited, coarsest first; 0 skips a level.
+
+        Returns
+        -------
+        Foretold
+            What was believed of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
-        cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=True)]
-        mean, noise, _, _ = self._chain(cells)
-        cost, _ = self._rate(cells, CN, self._list_cost)
-        foretold = Foretold(float(self._strength_weights() @ mean[:, index]), float(cost[index]))
+        z = here.z[:_COORDINATES]
+        around = self._look(here)
+        chain = self._chain(z, around)
+        cost, _ = self._rate(around, CN, self._list_cost)
+        quality = float(self._strength_weights() @ chain.mean[:, index])
+        foretold = Foretold(quality, float(cost[index]))
         if self._levels and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
-            error = float(sums[R] / sums[W]) - mean[:, index]
+            error = float(sums[R] / sums[W]) - chain.mean[:, index]
             weight = min(float(sums[W]), 1.0)
-            self._log_weights -= weight * error * error / (2.0 * noise[index])
+            self._log_weights -= weight * error * error / (2.0 * chain.noise[index])
             self._log_weights -= self._log_weights.max()
         self._total[:, index] += sums
         for level, id_ in zip(self._levels, path, strict=True):
             if id_:
-                if id_ not in level:
-                    level[id_] = np.zeros((ROWS, len(self.arms)))
-                level[id_][:, index] += sums
+                level.add(id_, index, sums, z)
+        if self._levels:
+            self._adjusted.add(index, sums, z)
         self._learnt += 1
-        young = self._learnt < _YOUNG or self._total[W, index] < _REFRESH
-        if self._levels and (young or self._learnt % _REFRESH == 0):
+        young = self._learnt < _YOUNG or self._total[W, index] < _FEW
+        if young or self._learnt % _REFRESH == 0:
             self._refit()
         return foretold
 
@@ -174,63 +212,78 @@ class Posterior:
         """
         index = self.index[arm]
         scale = min(1.0, keep / max(float(self._total[W, index]), 1e-12))
-        for sums in (self._total, *(s for level in self._levels for s in level.values())):
-            weight, reward, square = sums[:CN, index]
+        for sums in (self._total[:, index], *(r for c in self._levels for r in c.of_arm(index))):
+            weight, reward, square = sums[:CN]
             if weight > 0:
                 mean = reward / weight
                 spread = max(square / weight - mean * mean, 0.0)
                 mean = min(max(mean + by, 0.0), 1.0)
                 weight *= scale
-                sums[:CN, index] = weight, weight * mean, weight * (mean * mean + spread)
+                sums[:CN] = weight, weight * mean, weight * (mean * mean + spread)
         if self._levels:
-            self._refit()
+            self._adjusted.moved(index, by, scale)
+        self._refit()
 
     def repriced(self, arm: str, ratio: float) -> None:
         """Believe that everything an arm is asked costs `ratio` times what it did."""
         index = self.index[arm]
-        for sums in (self._total, *(s for level in self._levels for s in level.values())):
-            sums[C, index] *= ratio
-            sums[C2, index] *= ratio * ratio
+        for sums in (self._total[:, index], *(c.of_arm(index).T for c in self._levels)):
+            sums[C] *= ratio
+            sums[C2] *= ratio * ratio
 
     def merge(self, level: int, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it (coarser levels have it)."""
-        sums = self._levels[level].pop(id_, None)
-        if sums is not None and heir:
-            known = self._levels[level].get(heir)
-            self._levels[level][heir] = sums if known is None else known + sums
+        self._levels[level].merge(id_, heir)
 
     def inherit(self, other: Posterior) -> None:
         """Take over arms and what is known of the whole map, as when the map is drawn anew."""
-        state = other.state()
-        levels: list[dict[str, list[Any]]] = [{"ids": [], "sums": []} for _ in self._levels]
-        self.load({**state, "levels": levels, "log_weights": _LOG_PRIOR.copy()})
-        if self._levels:
-            self._start = np.zeros((len(_STRENGTHS), len(self.arms)))
-            self._refit()
+        levels = len(self._levels)
+        self.load({**other.state(), "levels": [], "log_weights": _LOG_PRIOR.copy()})
+        self._levels = [Cells() for _ in range(levels)]
+        for cells in self._levels:
+            for _ in self.arms:
+                cells.add_arm()
+        self._adjusted.placeless(self._total[W], self._total[R])
+        self._refit()
 
     def evidence(self, level: int, id_: int) -> Array:
         """Return the weight of feedback of each arm in one cluster, shape (arms,)."""
-        sums = self._levels[level].get(id_)
-        return np.zeros(len(self.arms)) if sums is None else np.array(sums[W])
+        return self._levels[level].evidence(id_)
 
     @property
     def total(self) -> Array:
         """Weight of feedback of each arm in the whole map, shape (arms,)."""
         return np.array(self._total[W])
 
-    def at(self, path: Sequence[int]) -> Belief:
-        """Return what is believed of every arm where `path` leads (ids; 0 or unknown: nothing)."""
-        cells = [level.get(id_) for level, id_ in zip(self._levels, path, strict=False)]
-        finest = cells[-1] if cells else self._total
-        evidence = np.zeros(len(self.arms)) if finest is None else finest[W].copy()
-        cost, cost_var = self._rate(cells, CN, self._list_cost)
-        latency, latency_var = self._rate(cells, LN, np.full(len(self.arms), np.nan))
+    def at(self, here: Surroundings) -> Belief:
+        """Return what is believed of every arm at a place."""
+        around = self._look(here)
+        cost, cost_var = self._rate(around, CN, self._list_cost)
+        latency, latency_var = self._rate(around, LN, np.full(len(self.arms), np.nan))
+        support = np.stack([self._total[W], *(kernel @ sums[:, W] for sums, _, kernel in around)])
+        path = zip(self._levels, here.path, strict=True)
+        held = [level.evidence(id_) for level, id_ in path if id_]
+        evidence = held[-1] if held else support[0]
+        rest = {
+            "cost": cost,
+            "cost_var": cost_var,
+            "latency": latency,
+            "latency_var": latency_var,
+            "evidence": evidence,
+            "support": support,
+        }
         if self.pooling.flat:
-            return self._flat(finest, cost, cost_var, latency, latency_var, evidence)
-        mean, var, sampling = self._quality(cells)
-        sharpening = self.pooling.sharpening
+            return self._flat(here, rest)
+        chain = self._chain(here.z[:_COORDINATES], around)
+        weight = self._strength_weights()
+        mean = weight @ chain.mean
+        between = weight @ (chain.mean - mean) ** 2
         return Belief(
-            mean, var, cost, cost_var, latency, latency_var, evidence, sampling, sharpening
+            quality=mean,
+            quality_var=chain.noise * (weight @ chain.var) + between,
+            sampling_var=(chain.noise * (weight @ chain.sampling) + between) / self._sharpening,
+            sharpening=self._sharpening,
+            **rest,
         )
 
     def overall(self) -> tuple[Array, Array]:
@@ -244,15 +297,11 @@ class Posterior:
         """Return the state as arrays and numbers."""
         return {
             "arms": list(self.arms),
-            "prior": self._prior,
+            "given": self._given,
             "list_cost": self._list_cost,
             "total": self._total,
-            "levels": [
-                {"ids": sorted(level), "sums": np.array([level[i] for i in sorted(level)])}
-                for level in self._levels
-            ],
-            "start": self._start,
-            "effective": self._effective,
+            "levels": [level.state() for level in self._levels],
+            "adjusted": self._adjusted.state(),
             "log_weights": self._log_weights,
             "learnt": self._learnt,
         }
@@ -261,70 +310,77 @@ class Posterior:
         """Take over what `state` returned."""
         self.arms = list(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
-        self._prior, self._list_cost = state["prior"], state["list_cost"]
+        self._given, self._list_cost = state["given"], state["list_cost"]
         self._total = state["total"]
-        self._start, self._effective = state["start"], state["effective"]
-        self._levels = [
-            dict(zip(level["ids"], map(np.copy, level["sums"]), strict=True))
-            for level in state["levels"]
-        ]
+        self._adjusted.load(state["adjusted"])
+        for level, inner in zip(self._levels, state["levels"], strict=False):
+            level.load(inner)
         self._log_weights = state["log_weights"]
         self._learnt = state["learnt"]
 
-    def _global(self) -> tuple[Array, Array, Array]:
-        """Means and effective evidence, shape (strengths, arms), and noise of one observation."""
+    @property
+    def _sharpening(self) -> float:
+        return self.pooling.sharpening if self._levels else 1.0
+
+    @property
+    def _prior(self) -> Array:
+        """Each arm's prior mean quality, shape (arms,)."""
+        known = self._list_cost > 0
+        price = np.log(np.where(known, self._list_cost, 1.0))
+        middle = price[known].mean() if known.any() else 0.0
+        more = np.clip(_BY_PRICE * (price - middle), -_BY_PRICE_MOST, _BY_PRICE_MOST)
+        return np.where(np.isnan(self._given), 0.5 + np.where(known, more, 0.0), self._given)
+
+    def _noise(self) -> Array:
+        """Variance of one reward of each arm around its mean, shape (arms,).
+
+        Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from
+        all arms at once, since an arm's own few rewards say too little (three zeros in a row
+        have no variance, and must not end its exploration).
+        """
         n, s, s2 = self._total[:CN]
-        if self._levels:
-            mean, effective = self._start, self._effective
-        else:
-            pooled = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-            mean, effective = pooled[None, :], n[None, :]
-        mean = np.clip(mean, 0.0, 1.0)
-        # Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from
-        # all arms at once, since an arm's own few rewards say too little (three zeros in a row
-        # have no variance, and must not end its exploration).
-        middle = mean[len(mean) // 3]
+        middle = np.clip((s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT), 0.0, 1.0)
         bernoulli = np.maximum(middle * (1.0 - middle), _LEAST_NOISE)
         observed = float(np.maximum(s2 - s * s / np.maximum(n, 1e-12), 0.0).sum())
         expected = float((np.maximum(n - 1.0, 0.0) * bernoulli).sum())
         ratio = (_NOISE_WEIGHT + observed) / (_NOISE_WEIGHT + expected)
-        return mean, effective, np.minimum(ratio, 1.0) * bernoulli
+        noise: Array = min(ratio, 1.0) * bernoulli
+        return noise
 
-    def _quality(self, cells: Sequence[Array | None]) -> tuple[Array, Array, Array]:
-        """Mean, posterior variance, and the variance to sample with."""
-        mean, _, var, sampling = self._chain(cells)
-        weight = self._strength_weights()
-        middle = weight @ mean
-        between = weight @ (mean - middle) ** 2
-        sampling = (weight @ sampling + between) / self.pooling.sharpening
-        return middle, weight @ var + between, sampling
+    def _look(self, here: Surroundings) -> list[tuple[Array, Array, Array]]:
+        return [
+            cells.look(near.ids, near.kernel)
+            for cells, near in zip(self._levels, here.near, strict=True)
+        ]
 
-    def _chain(self, cells: Sequence[Array | None]) -> tuple[Array, Array, Array, Array]:
-        """Go from the whole map to the finest cluster, once for each candidate strength.
-
-        Returns
-        -------
-        tuple
-            Means, shape (strengths, arms); observation noise, shape (arms,); posterior
-            variances and (unsharpened) variances to sample with, shape (strengths, arms).
-        """
-        mean, effective, noise = self._global()
-        k = self.pooling.strength * _STRENGTHS[: len(mean), None]
-        kd = self.pooling.difficulty_strength
-        var = noise / (effective + _PRIOR_WEIGHT)
-        sampling = var * (_GLOBAL_WIDENING if self._levels else self.pooling.sharpening)
-        unknown = self.pooling.exploration * noise
-        for cell in cells:
-            if cell is None:
-                var, sampling = var + noise / k, sampling + unknown / k
-                continue
-            n, s = cell[W], cell[R]
-            base = mean + (s - n * mean).sum(axis=1, keepdims=True) / (n.sum() + kd)
-            mean = base + (s - n * base) / (n + k)
-            kept = (k / (n + k)) ** 2
-            var = kept * var + noise / (n + k)
-            sampling = kept * sampling + unknown / (n + k)
-        return mean, noise, var, sampling
+    def _chain(self, z: Array, around: Sequence[tuple[Array, Array, Array]]) -> _Chain:
+        """Go from the whole map to the finest clusters, once for each candidate strength."""
+        noise = self._noise()
+        n, s = self._total[:R + 1]
+        if not self._levels:
+            mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
+            var = 1.0 / (n + _PRIOR_WEIGHT)
+            return _Chain(mean[None], var[None], var[None], noise)
+        difficulty = self._adjusted.difficulty(z)
+        level = self._adjusted.levels + difficulty
+        k = self.pooling.strength * _STRENGTHS[:, None]
+        mean = np.tile(level, (len(k), 1))
+        var = np.tile(1.0 / (n + self._adjusted.lambdas), (len(k), 1))
+        wide = _WIDTH + _WIDTH_LOG * _shortfall(n)
+        sampling = wide * var
+        for sums, places, kernel in around:
+            weight = sums[:, W]
+            easier = self._adjusted.difficulties(places) - difficulty
+            residual = sums[:, R] - weight * (level + easier[:, None])
+            moved = residual - weight * (mean - level)[:, None, :]  # (strengths, clusters, arms)
+            shared = moved.sum(axis=2) / (weight.sum(axis=1) + self.pooling.difficulty_strength)
+            here = kernel @ weight
+            own = np.einsum("c,sca->sa", kernel, moved - weight * shared[:, :, None])
+            mean = mean + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own / (here + k)
+            var = (k / (here + k)) ** 2 * var + 1.0 / (here + k)
+            wide = _WIDTH_HERE + self.pooling.exploration * _shortfall(here)
+            sampling = sampling + wide / (here + k)
+        return _Chain(mean, var, sampling, noise)
 
     def _strength_weights(self) -> Array:
         if not self._levels:
@@ -333,70 +389,28 @@ class Posterior:
         weight /= weight.sum()
         return weight
 
-    def _rate(self, cells: Sequence[Array | None], row: int, listed: Array) -> tuple[Array, Array]:
-        """Mean and variance of each arm's mean cost (or latency): a multiplicative hierarchy.
+    def _rate(
+        self, around: Sequence[tuple[Array, Array, Array]], row: int, listed: Array
+    ) -> tuple[Array, Array]:
+        near = [np.einsum("c,cra->ra", k, sums[:, row : row + 2]) for sums, _, k in around]
+        return rates(self._total[row : row + 3], near, listed)
 
-        A place scales all arms together (long prompts cost more everywhere), then each arm has
-        a residual of its own. `listed` is the guess before any evidence.
-        """
-        count, total, square = self._total[row : row + 3]
-        if not count.any():
-            return listed, _RATE_DOUBT * listed * listed
-        guess = np.where(np.isfinite(listed), listed, total.sum() / count.sum())
-        mean = np.where(count > 0, total / np.maximum(count, 1.0), guess)
-        spread = np.maximum(square / np.maximum(count, 1.0) - mean * mean, 0.0)
-        doubt = _RATE_DOUBT * mean * mean
-        var = np.where(count > 0, (spread + doubt) / (count + 1), doubt)
-        for cell in cells:
-            if cell is None:
-                continue
-            n, s = cell[row], cell[row + 1]
-            typical = float(np.nansum(mean * count) / count.sum())
-            expected = float((n * np.where(n > 0, mean, 0.0)).sum())
-            pseudo = _RATE_STRENGTH * typical
-            scale = (float(s.sum()) + pseudo) / (expected + pseudo) if expected + pseudo else 1.0
-            base = mean * scale
-            mean = base + (s - n * np.where(n > 0, base, 0.0)) / (n + _RATE_STRENGTH)
-        return mean, var
-
-    def _flat(
-        self,
-        finest: Array | None,
-        cost: Array,
-        cost_var: Array,
-        latency: Array,
-        latency_var: Array,
-        evidence: Array,
-    ) -> Belief:
+    def _flat(self, here: Surroundings, rest: dict[str, Any]) -> Belief:
+        finest = self._levels[-1].inside(here.path[-1]) if self._levels else self._total
         n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[W], finest[R])
         prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
         beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
         size = beta.sum(axis=0)
         mean = beta[0] / size
         var = mean * (1 - mean) / (size + 1)
-        return Belief(mean, var, cost, cost_var, latency, latency_var, evidence, var, beta=beta)
+        return Belief(quality=mean, quality_var=var, sampling_var=var, beta=beta, **rest)
 
     def _refit(self) -> None:
-        """Fit each arm's global mean again, from what it is in each of the coarsest clusters.
+        if self._levels:
+            self._adjusted.fit(self._prior, self._noise())
 
-        A cluster counts with ``N k / (N + k)`` observations, never more than the strength k:
-        what many prompts of one kind say of an arm says little of the next kind. The clusters'
-        difficulties are taken out (backfitting), since a good router sends the hard prompts to
-        its best arm, which would otherwise be blamed for them.
-        """
-        cells = [self._levels[0][i] for i in sorted(self._levels[0])]
-        rest = self._total - sum(cells) if cells else self._total  # what no live cluster holds
-        both = np.stack([*cells, rest])
-        N, S = np.maximum(both[:, W], 0.0), both[:, R]  # (clusters, arms)
-        k = self.pooling.strength * _STRENGTHS[:, None, None]
-        weight = N * k / (N + k)  # (strengths, clusters, arms)
-        scale = np.where(N > 0, weight / np.maximum(N, 1e-12), 0.0)
-        size = N.sum(axis=1) + self.pooling.difficulty_strength
-        mean = self._start
-        self._effective = weight.sum(axis=1)
-        for _ in range(_ROUNDS):
-            difficulty = (S - N * mean[:, None, :]).sum(axis=2) / size
-            difficulty[:, -1] = 0.0
-            fitted = (scale * S - weight * difficulty[:, :, None]).sum(axis=1)
-            mean = (fitted + _PRIOR_WEIGHT * self._prior) / (self._effective + _PRIOR_WEIGHT)
-        self._start = mean
+
+def _shortfall(n: Array) -> Array:
+    """Return ``log(1 + N / (arms (n + 1)))``: how far each arm was tried less than its share."""
+    out: Array = np.log1p(n.sum() / (len(n) * (n + 1.0)))
+    return out

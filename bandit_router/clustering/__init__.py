@@ -6,14 +6,18 @@ from .denstream import DenStream
 from .kmeans import KMeans, STREAMKMeans
 from .lineage import WHOLE
 from .map import ClusterMap, Place
+from .surroundings import NOWHERE, Near, Surroundings
 
 __all__ = [
     "DBSTREAM",
+    "NOWHERE",
     "WHOLE",
     "CluStream",
     "ClusterMap",
     "DenStream",
     "KMeans",
+    "Near",
     "Place",
     "STREAMKMeans",
+    "Surroundings",
 ]

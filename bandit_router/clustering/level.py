@@ -30,12 +30,15 @@ class Level(Protocol):
     ----------
     grows
         Whether a vector that no cluster holds opens one of its own.
+    radius
+        How far from its centre a cluster holds a prompt.
     restorable
         Whether `state` is enough to go on from; if not, it only proves that two folds agree
         and a restart folds the whole log.
     """
 
     grows: bool
+    radius: float
     restorable: bool
 
     def locate(self, z: Array) -> int | None:
@@ -44,6 +47,10 @@ class Level(Protocol):
 
     def closest(self, z: Array) -> int | None:
         """Return the cluster whose centre is closest, however far; None if there is none."""
+        ...
+
+    def near(self, z: Array, most: int) -> tuple[Rows, Array]:
+        """Return up to `most` clusters, nearest first, and the distances of their centres."""
         ...
 
     def center(self, id_: int, default: Array) -> Array:
@@ -119,6 +126,11 @@ class DbstreamLevel(DBSTREAM):
     def closest(self, z: Array) -> int | None:
         """Return the micro-cluster whose centre is closest."""
         return self.nearest_micro_cluster(z)[0] if self._matrix.size else None
+
+    def near(self, z: Array, most: int) -> tuple[Rows, Array]:
+        """Return the nearest micro-clusters; see `Level`."""
+        rows, distances = self._matrix.near(z, most)
+        return self._matrix.ids[rows], distances
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a micro-cluster; see `Level`."""

@@ -24,6 +24,7 @@ from .level import DbstreamLevel, Level
 from .lineage import WHOLE, Lineage
 from .matrix import Array
 from .slots import SlotLevel
+from .surroundings import MOST, Near, Surroundings, kernel
 
 _NEARER = 0.8
 """A cluster changes its parent for one that is nearer than the old one by this factor."""
@@ -90,6 +91,28 @@ class ClusterMap:
                 found, unborn = unborn, unborn + 1
             path.append(WHOLE if found is None else found)
         return tuple(path)
+
+    def survey(self, z: Array, bandwidth: float) -> Surroundings:
+        """Return where `z` lies: its path, as `locate` gives it, and the clusters around.
+
+        Parameters
+        ----------
+        bandwidth
+            How far, as a distance, evidence of other clusters reaches; see `Near`.
+        """
+        path, around = [], []
+        unborn = self.lineage.next_id
+        for level in self.levels:
+            ids, distances = level.near(z, MOST)
+            if len(ids) and distances[0] < level.radius:
+                path.append(int(ids[0]))
+            elif level.grows:
+                path.append(unborn)
+                unborn += 1
+            else:
+                path.append(WHOLE)
+            around.append(Near(ids, kernel(distances, bandwidth)))
+        return Surroundings(z, tuple(path), tuple(around))
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""

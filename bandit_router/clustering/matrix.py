@@ -151,6 +151,20 @@ class CenterMatrix:
         best = int(distances.argmin())
         return int(rows[best]), float(distances[best])
 
+    def near(self, x: Array, most: int) -> tuple[Rows, Array]:
+        """Up to `most` rows closest to `x`, nearest first (equals in order), and distances."""
+        if not self.size:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        scores, _, slack = self._scores(x)
+        if len(scores) > most:
+            least = np.partition(scores, len(scores) - most)[len(scores) - most]
+            rows = (scores >= float(least) - slack).nonzero()[0]
+        else:
+            rows = np.arange(len(scores))
+        distances = self._exact(rows, x)
+        order = np.argsort(distances, kind="stable")[:most]
+        return rows[order], distances[order]
+
     def closest_pair(self) -> tuple[int, int]:
         """The two rows nearest to each other (the first of equals), of at least two."""
         return min(self.closest_pairs())

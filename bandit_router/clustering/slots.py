@@ -112,6 +112,7 @@ class SlotLevel:
     """
 
     grows = False
+    radius = np.inf
     restorable = True
 
     def __init__(self, name: str, params: dict[str, Any], max_clusters: int = 1024) -> None:
@@ -132,6 +133,16 @@ class SlotLevel:
     def closest(self, z: Array) -> int | None:
         """Return the cluster with the nearest centre."""
         return self.locate(z)
+
+    def near(self, z: Array, most: int) -> tuple[Rows, Array]:
+        """Return the nearest clusters; see `Level`."""
+        ids, centers = self._sorted()
+        if not len(ids):
+            return ids, np.zeros(0)
+        apart = centers - z
+        distances = np.sqrt(np.vecdot(apart, apart))
+        order = np.argsort(distances, kind="stable")[:most]
+        return ids[order], distances[order]
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a cluster; see `Level`."""

@@ -11,7 +11,7 @@ from ..bandits.belief import Array, Belief, compose
 from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
-from ..clustering import WHOLE, ClusterMap
+from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
 from ..config import BanditSettings
 from ..types import Candidate, LineageEvent, Model, Vector
 from .base import Choice, Context, Expectation, Lesson, Policy, dearest, typical_cost
@@ -43,6 +43,7 @@ class ThompsonPolicy(Policy):
         """Take over pooling strengths, exploration and floor; what was learnt stays."""
         self._floor = settings.floor
         self._watch = settings.detect_changes
+        self._bandwidth = settings.bandwidth
         self.posterior.pooling = Pooling(
             strength=settings.strength,
             difficulty_strength=settings.difficulty_strength,
@@ -53,8 +54,8 @@ class ThompsonPolicy(Policy):
 
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:
         """Draw every arm's utility from its posterior here; the highest draw wins."""
-        path = self._locate(context.vector)
-        belief = self.posterior.at(path)
+        here = self.survey(context.vector)
+        belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
         eligible = self._mask(context.arms)
         chance = with_floor(propensities(utility, eligible), eligible, self._floor)
@@ -64,13 +65,13 @@ class ThompsonPolicy(Policy):
             chosen = int(rng.choice(np.flatnonzero(eligible)))
         return Choice(
             model=self.posterior.arms[chosen],
-            path=path,
+            path=here.path,
             candidates=self._candidates(context.arms, belief, utility.mean, drawn, chance, chosen),
         )
 
     def expected(self, context: Context) -> dict[str, Expectation]:
         """Return posterior mean cost and latency of each arm where the prompt falls."""
-        belief = self.posterior.at(self._locate(context.vector))
+        belief = self.posterior.at(self.survey(context.vector))
         return {
             arm: Expectation(
                 cost_usd=_number(belief.cost[i]), latency_ms=_number(belief.latency[i])
@@ -96,7 +97,9 @@ class ThompsonPolicy(Policy):
 
     def learn(self, lesson: Lesson) -> None:
         """Credit the arm along the path's heirs, and watch whether it is still what it was."""
-        foretold = self.posterior.learn(self._alive(lesson.path), lesson.sums, lesson.arm)
+        path = self._alive(lesson.path)
+        here = Surroundings.inside(path) if lesson.vector is None else self.survey(lesson.vector)
+        foretold = self.posterior.learn(here, path, lesson.sums, lesson.arm)
         if self._watch:
             self._notice(lesson, foretold)
 
@@ -117,6 +120,23 @@ class ThompsonPolicy(Policy):
     def set_arm(self, model: Model) -> None:
         """Add an arm, or alter its priors."""
         self.posterior.set_arm(model.name, model.quality_prior, typical_cost(model))
+
+    def survey(self, vector: Vector | None) -> Surroundings:
+        """Return where a prompt lies on the map."""
+        if self.map is None:
+            return NOWHERE
+        if vector is None:
+            return Surroundings.inside([WHOLE] * len(self.map.levels))
+        return self.map.survey(self.map.project(vector), self._bandwidth)
+
+    def within(self, place: Place) -> Surroundings:
+        """Return what a prompt at the centre of a cluster would see, at its level and above."""
+        assert self.map is not None
+        here = self.map.survey(place.center, self._bandwidth)
+        blind = Surroundings.inside([WHOLE] * len(self.map.levels)).near
+        depth = place.level + 1
+        path = (*here.path[: place.level], place.id, *[WHOLE] * (len(here.path) - depth))
+        return Surroundings(here.z, path, here.near[:depth] + blind[depth:])
 
     @property
     def next_cluster(self) -> int:
@@ -151,11 +171,6 @@ class ThompsonPolicy(Policy):
         for arm, inner in state["detectors"].items():
             self._detectors[arm] = ChangeDetector()
             self._detectors[arm].load(inner)
-
-    def _locate(self, vector: Vector | None) -> tuple[int, ...]:
-        if self.map is None or vector is None:
-            return ()
-        return self.map.locate(self.map.project(vector))
 
     def _alive(self, path: Sequence[int]) -> list[int]:
         """Heirs of a logged path, one a level; 0 where a level has none any more."""

@@ -1,0 +1,43 @@
+"""What every arm costs, or how long it takes, at a place: a multiplicative hierarchy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .belief import Array
+
+_STRENGTH = 10.0  # bills of an arm here that weigh as much as what holds elsewhere
+_DOUBT = 0.1  # squared coefficient of variation of a list price or a single bill
+
+
+def rates(total: Array, around: Sequence[Array], guess: Array) -> tuple[Array, Array]:
+    """Return mean and variance of each arm's mean cost (or latency), shape (arms,).
+
+    A place scales all arms together (long prompts cost more everywhere), then each arm has a
+    residual of its own.
+
+    Parameters
+    ----------
+    total
+        Count, sum and sum of squares over the whole map, shape (3, arms).
+    around
+        Count and sum around the place at each level, coarsest first, shape (2, arms) each.
+    guess
+        What is believed before any evidence, from list prices; nan: nothing.
+    """
+    count, sum_, square = total
+    if not count.any():
+        return guess, _DOUBT * guess * guess
+    mean = np.where(np.isfinite(guess), guess, sum_.sum() / count.sum())
+    mean = np.where(count > 0, sum_ / np.maximum(count, 1.0), mean)
+    spread = np.maximum(square / np.maximum(count, 1.0) - mean * mean, 0.0)
+    doubt = _DOUBT * mean * mean
+    var = np.where(count > 0, (spread + doubt) / (count + 1), doubt)
+    pseudo = _STRENGTH * float((mean * count).sum() / count.sum())
+    for n, s in around:
+        expected = float(n @ mean) + pseudo
+        base = mean * ((float(s.sum()) + pseudo) / expected) if expected else mean
+        mean = base + (s - n * base) / (n + _STRENGTH)
+    return mean, var
