@@ -11,6 +11,7 @@ from .belief import Array
 from .credit import ROWS, W
 
 _FEW = 16
+_EMPTY = 0  # a row that stays zero
 
 
 class Cells:
@@ -43,19 +44,18 @@ class Cells:
             self._place[row, :-1] += sums[W] * z
             self._place[row, -1] += sums[W]
 
-    def look(self, ids: NDArray[np.int64], kernel: Array) -> tuple[Array, Array, Array]:
-        """Return what the clusters among `ids` that have evidence hold.
+    def look(self, ids: NDArray[np.int64]) -> tuple[Array, Array]:
+        """Return what each of some clusters holds; zeros where there is no evidence.
 
         Returns
         -------
         tuple
             Sums, shape (n, `ROWS`, arms); weighted sums of places and weights, shape
-            (n, dimension + 1); the kernel of each, shape (n,).
+            (n, dimension + 1).
         """
         get = self._row.get
-        found = [(row, i) for i, id_ in enumerate(ids.tolist()) if (row := get(id_)) is not None]
-        rows, which = (list(part) for part in zip(*found, strict=True)) if found else ([], [])
-        return self._sums[rows], self._place[rows], kernel[which]
+        rows = [get(id_, _EMPTY) for id_ in ids.tolist()]
+        return self._sums[rows], self._place[rows]
 
     def merge(self, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it."""
@@ -84,7 +84,7 @@ class Cells:
 
     def of_arm(self, arm: int) -> Array:
         """Return the sums of one arm, shape (clusters, `ROWS`), as a view that may be written."""
-        return self._sums[: len(self._row), :, arm]
+        return self._sums[1 : len(self._row) + 1, :, arm]
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -94,14 +94,14 @@ class Cells:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._row = {id_: row for row, id_ in enumerate(state["ids"])}
+        self._row = {id_: row for row, id_ in enumerate(state["ids"], start=1)}
         self._sums, self._place = (
-            np.concatenate([state[key], np.zeros((_FEW, *state[key].shape[1:]))])
+            np.pad(state[key], ((1, _FEW), *[(0, 0)] * (state[key].ndim - 1)))
             for key in ("sums", "place")
         )
 
     def _new(self, id_: int) -> int:
-        row = len(self._row)
+        row = len(self._row) + 1
         if row == len(self._sums):
             self._sums, self._place = (
                 np.concatenate([a, np.zeros_like(a)]) for a in (self._sums, self._place)
@@ -111,7 +111,7 @@ class Cells:
 
     def _drop(self, id_: int) -> None:
         """Forget a cluster; the last row takes its place."""
-        row, last = self._row.pop(id_), len(self._row)
+        row, last = self._row.pop(id_), len(self._row) + 1
         if row != last:
             moved = next(i for i, r in self._row.items() if r == last)
             self._row[moved] = row

@@ -37,13 +37,16 @@ _FEW = 25
 # arm, for what is particular to a place, and what each grows by with the logarithm of how far
 # an arm has been tried less than its share. Without the logarithm some streams abandon, for
 # ten thousands of prompts, an arm that had bad luck in its first twenty.
-_WIDTH, _WIDTH_LOG = 0.5, 0.75
+_WIDTH, _WIDTH_LOG = 1.0, 0.75
 _WIDTH_HERE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Foretold:
-    """Mean quality and mean cost (nan: unknown) that were believed before an observation."""
+    """Mean quality and mean cost that were believed before an observation.
+
+    The cost is nan where it was unknown, or no cost was observed.
+    """
 
     quality: float
     cost: float
@@ -72,6 +75,15 @@ class _Chain:
     var: Array
     sampling: Array
     noise: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What the clusters of one level around a prompt hold; see `Near` and `Cells.look`."""
+
+    kernel: Array
+    sums: Array
+    places: Array
 
 
 class Posterior:
@@ -132,6 +144,7 @@ class Posterior:
         self._adjusted = AdjustedLevels()
         self._log_weights = _LOG_PRIOR.copy()
         self._learnt = 0
+        self._derive()
 
     def set_arm(self, arm: str, prior: float | None, cost: float | None) -> None:
         """Add an arm, or change what is believed of it before any evidence.
@@ -181,9 +194,9 @@ class Posterior:
         z = here.z[:_COORDINATES]
         around = self._look(here)
         chain = self._chain(z, around)
-        cost, _ = self._rate(around, CN, self._list_cost)
         quality = float(self._strength_weights() @ chain.mean[:, index])
-        foretold = Foretold(quality, float(cost[index]))
+        cost = self._rate(around, CN, self._list_cost)[0][index] if sums[CN] else np.nan
+        foretold = Foretold(quality, float(cost))
         if self._levels and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
             error = float(sums[R] / sums[W]) - chain.mean[:, index]
@@ -200,6 +213,8 @@ class Posterior:
         young = self._learnt < _YOUNG or self._total[W, index] < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
+        else:
+            self._noise = self._noises()
         return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
@@ -260,7 +275,7 @@ class Posterior:
         around = self._look(here)
         cost, cost_var = self._rate(around, CN, self._list_cost)
         latency, latency_var = self._rate(around, LN, np.full(len(self.arms), np.nan))
-        support = np.stack([self._total[W], *(kernel @ sums[:, W] for sums, _, kernel in around)])
+        support = np.stack([self._total[W], *(a.kernel @ a.sums[:, W] for a in around)])
         path = zip(self._levels, here.path, strict=True)
         held = [level.evidence(id_) for level, id_ in path if id_]
         evidence = held[-1] if held else support[0]
@@ -317,13 +332,13 @@ class Posterior:
             level.load(inner)
         self._log_weights = state["log_weights"]
         self._learnt = state["learnt"]
+        self._derive()
 
     @property
     def _sharpening(self) -> float:
         return self.pooling.sharpening if self._levels else 1.0
 
-    @property
-    def _prior(self) -> Array:
+    def _priors(self) -> Array:
         """Each arm's prior mean quality, shape (arms,)."""
         known = self._list_cost > 0
         price = np.log(np.where(known, self._list_cost, 1.0))
@@ -331,7 +346,7 @@ class Posterior:
         more = np.clip(_BY_PRICE * (price - middle), -_BY_PRICE_MOST, _BY_PRICE_MOST)
         return np.where(np.isnan(self._given), 0.5 + np.where(known, more, 0.0), self._given)
 
-    def _noise(self) -> Array:
+    def _noises(self) -> Array:
         """Variance of one reward of each arm around its mean, shape (arms,).
 
         Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from
@@ -347,16 +362,16 @@ class Posterior:
         noise: Array = min(ratio, 1.0) * bernoulli
         return noise
 
-    def _look(self, here: Surroundings) -> list[tuple[Array, Array, Array]]:
+    def _look(self, here: Surroundings) -> list[_Around]:
         return [
-            cells.look(near.ids, near.kernel)
+            _Around(near.kernel, *cells.look(near.ids))
             for cells, near in zip(self._levels, here.near, strict=True)
         ]
 
-    def _chain(self, z: Array, around: Sequence[tuple[Array, Array, Array]]) -> _Chain:
+    def _chain(self, z: Array, around: Sequence[_Around]) -> _Chain:
         """Go from the whole map to the finest clusters, once for each candidate strength."""
-        noise = self._noise()
-        n, s = self._total[:R + 1]
+        noise = self._noise
+        n, s = self._total[: R + 1]
         if not self._levels:
             mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
             var = 1.0 / (n + _PRIOR_WEIGHT)
@@ -364,23 +379,23 @@ class Posterior:
         difficulty = self._adjusted.difficulty(z)
         level = self._adjusted.levels + difficulty
         k = self.pooling.strength * _STRENGTHS[:, None]
-        mean = np.tile(level, (len(k), 1))
-        var = np.tile(1.0 / (n + self._adjusted.lambdas), (len(k), 1))
-        wide = _WIDTH + _WIDTH_LOG * _shortfall(n)
-        sampling = wide * var
-        for sums, places, kernel in around:
-            weight = sums[:, W]
-            easier = self._adjusted.difficulties(places) - difficulty
-            residual = sums[:, R] - weight * (level + easier[:, None])
-            moved = residual - weight * (mean - level)[:, None, :]  # (strengths, clusters, arms)
-            shared = moved.sum(axis=2) / (weight.sum(axis=1) + self.pooling.difficulty_strength)
-            here = kernel @ weight
-            own = np.einsum("c,sca->sa", kernel, moved - weight * shared[:, :, None])
-            mean = mean + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own / (here + k)
-            var = (k / (here + k)) ** 2 * var + 1.0 / (here + k)
-            wide = _WIDTH_HERE + self.pooling.exploration * _shortfall(here)
-            sampling = sampling + wide / (here + k)
-        return _Chain(mean, var, sampling, noise)
+        beside = np.zeros((len(k), len(level)))  # of the mean, beside the level
+        var = 1.0 / (n + self._adjusted.lambdas)
+        sampling = (_WIDTH + _WIDTH_LOG * _shortfall(n)) * var
+        for near in around:
+            weight, kernel = near.sums[:, W], near.kernel
+            easier = self._adjusted.difficulties(near.places) - difficulty
+            residual = near.sums[:, R] - weight * (level + easier[:, None])  # (clusters, arms)
+            shared = residual.sum(axis=1) - beside @ weight.T  # (strengths, clusters)
+            shared /= weight.sum(axis=1) + self.pooling.difficulty_strength
+            counted = kernel[:, None] * weight
+            here = counted.sum(axis=0)
+            own = kernel @ residual - here * beside - shared @ counted
+            size = here + k
+            beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own / size
+            var = (k / size) ** 2 * var + 1.0 / size
+            sampling = sampling + (_WIDTH_HERE + self.pooling.exploration * _shortfall(here)) / size
+        return _Chain(level + beside, var, sampling, noise)
 
     def _strength_weights(self) -> Array:
         if not self._levels:
@@ -389,10 +404,8 @@ class Posterior:
         weight /= weight.sum()
         return weight
 
-    def _rate(
-        self, around: Sequence[tuple[Array, Array, Array]], row: int, listed: Array
-    ) -> tuple[Array, Array]:
-        near = [np.einsum("c,cra->ra", k, sums[:, row : row + 2]) for sums, _, k in around]
+    def _rate(self, around: Sequence[_Around], row: int, listed: Array) -> tuple[Array, Array]:
+        near = [(a.kernel @ a.sums[:, row], a.kernel @ a.sums[:, row + 1]) for a in around]
         return rates(self._total[row : row + 3], near, listed)
 
     def _flat(self, here: Surroundings, rest: dict[str, Any]) -> Belief:
@@ -405,9 +418,15 @@ class Posterior:
         var = mean * (1 - mean) / (size + 1)
         return Belief(quality=mean, quality_var=var, sampling_var=var, beta=beta, **rest)
 
+    def _derive(self) -> None:
+        """Work out again what follows from the state."""
+        self._prior = self._priors()
+        self._noise = self._noises()
+
     def _refit(self) -> None:
+        self._derive()
         if self._levels:
-            self._adjusted.fit(self._prior, self._noise())
+            self._adjusted.fit(self._prior, self._noise)
 
 
 def _shortfall(n: Array) -> Array:

@@ -12,7 +12,7 @@ _STRENGTH = 10.0  # bills of an arm here that weigh as much as what holds elsewh
 _DOUBT = 0.1  # squared coefficient of variation of a list price or a single bill
 
 
-def rates(total: Array, around: Sequence[Array], guess: Array) -> tuple[Array, Array]:
+def rates(total: Array, around: Sequence[tuple[Array, Array]], guess: Array) -> tuple[Array, Array]:
     """Return mean and variance of each arm's mean cost (or latency), shape (arms,).
 
     A place scales all arms together (long prompts cost more everywhere), then each arm has a
@@ -23,7 +23,7 @@ def rates(total: Array, around: Sequence[Array], guess: Array) -> tuple[Array, A
     total
         Count, sum and sum of squares over the whole map, shape (3, arms).
     around
-        Count and sum around the place at each level, coarsest first, shape (2, arms) each.
+        Count and sum around the place at each level, coarsest first, shape (arms,) each.
     guess
         What is believed before any evidence, from list prices; nan: nothing.
     """

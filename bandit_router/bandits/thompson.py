@@ -29,6 +29,7 @@ _TAIL = 1e-10
 _CELLS = np.concatenate([[_TAIL, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3], np.linspace(0.005, 0.995, 67)])
 _QUANTILES = np.unique(np.concatenate([_CELLS, 1.0 - _CELLS[:6]]))
 _NORMAL = ndtri(_QUANTILES)
+_ENDS = np.array([_TAIL, 1.0 - _TAIL])
 _MIN_SD = 1e-9
 
 
@@ -62,19 +63,17 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
     normalised. Against 10^7 Monte Carlo draws the error is below 0.002 (tested).
     """
     out = np.zeros(len(belief.mean))
-    rows = np.flatnonzero(eligible)
+    rows = _contenders(belief, np.flatnonzero(eligible))
     if len(rows) > 1:
         cdf, quantile = _distributions(belief, rows)
-        rows_left = _contenders(quantile)
         # Many arms fill the merged grid by themselves: fewer quantiles of each are enough.
-        stride = 1 + len(rows_left) // 6
-        grid = np.unique(quantile(_QUANTILES)[rows_left, ::stride])
-        below = cdf(grid)[rows_left]  # (contenders, grid)
+        grid = np.unique(quantile(_QUANTILES)[:, :: 1 + len(rows) // 6])
+        below = cdf(grid)  # (contenders, grid)
         mass = np.diff(below, axis=1)
         middle = np.maximum(0.5 * (below[:, 1:] + below[:, :-1]), 1e-300)
         product = middle.prod(axis=0)
         chance = (mass * (product / middle)).sum(axis=1)
-        out[rows[rows_left]] = chance / chance.sum()
+        out[rows] = chance / chance.sum()
     else:
         out[rows] = 1.0
     return out
@@ -106,7 +105,7 @@ def _distributions(belief: UtilityBelief, rows: NDArray[np.int64]) -> tuple[Curv
     )
 
 
-def _contenders(quantile: Curve) -> NDArray[np.int64]:
-    """Rows that can win: whose best is not below somebody's worst."""
-    ends = quantile(np.array([_TAIL, 1.0 - _TAIL]))
-    return np.flatnonzero(ends[:, 1] >= ends[:, 0].max())
+def _contenders(belief: UtilityBelief, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of `rows` that can win: whose best is not below somebody's worst."""
+    ends = _distributions(belief, rows)[1](_ENDS)
+    return rows[ends[:, 1] >= ends[:, 0].max()] if len(rows) > 1 else rows
