@@ -173,7 +173,8 @@ class Posterior:
             self.repriced(arm, cost / listed)
         self._given[index] = np.nan if prior is None else prior
         self._list_cost[index] = np.nan if cost is None else cost
-        self._refit()
+        if len(self._prior) < len(self.arms) or (self._prior != self._priors()).any():
+            self._refit()
 
     def learn(self, here: Surroundings, path: Sequence[int], sums: Array, arm: str) -> Foretold:
         """Add the `sums` of a credit (negative to take back) to `arm` along `path`.

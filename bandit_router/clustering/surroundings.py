@@ -51,7 +51,7 @@ class Surroundings:
     @classmethod
     def inside(cls, path: Sequence[int], z: Array | None = None) -> Surroundings:
         """Return the inside of the clusters of a path, with nothing around."""
-        near = tuple(Near(np.array([i] if i else [], np.int64), np.ones(bool(i))) for i in path)
+        near = tuple(Near(np.array([i] if i else [], np.int64), np.ones(int(i != 0))) for i in path)
         return cls(np.zeros(0) if z is None else z, tuple(path), near)
 
 

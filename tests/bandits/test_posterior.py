@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_router.bandits.credit import credit
+from bandit_router.bandits.belief import Belief
+from bandit_router.bandits.credit import Credit, credit
 from bandit_router.bandits.posterior import Pooling, Posterior
+from bandit_router.clustering import Near, Surroundings
 from bandit_router.codec import decode_state, encode_state
 
 ARMS = ("a", "b", "c")
@@ -19,6 +21,16 @@ def posterior(levels: int = 2, **pooling: object) -> Posterior:
     for arm in ARMS:
         out.set_arm(arm, None, None)
     return out
+
+
+def learn(
+    model: Posterior, path: tuple, seen: Credit, arm: str, sign: float = 1.0, z: tuple = (0.6, 0.8)
+) -> None:
+    model.learn(Surroundings.inside(path, np.array(z)), path, sign * seen.sums, arm)
+
+
+def at(model: Posterior, path: tuple, z: tuple = (0.6, 0.8)) -> Belief:
+    return model.at(Surroundings.inside(path or (0,) * len(model._levels), np.array(z)))
 
 
 observations = st.lists(
@@ -36,7 +48,7 @@ observations = st.lists(
 
 def feed(model: Posterior, seen: list, sign: float = 1.0) -> None:
     for coarse, fine, arm, reward, weight, cost in seen:
-        model.learn((coarse, fine), sign * credit(arm, [(weight, reward)], cost, None).sums, arm)
+        learn(model, (coarse, fine), credit(arm, [(weight, reward)], cost, None), arm, sign)
 
 
 @given(observations)
@@ -44,7 +56,7 @@ def test_every_belief_is_a_belief(seen: list) -> None:
     model = posterior()
     feed(model, seen)
     for path in [(), (1, 4), (0, 0), (3, 9), (77, 78)]:
-        belief = model.at(path)
+        belief = at(model, path)
         assert np.isfinite(belief.quality).all()
         assert (belief.quality_var > 0).all()
         assert (belief.quality_var <= 1).all()
@@ -90,19 +102,19 @@ def test_the_state_survives_the_codec(seen: list) -> None:
     other = Posterior(2)
     other.load(decode_state(data))
     assert encode_state(other.state()) == data
-    assert (other.at((1, 4)).quality == model.at((1, 4)).quality).all()
+    assert (at(other, (1, 4)).quality == at(model, (1, 4)).quality).all()
 
 
 def test_a_hard_cluster_lowers_every_arm_and_keeps_their_order() -> None:
     model = posterior(levels=1)
     for _ in range(300):
         for arm, reward in zip(ARMS, (0.9, 0.8, 0.7), strict=True):
-            model.learn((1,), credit(arm, [(1.0, reward)], None, None).sums, arm)
+            learn(model, (1,), credit(arm, [(1.0, reward)], None, None), arm)
     for _ in range(30):  # only the best arm is tried where all are bad
-        model.learn((2,), credit("a", [(1.0, 0.1)], None, None).sums, "a")
-    belief = model.at((2,)).quality
+        learn(model, (2,), credit("a", [(1.0, 0.1)], None, None), "a")
+    belief = at(model, (2,)).quality
     assert belief.argmax() == 0 or belief[1] - belief[0] < 0.45
-    assert (belief < model.at((1,)).quality - 0.1).all()
+    assert (belief < at(model, (1,)).quality - 0.1).all()
 
 
 def test_an_interaction_is_learnt_where_it_is_there() -> None:
@@ -113,29 +125,29 @@ def test_an_interaction_is_learnt_where_it_is_there() -> None:
         for arm in ARMS:
             good = {"a": cluster == 1, "b": cluster == 2, "c": False}[arm]
             reward = float(rng.random() < (0.9 if good else 0.3))
-            model.learn((cluster,), credit(arm, [(1.0, reward)], None, None).sums, arm)
-    assert model.at((1,)).quality.argmax() == 0
-    assert model.at((2,)).quality.argmax() == 1
-    assert model.at((1,)).quality == pytest.approx([0.9, 0.3, 0.3], abs=0.08)
+            learn(model, (cluster,), credit(arm, [(1.0, reward)], None, None), arm)
+    assert at(model, (1,)).quality.argmax() == 0
+    assert at(model, (2,)).quality.argmax() == 1
+    assert at(model, (1,)).quality == pytest.approx([0.9, 0.3, 0.3], abs=0.08)
 
 
 def test_a_prior_counts_until_there_is_evidence() -> None:
     model = Posterior(0)
     model.set_arm("a", 0.9, None)
-    assert model.at(()).quality[0] == pytest.approx(0.9)
+    assert at(model, ()).quality[0] == pytest.approx(0.9)
     for _ in range(100):
-        model.learn((), credit("a", [(1.0, 0.2)], None, None).sums, "a")
-    assert model.at(()).quality[0] == pytest.approx(0.2, abs=0.01)
+        learn(model, (), credit("a", [(1.0, 0.2)], None, None), "a")
+    assert at(model, ()).quality[0] == pytest.approx(0.2, abs=0.01)
 
 
 def test_costs_scale_with_the_place_for_all_arms() -> None:
     model = posterior(levels=1)
     for _ in range(100):
         for arm, cost in zip(ARMS, (1.0, 2.0, 4.0), strict=True):
-            model.learn((1,), credit(arm, [], cost, None).sums, arm)
+            learn(model, (1,), credit(arm, [], cost, None), arm)
             if arm != "c":
-                model.learn((2,), credit(arm, [], 10 * cost, None).sums, arm)
-    cost = model.at((2,)).cost
+                learn(model, (2,), credit(arm, [], 10 * cost, None), arm)
+    cost = at(model, (2,)).cost
     assert cost[:2] == pytest.approx([10, 20], rel=0.1)
     assert cost[2] > 1.5 * 4.0  # never seen there, but everything is dearer there
 
@@ -143,35 +155,115 @@ def test_costs_scale_with_the_place_for_all_arms() -> None:
 def test_unknown_costs_are_unknown_until_listed() -> None:
     model = Posterior(0)
     model.set_arm("a", None, None)
-    assert np.isnan(model.at(()).cost[0])
+    assert np.isnan(at(model, ()).cost[0])
     model.set_arm("a", None, 0.01)
-    assert model.at(()).cost[0] == 0.01
+    assert at(model, ()).cost[0] == 0.01
 
 
 def test_flat_pooling_gives_independent_beta_posteriors() -> None:
     model = posterior(levels=1, flat=True)
-    model.learn((1,), credit("a", [(1.0, 1.0)], None, None).sums, "a")
-    assert model.at((1,)).beta is not None
-    assert model.at((1,)).beta[:, 0].tolist() == [2.0, 1.0]  # type: ignore[index]
-    assert model.at((2,)).beta[:, 0].tolist() == [1.0, 1.0]  # type: ignore[index]
+    learn(model, (1,), credit("a", [(1.0, 1.0)], None, None), "a")
+    assert at(model, (1,)).beta is not None
+    assert at(model, (1,)).beta[:, 0].tolist() == [2.0, 1.0]  # type: ignore[index]
+    assert at(model, (2,)).beta[:, 0].tolist() == [1.0, 1.0]  # type: ignore[index]
 
 
 def test_a_new_list_price_scales_what_was_billed() -> None:
     model = Posterior(1)
     model.set_arm("a", None, 0.01)
     for _ in range(50):
-        model.learn((1,), credit("a", [], 0.02, None).sums, "a")
+        learn(model, (1,), credit("a", [], 0.02, None), "a")
     model.set_arm("a", None, 0.1)
-    assert model.at((1,)).cost[0] == pytest.approx(0.2)
+    assert at(model, (1,)).cost[0] == pytest.approx(0.2)
 
 
 def test_a_moved_arm_is_believed_elsewhere_and_is_uncertain() -> None:
     model = posterior(levels=1)
     for _ in range(500):
-        model.learn((1,), credit("a", [(1.0, 0.8)], None, None).sums, "a")
-    before = model.at((1,))
+        learn(model, (1,), credit("a", [(1.0, 0.8)], None, None), "a")
+    before = at(model, (1,))
     model.moved("a", -0.4, keep=30.0)
-    after = model.at((1,))
+    after = at(model, (1,))
     assert after.quality[0] == pytest.approx(before.quality[0] - 0.4, abs=0.08)
     assert after.quality_var[0] > before.quality_var[0]
     assert model.total[0] == pytest.approx(30.0)
+
+
+def test_evidence_of_a_neighbour_counts_by_nearness() -> None:
+    model = posterior(levels=1)
+    for _ in range(60):
+        learn(model, (1,), credit("a", [(1.0, 1.0)], None, None), "a")
+        learn(model, (1,), credit("b", [(1.0, 0.0)], None, None), "b")
+        learn(model, (9,), credit("a", [(1.0, 0.0)], None, None), "a")
+        learn(model, (9,), credit("b", [(1.0, 1.0)], None, None), "b")
+
+    def lead(kernel: float) -> float:
+        near = Near(np.array([2, 1]), np.array([1.0, kernel]))
+        quality = model.at(Surroundings(np.array([0.6, 0.8]), (2,), (near,))).quality
+        return float(quality[0] - quality[1])
+
+    assert abs(lead(0.0)) < 0.05  # a new cluster far from everything: the levels are equal
+    assert lead(0.0) < lead(0.1) < lead(1.0)
+    assert lead(1.0) > 0.3
+
+
+def test_hard_prompts_are_not_held_against_the_arm_that_gets_them() -> None:
+    model = posterior(levels=1)
+    rng = np.random.default_rng(0)
+    hard, easy = (1.0, 0.0), (-1.0, 0.0)
+    for _ in range(200):  # a is better by 0.2 everywhere, and is given the hard prompts
+        for arm, place, mean in (("a", hard, 0.4), ("b", hard, 0.2), ("b", easy, 0.7)):
+            if arm == "b" and place == hard and rng.random() < 0.7:
+                continue
+            reward = float(rng.random() < mean)
+            learn(model, (1,), credit(arm, [(1.0, reward)], None, None), arm, z=place)
+    overall = at(model, (), z=())
+    assert overall.quality[0] > overall.quality[1]
+    assert model.overall()[0][0] < model.overall()[0][1]  # plain means say the opposite
+
+
+def test_priors_help_when_right_and_are_trusted_less_when_wrong() -> None:
+    def level(priors: tuple[float, ...]) -> float:
+        model = Posterior(1)
+        for arm, prior in zip(ARMS, priors, strict=True):
+            model.set_arm(arm, prior, None)
+        for _ in range(40):
+            learn(model, (1,), credit("a", [(1.0, 0.9)], None, None), "a")
+            learn(model, (1,), credit("b", [(1.0, 0.5)], None, None), "b")
+        return float(model.at(Surroundings.inside((1,))).quality_var[2])
+
+    assert level((0.9, 0.5, 0.2)) < level((0.2, 0.9, 0.2))
+
+
+def test_dearer_arms_are_expected_to_be_a_little_better_before_any_evidence() -> None:
+    model = Posterior(1)
+    for arm, cost in zip(ARMS, (0.001, 0.01, None), strict=True):
+        model.set_arm(arm, None, cost)
+    cheap, dear, unknown = at(model, ()).quality
+    assert cheap < unknown < dear
+    assert dear - cheap < 0.2
+
+
+def test_an_arm_tried_less_than_its_share_is_sampled_wider() -> None:
+    model = posterior(levels=1)
+
+    def width(arm: str) -> float:
+        sampled = at(model, (1,)).sampling_var
+        assert sampled is not None
+        return float(sampled[model.index[arm]])
+
+    for step in range(60):
+        learn(model, (1,), credit(ARMS[step % 3], [(1.0, step % 2)], None, None), ARMS[step % 3])
+    before, first = width("b"), width("a")
+    for step in range(2000):
+        learn(model, (1,), credit("a", [(1.0, step % 2)], None, None), "a")
+    assert width("b") > 1.5 * before
+    assert width("a") < 0.2 * first
+
+
+def test_telling_an_arm_again_changes_nothing() -> None:
+    model = posterior()
+    feed(model, [(0, 4, "a", 1.0, 1.0, None)])
+    data = encode_state(model.state())
+    model.set_arm("a", None, None)
+    assert encode_state(model.state()) == data
