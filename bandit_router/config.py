@@ -121,9 +121,15 @@ class BanditSettings(_Table, frozen=True):
 
 
 class BudgetSettings(_Table, frozen=True):
-    """`[budget]`: `usd_per_request` is a mean ceiling; the pacer then sets the cost weight."""
+    """`[budget]`: ceilings, US dollars; with one, the pacer sets the cost weight.
+
+    `usd_per_request` is a mean over requests, `usd_per_day` what a day (UTC) may cost: what is
+    left of it is spread over the requests that the day is expected to bring yet. With both, the
+    tighter one holds.
+    """
 
     usd_per_request: Positive | None = None
+    usd_per_day: Positive | None = None
 
 
 class FeedbackSettings(_Table, frozen=True):
@@ -131,12 +137,15 @@ class FeedbackSettings(_Table, frozen=True):
 
     Where requests name several end users, the feedback of one user's decisions counts in full
     for `user_cap` of them in `user_window` decisions of the whole service, and less beyond.
+    With `estimate_reliability`, a source whose word agrees less with what was expected than that
+    of the best source counts less.
     """
 
     weights: dict[str, NonNegative] = {}
     default_weight: NonNegative = 1.0
     user_cap: Positive | None = 500.0
     user_window: Positive = 10_000.0
+    estimate_reliability: bool = True
 
 
 class StoreSettings(_Table, frozen=True):
@@ -230,8 +239,17 @@ def check_models(models: tuple[Model, ...]) -> None:
         Naming the model.
     """
     seen: set[str] = set()
+    names = [model.name for model in models]
     for model in models:
         name = model.name
+        if len(models) > 1 and model.similar_to not in (None, *names):
+            raise ConfigError(
+                f"models.similar_to: {model.similar_to!r} of {name!r} is no model"
+                f"{nearest(str(model.similar_to), names)}",
+                "models.similar_to",
+            )
+        if model.similar_to == name:
+            raise ConfigError(f"models.similar_to: {name!r} names itself", "models.similar_to")
         if not name.strip() or "," in name or not name.isprintable():
             raise ConfigError(
                 f"models.name: {name!r} must be printable text without a comma", "models.name"
@@ -374,6 +392,7 @@ name = "large"
 input_usd_per_m = 2.50
 output_usd_per_m = 10.00
 # quality_prior = 0.8         # a guess of its mean quality, washed out by feedback
+# similar_to = "small"        # what it is expected to be like until feedback says otherwise
 # context_tokens = 128000
 # supports = ["tools", "json"]
 

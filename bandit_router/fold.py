@@ -7,15 +7,16 @@ from typing import Any
 import msgspec
 
 from . import codec
-from .bandits.pacing import BudgetPacer
+from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
-from .config import ClustererSettings, Settings
+from .config import BudgetSettings, ClustererSettings, Settings
 from .crowd import Crowd
 from .embedding import shipped_projection
 from .exceptions import StoreError
-from .memory import Memory, Recall, expected_cost, settle, with_event
+from .memory import Memory, Recall, expected_cost, settle, standing, with_event
 from .policies import Lesson, Policy, make_policy
 from .sessions import Sessions
+from .sources import Sources
 from .types import (
     Change,
     Decision,
@@ -29,7 +30,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 7
+FOLD_VERSION = 8
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 
@@ -42,7 +43,7 @@ class Fold:
         Of the last event.
     models, settings
         As the events left them.
-    policy, pacer, sessions, crowd
+    policy, pacer, sessions, crowd, sources
         What was learnt; the pacer is None without a budget.
     """
 
@@ -55,6 +56,7 @@ class Fold:
         self.pacer: BudgetPacer | None = None
         self.sessions = Sessions()
         self.crowd = Crowd(None, 1.0)
+        self.sources = Sources()
         self.names = RegionNames()
         self._dimension: int | None = None
         self._projection_digest: str | None = None
@@ -79,7 +81,7 @@ class Fold:
             self.sessions.decided(event)
             self.crowd.decided(event.request.user, event.seq)
             if self.pacer:
-                self.pacer.decided(event.candidates, expected_cost(event))
+                self.pacer.decided(event.candidates, expected_cost(event), event.time)
             lineage = tuple(self.policy.observe(vector, event.seq, event.time))
             self.names.follow(lineage)
             if event.prompt is not None:
@@ -107,7 +109,19 @@ class Fold:
                 self.policy.learn(lesson)
         if self.pacer:
             expected = expected_cost(decision)
-            self.pacer.spent(new.cost(expected) - old.cost(expected))
+            self.pacer.spent(new.cost(expected) - old.cost(expected), decision.time)
+        if isinstance(event, Feedback):
+            self._hear(history, event)
+
+    def _hear(self, history: History, event: Feedback) -> None:
+        """Let a source's word be held against what had been expected of the arm."""
+        candidate = history.decision.candidate(history.answered_by)
+        if event.reward is None or candidate is None or candidate.quality is None:
+            return
+        before = standing(history).get(event.source)
+        if before is not None and before.reward is not None:
+            self.sources.heard(event.source, before.reward, candidate.quality, sign=-1.0)
+        self.sources.heard(event.source, event.reward, candidate.quality)
 
     def _change(self, event: Change) -> None:
         if event.what == "model_removed":
@@ -138,16 +152,20 @@ class Fold:
         else:
             self.policy.tune(self.settings.bandit)
         self._tune_crowd()
-        ceiling = self.settings.budget.usd_per_request
-        if ceiling is None or self.pacer is None:
-            self.pacer = None if ceiling is None else BudgetPacer(ceiling)
-        else:
-            self.pacer.ceiling_usd = ceiling
+        self._tune_pacer(before.budget)
         for name in [name for name in self.models if name not in {m.name for m in models}]:
             self.policy.retire_arm(name)
         self.models = {model.name: model for model in models}
         for model in models:
             self.policy.set_arm(model)
+
+    def _tune_pacer(self, before: BudgetSettings) -> None:
+        budget = self.settings.budget
+        if self.pacer is not None and budget == before:
+            return
+        old, self.pacer = self.pacer, make_pacer(budget.usd_per_request, budget.usd_per_day)
+        if old is not None and self.pacer is not None:  # what is known of prices stays
+            self.pacer.follow(old)
 
     def _tune_crowd(self) -> None:
         self.crowd.cap = self.settings.feedback.user_cap
@@ -226,6 +244,7 @@ class Fold:
                 "pacer": self.pacer and self.pacer.state(),
                 "sessions": self.sessions.state(),
                 "crowd": self.crowd.state(),
+                "sources": self.sources.state(),
             }
         )
 
@@ -244,8 +263,10 @@ class Fold:
         self.sessions.load(state["sessions"])
         self._tune_crowd()
         self.crowd.load(state["crowd"])
-        if state["pacer"] is not None:
-            self.pacer = BudgetPacer(state["pacer"]["ceiling_usd"])
+        self.sources.load(state["sources"])
+        budget = self.settings.budget
+        self.pacer = make_pacer(budget.usd_per_request, budget.usd_per_day)
+        if self.pacer is not None:
             self.pacer.load(state["pacer"])
         self.seq, self.time = state["seq"], state["time"]
         self._dimension = state["dimension"]

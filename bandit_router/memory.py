@@ -86,21 +86,28 @@ def standing(history: History) -> dict[str, Feedback]:
 
 def _over(before: Feedback, after: Feedback) -> Feedback:
     given = {name: value for name in _SAID if (value := getattr(after, name)) is not None}
-    # The weight belongs to the reward: a late cost must not alter what a vote counts.
-    weight = after.weight if after.reward is not None else before.weight
-    return msgspec.structs.replace(before, **given, weight=weight, seq=after.seq, time=after.time)
+    # What a vote counts belongs to its reward: a late cost must not alter it.
+    voted = after if after.reward is not None else before
+    given |= {"weight": voted.weight, "reliability": voted.reliability}
+    return msgspec.structs.replace(before, **given, seq=after.seq, time=after.time)
 
 
 def settle(history: History, settings: FeedbackSettings) -> Credit:
     """Return what a decision has taught so far; what a new event teaches is the difference.
 
-    Every source adds its reward with the weight of the feedback times that of the source. The
-    last cost and latency reported are the ones that count.
+    Every source adds its reward with the weight of the feedback times that of the source and its
+    reliability. The last cost and latency reported are the ones that count.
     """
     said = standing(history)
     trust = history.decision.trust
     rewards = [
-        (trust * f.weight * settings.weights.get(source, settings.default_weight), f.reward)
+        (
+            trust
+            * f.weight
+            * f.reliability
+            * settings.weights.get(source, settings.default_weight),
+            f.reward,
+        )
         for source, f in said.items()
         if f.reward is not None
     ]

@@ -180,7 +180,7 @@ class Router(Fold):
         )
         context = within_limits(context, request, self.policy)
         if self.pacer:
-            context = affordable(context, self.pacer.limit_usd, self.policy)
+            context = affordable(context, self.pacer.limit_usd(self._now(time)), self.policy)
         rng = np.random.default_rng([self.settings.bandit.seed, seq])
         choice = self.policy.choose(context, rng)
         current = self.sessions.model(request.session_id)
@@ -208,6 +208,7 @@ class Router(Fold):
             seq=self.seq + 1,
             time=self._now(time),
             cost_usd=price(feedback, self.models.get(history.answered_by)),
+            reliability=self._reliability(feedback.source),
         )
         before = standing(history).get(feedback.source)
         if before is None:
@@ -350,6 +351,11 @@ class Router(Fold):
             latency_weight=ours.latency_weight if latency is None else latency,
             reference_latency_ms=ours.reference_latency_ms,
         )
+
+    def _reliability(self, source: str) -> float:
+        if not self.settings.feedback.estimate_reliability:
+            return 1.0
+        return self.sources.reliability(source)
 
     def _now(self, time: float | None) -> float:
         return self.time if time is None else max(self.time, float(time))

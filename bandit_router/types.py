@@ -43,7 +43,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     input_usd_per_m, output_usd_per_m
         List prices, US dollars per million tokens.
     quality_prior
-        What is believed of its mean quality before any feedback, in [0, 1].
+        What is believed of its mean quality before any feedback, in [0, 1]: a guess, or what its
+        model card says. Washed out by feedback, the sooner the more wrong the guesses prove.
+    similar_to
+        A model that this one is expected to be like, such as its predecessor: until feedback says
+        otherwise it has that model's quality, also in what each kind of prompt does to it.
     context_tokens
         Longest prompt that it takes, tokens.
     supports
@@ -58,6 +62,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     input_usd_per_m: float | None = None
     output_usd_per_m: float | None = None
     quality_prior: float | None = None
+    similar_to: str | None = None
     context_tokens: int | None = None
     supports: tuple[Need, ...] = ("tools", "vision", "json")
     available: bool = True
@@ -108,7 +113,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     `quality` is the posterior mean; `quality_sd` its standard deviation before sharpening.
     `draw` is the sampled utility (None for a policy that does not sample). `evidence` is the
-    weight of feedback behind the estimate in this cluster.
+    weight of feedback behind the estimate in this cluster; `support` that over the whole map, and
+    around the prompt at each level of it, coarsest first, where neighbours count by nearness.
     """
 
     model: str
@@ -120,6 +126,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     utility: float | None = None
     draw: float | None = None
     evidence: float = 0.0
+    support: tuple[float, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
@@ -189,6 +196,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
     Cost (US dollars), latency (milliseconds) or token counts alone are feedback too. A second
     feedback of the same `source` replaces the first; another source adds its `weight`.
+    `reliability` is what the source's word counted when it came, see `sources.Sources`.
     """
 
     decision_id: str
@@ -199,16 +207,15 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     completion_tokens: int | None = None
     source: str = "user"
     weight: float = 1.0
+    reliability: float = 1.0
     seq: int = 0
     time: float = 0.0
     version: int = EVENT_VERSION
 
     def same_content(self, other: Feedback) -> bool:
-        """Tell whether `other` says the same (numbers and time of arrival aside)."""
-        return (
-            msgspec.structs.replace(other, seq=self.seq, time=self.time, version=self.version)
-            == self
-        )
+        """Tell whether `other` says the same (when it came, and what it counted then, aside)."""
+        ours = {name: getattr(self, name) for name in ("seq", "time", "version", "reliability")}
+        return msgspec.structs.replace(other, **ours) == self
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="change"):

@@ -30,6 +30,10 @@ _CREDIT = 0.01
 _DEARER = 3.0
 _UP, _DOWN = 0.5, 0.02  # an overdraft is answered at once, savings with patience
 _FREE, _DEAR = 1e-4, 1.0  # bounds of the price, in units of one over the ceiling
+_DAY = 86_400.0
+_HALF_LIFE = 7_200.0  # seconds
+_BEFORE = 60.0
+_LEAST_CEILING = 1e-12
 
 
 class BudgetPacer:
@@ -65,7 +69,9 @@ class BudgetPacer:
         self._quality = np.zeros((0, 0))
         self._cost = np.zeros((0, 0))
 
-    def decided(self, candidates: Sequence[Candidate], charged_usd: float) -> None:
+    def decided(
+        self, candidates: Sequence[Candidate], charged_usd: float, time: float = 0.0
+    ) -> None:
         """Fold a decision.
 
         Parameters
@@ -74,6 +80,8 @@ class BudgetPacer:
             What was expected of each eligible arm.
         charged_usd
             Expected cost of the chosen arm.
+        time
+            Seconds; only a daily ceiling asks for it.
         """
         self._requests += 1
         self.balance_usd += _SAFETY * self.ceiling_usd - charged_usd
@@ -86,9 +94,8 @@ class BudgetPacer:
         if self._requests % _EVERY == 0 or self._requests < _WINDOW // 4:
             self._move(self._solve())
 
-    @property
-    def limit_usd(self) -> float:
-        """The most that the next request may be expected to cost.
+    def limit_usd(self, time: float = 0.0) -> float:
+        """Return the most that a request at `time` may be expected to cost.
 
         Up to three times the ceiling is left to the price. A dearer arm is tried when enough
         has been saved for it; the pacer's own credit is a hundredth of what the ceiling allowed.
@@ -96,9 +103,15 @@ class BudgetPacer:
         credit = _CREDIT * self.ceiling_usd * self._requests
         return _DEARER * self.ceiling_usd + max(0.0, self.balance_usd + credit)
 
-    def spent(self, difference_usd: float) -> None:
-        """Fold what an actual cost came to beyond what was charged."""
+    def spent(self, difference_usd: float, time: float = 0.0) -> None:
+        """Fold what an actual cost came to beyond what was charged, for a decision at `time`."""
         self.balance_usd -= difference_usd
+
+    def follow(self, other: BudgetPacer) -> None:
+        """Take over what a pacer of other ceilings has seen, but not its balance."""
+        mine = self.state()
+        seen = {key: other.state()[key] for key in ("price", "solved", "arms", "quality", "cost")}
+        self.load({**mine, **seen})
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -164,6 +177,109 @@ class BudgetPacer:
         chosen = np.where(np.isnan(utility), -np.inf, utility).argmax(axis=1)
         cost = self._cost[np.arange(len(chosen)), chosen]
         return float(np.where(np.isnan(cost), 0.0, cost).mean())
+
+
+class DayPacer(BudgetPacer):
+    """Keeps a day (UTC) at a ceiling, and the mean request too if that is asked for.
+
+    What is left of the day's budget is spread over the requests that it is expected to bring yet
+    (at the rate of the last hours): that is the ceiling of the next request.
+
+    Parameters
+    ----------
+    usd_per_day
+        US dollars from midnight to midnight.
+    usd_per_request
+        Mean cost of a request, US dollars; None: only the day counts.
+
+    Attributes
+    ----------
+    spent_usd
+        What the day has cost so far.
+    """
+
+    def __init__(self, usd_per_day: float, usd_per_request: float | None = None) -> None:
+        super().__init__(usd_per_day)
+        self._per_day, self._per_request = usd_per_day, usd_per_request
+        self.spent_usd = 0.0
+        self._day = -1
+        self._time = 0.0
+        self._rate = _Rate()
+
+    def decided(
+        self, candidates: Sequence[Candidate], charged_usd: float, time: float = 0.0
+    ) -> None:
+        """Fold a decision; see `BudgetPacer`."""
+        self._enter(time)
+        self._rate.event(time)
+        self.spent_usd += charged_usd
+        super().decided(candidates, charged_usd, time)
+        left = max(self._per_day - self.spent_usd, 0.0)
+        coming = max(1.0, self._rate.per_second(time) * ((self._day + 1) * _DAY - time))
+        self.ceiling_usd = max(left / coming, _LEAST_CEILING)
+        if self._per_request is not None and self._per_request <= self.ceiling_usd:
+            self.ceiling_usd = self._per_request
+        else:
+            self.balance_usd = 0.0  # what was spent is in what is left
+
+    def spent(self, difference_usd: float, time: float = 0.0) -> None:
+        """Fold what an actual cost came to beyond what was charged, for a decision at `time`."""
+        super().spent(difference_usd, time)
+        if int(time // _DAY) == self._day:
+            self.spent_usd += difference_usd
+
+    def limit_usd(self, time: float = 0.0) -> float:
+        """Return the most that a request at `time` may cost: no more than the day has left."""
+        today = self.spent_usd if int(time // _DAY) <= self._day else 0.0
+        return min(super().limit_usd(time), max(self._per_day - today, 0.0))
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as arrays and numbers."""
+        return {
+            **super().state(),
+            "spent_usd": self.spent_usd,
+            "day": self._day,
+            "rate": [self._rate.count, self._rate.span, self._rate.time],
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        super().load(state)
+        self.spent_usd, self._day = state["spent_usd"], state["day"]
+        self._rate.count, self._rate.span, self._rate.time = state["rate"]
+
+    def _enter(self, time: float) -> None:
+        day = int(time // _DAY)
+        if day > self._day:
+            self._day, self.spent_usd = day, 0.0
+
+
+class _Rate:
+    """Requests a second, over the last hours."""
+
+    def __init__(self) -> None:
+        self.count = 0.0
+        self.span = 0.0
+        self.time = -1.0
+
+    def event(self, time: float) -> None:
+        """Fold one request."""
+        gone = 0.0 if self.time < 0 else max(time - self.time, 0.0)
+        kept = 0.5 ** (gone / _HALF_LIFE)
+        self.count = kept * self.count + 1.0
+        self.span = kept * self.span + gone
+        self.time = time
+
+    def per_second(self, time: float) -> float:
+        """Return the rate; before much was seen, as if a minute had gone by before."""
+        return self.count / (self.span + _BEFORE)
+
+
+def make_pacer(usd_per_request: float | None, usd_per_day: float | None) -> BudgetPacer | None:
+    """Return the pacer of these ceilings, or None if there is none."""
+    if usd_per_day is not None:
+        return DayPacer(usd_per_day, usd_per_request)
+    return None if usd_per_request is None else BudgetPacer(usd_per_request)
 
 
 def _of(candidates: dict[str, Candidate], arm: str, field: str) -> float:

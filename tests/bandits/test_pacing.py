@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandit_router import Feedback, Model, Router, codec
-from bandit_router.bandits.pacing import BudgetPacer
+from bandit_router.bandits.pacing import BudgetPacer, DayPacer
 from bandit_router.config import parse_config
 from bandit_router.types import Candidate
 
@@ -28,7 +28,7 @@ def spend(pacer: BudgetPacer, steps: int, seed: int = 0) -> float:
     total = 0.0
     for _ in range(steps):
         worth = {m: QUALITY[m] + rng.normal(0, 0.05) - pacer.price * COST[m] for m in COST}
-        worth = {m: v for m, v in worth.items() if pacer.limit_usd >= COST[m]}
+        worth = {m: v for m, v in worth.items() if pacer.limit_usd() >= COST[m]}
         chosen = max(worth, key=worth.__getitem__)
         pacer.decided(candidates(rng.normal(0, 0.02)), COST[chosen])
         total += COST[chosen]
@@ -78,3 +78,60 @@ def test_actual_costs_replace_expected_ones_and_lateness_does_not_matter() -> No
     expected = 40 * (0.985 * 0.01 - 0.004)
     assert balance(late=False) == pytest.approx(expected)
     assert balance(late=True) == pytest.approx(expected)
+
+
+def day(pacer: DayPacer, start: float, requests: int, seed: int = 0) -> float:
+    """Spend a day of evenly spaced requests; return what it cost."""
+    rng = np.random.default_rng(seed)
+    total = 0.0
+    for i in range(requests):
+        time = start + 86_400.0 * i / requests
+        worth = {m: QUALITY[m] + rng.normal(0, 0.05) - pacer.price * COST[m] for m in COST}
+        free = {m: v for m, v in worth.items() if pacer.limit_usd(time) >= COST[m]}
+        chosen = max(free or {"cheap": 0.0}, key=(free or {"cheap": 0.0}).__getitem__)
+        pacer.decided(candidates(rng.normal(0, 0.02)), COST[chosen], time)
+        total += COST[chosen]
+    return total
+
+
+@pytest.mark.parametrize("mean", [0.003, 0.008, 0.05])
+def test_a_day_stays_at_its_ceiling_and_uses_it(mean: float) -> None:
+    requests = 3000
+    pacer = DayPacer(mean * requests)
+    spent = [day(pacer, 86_400.0 * d, requests, seed=d) for d in range(3)]
+    assert max(spent) <= 1.01 * mean * requests  # the cheapest arm is always left
+    assert min(spent[1:]) >= 0.85 * mean * requests
+
+
+def test_midnight_gives_the_budget_anew() -> None:
+    pacer = DayPacer(0.02)
+    for i in range(30):
+        pacer.decided(candidates(0.0), COST["cheap"] if i else 0.019, 100.0 + i)
+    assert pacer.limit_usd(200.0) == 0.0
+    assert pacer.limit_usd(86_401.0) > 0.0
+
+
+def test_other_ceilings_keep_what_is_known_of_prices() -> None:
+    router = Router(list(COST), settings=parse_config({"budget": {"usd_per_day": 1.0}}).settings,
+                    embedder="none")  # fmt: skip
+    assert isinstance(router.pacer, DayPacer)
+    for i in range(30):
+        router.route(vector=[1.0, i / 30], time=float(i))
+    router.pacer.price = 7.0
+    other = parse_config({"budget": {"usd_per_request": 0.01}, "embedder": {"name": "none"}})
+    router.apply(router.configuration(other.settings, list(COST)))
+    assert not isinstance(router.pacer, DayPacer)
+    assert router.pacer is not None
+    assert (router.pacer.price, router.pacer.ceiling_usd) == (7.0, 0.01)
+
+
+def test_a_day_survives_a_restart() -> None:
+    settings_ = parse_config({"budget": {"usd_per_day": 1.0, "usd_per_request": 0.1}}).settings
+    router = Router(list(COST), settings=settings_, embedder="none")
+    for i in range(20):
+        decision = router.route(vector=[1.0, i / 30], time=float(i))
+        router.feedback(Feedback(decision_id=decision.decision_id, cost_usd=0.01))
+    again = Router.restore([], state=router.snapshot())
+    assert again.snapshot() == router.snapshot()
+    assert isinstance(again.pacer, DayPacer)
+    assert again.pacer.spent_usd == pytest.approx(0.2)
