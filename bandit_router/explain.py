@@ -29,7 +29,7 @@ def as_text(decision: Decision) -> str:
         f"{decision.model}  (propensity {decision.propensity:.3f}, {where}, {decision.policy})",
         "",
         f"{'model':32} {'propensity':>10} {'quality':>8} {'95 % interval':>16} "
-        f"{'cost USD':>10} {'utility':>8} {'draw':>8} {'evidence':>9}",
+        f"{'cost USD':>10} {'utility':>8} {'draw':>8} {'evidence':>9}  whole map > ... > here",
     ]
     ranked = sorted(decision.candidates, key=lambda c: -c.propensity)
     lines += [_row(candidate) for candidate in ranked]
@@ -60,7 +60,8 @@ def _row(c: Candidate) -> str:
     return (
         f"{c.model[:31]:31}{star} {c.propensity:10.3f} {_number(c.quality, '.3f'):>8} {shown:>16} "
         f"{_number(c.cost_usd, '.3g'):>10} {_number(c.utility, '.3f'):>8} "
-        f"{_number(c.draw, '.3f'):>8} {c.evidence:9.1f}"
+        f"{_number(c.draw, '.3f'):>8} {c.evidence:9.1f}  "
+        + " > ".join(f"{weight:.4g}" for weight in c.support)
     )
 
 

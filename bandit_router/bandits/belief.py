@@ -32,7 +32,7 @@ class Belief:
     latency: Array
     latency_var: Array
     evidence: Array
-    support: Array | None = None
+    support: Array
     sampling_var: Array | None = None
     sharpening: float = 1.0
     beta: Array | None = None

@@ -195,6 +195,7 @@ class LinearPosterior:
             latency=np.where(count > 0, latency / np.maximum(count, 1e-12), np.nan),
             latency_var=nothing,
             evidence=self._quality.weight.copy(),
+            support=self._quality.weight[None].copy(),
         )
 
     @property

@@ -30,6 +30,7 @@ _COORDINATES = 32  # of the map's space that difficulty is linear in; principal 
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
 _STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
 _LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
+_NOBODY = -1
 _REFRESH = 10
 _YOUNG = 300
 _FEW = 25
@@ -139,6 +140,7 @@ class Posterior:
         self.index: dict[str, int] = {}
         self._given = np.zeros(0)  # nan: none
         self._list_cost = np.zeros(0)
+        self._like = np.zeros(0, dtype=np.int64)
         self._total = np.zeros((ROWS, 0))
         self._levels = [Cells() for _ in range(levels)]
         self._adjusted = AdjustedLevels()
@@ -146,7 +148,9 @@ class Posterior:
         self._learnt = 0
         self._derive()
 
-    def set_arm(self, arm: str, prior: float | None, cost: float | None) -> None:
+    def set_arm(
+        self, arm: str, prior: float | None, cost: float | None, like: str | None = None
+    ) -> None:
         """Add an arm, or change what is believed of it before any evidence.
 
         Parameters
@@ -156,6 +160,10 @@ class Posterior:
             beside that of the other arms.
         cost
             Guess of its cost per request in US dollars, from list prices; None: unknown.
+        like
+            An arm that it is expected to be like, where no prior is given: it takes that arm's
+            level, and its interactions, as far as it has none of its own. An arm that there is
+            not is nobody.
         """
         if arm not in self.index:
             self.index[arm] = len(self.arms)
@@ -167,7 +175,9 @@ class Posterior:
             self._given, self._list_cost = (
                 np.append(a, np.nan) for a in (self._given, self._list_cost)
             )
+            self._like = np.append(self._like, _NOBODY)
         index = self.index[arm]
+        self._like[index] = self.index.get(like or "", _NOBODY)
         listed = self._list_cost[index]
         if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
             self.repriced(arm, cost / listed)
@@ -315,6 +325,7 @@ class Posterior:
             "arms": list(self.arms),
             "given": self._given,
             "list_cost": self._list_cost,
+            "like": self._like,
             "total": self._total,
             "levels": [level.state() for level in self._levels],
             "adjusted": self._adjusted.state(),
@@ -327,7 +338,7 @@ class Posterior:
         self.arms = list(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._given, self._list_cost = state["given"], state["list_cost"]
-        self._total = state["total"]
+        self._like, self._total = state["like"], state["total"]
         self._adjusted.load(state["adjusted"])
         for level, inner in zip(self._levels, state["levels"], strict=False):
             level.load(inner)
@@ -345,7 +356,13 @@ class Posterior:
         price = np.log(np.where(known, self._list_cost, 1.0))
         middle = price[known].mean() if known.any() else 0.0
         more = np.clip(_BY_PRICE * (price - middle), -_BY_PRICE_MOST, _BY_PRICE_MOST)
-        return np.where(np.isnan(self._given), 0.5 + np.where(known, more, 0.0), self._given)
+        guess = 0.5 + np.where(known, more, 0.0)
+        weight, reward = self._total[:2]
+        plain = (reward + _PRIOR_WEIGHT * guess) / (weight + _PRIOR_WEIGHT)
+        level = self._adjusted.levels if self._levels else plain
+        alike = (self._like != _NOBODY) & (weight[self._like] > 0)
+        guess = np.where(alike, level[self._like], guess)
+        return np.where(np.isnan(self._given), guess, self._given)
 
     def _noises(self) -> Array:
         """Variance of one reward of each arm around its mean, shape (arms,).
@@ -391,9 +408,12 @@ class Posterior:
             shared /= weight.sum(axis=1) + self.pooling.difficulty_strength
             counted = kernel[:, None] * weight
             here = counted.sum(axis=0)
-            own = kernel @ residual - here * beside - shared @ counted
+            own: Array = kernel @ residual - here * beside - shared @ counted
             size = here + k
-            beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own / size
+            own /= size
+            if (self._like != _NOBODY).any():
+                own += np.where(self._like == _NOBODY, 0.0, (k / size) * own[:, self._like])
+            beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own
             var = (k / size) ** 2 * var + 1.0 / size
             sampling = sampling + (_WIDTH_HERE + self.pooling.exploration * _shortfall(here)) / size
         return _Chain(level + beside, var, sampling, noise)

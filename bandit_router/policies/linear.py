@@ -135,6 +135,7 @@ class LinearPolicy(Policy):
                 utility=float(utility.mean[i]),
                 draw=float(score[i]),
                 evidence=float(belief.evidence[i]),
+                support=tuple(belief.support[:, i].tolist()),
             )
             for arm in context.arms
             for i in (self.posterior.index[arm],)

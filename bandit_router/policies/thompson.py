@@ -119,7 +119,8 @@ class ThompsonPolicy(Policy):
 
     def set_arm(self, model: Model) -> None:
         """Add an arm, or alter its priors."""
-        self.posterior.set_arm(model.name, model.quality_prior, typical_cost(model))
+        prior, cost = model.quality_prior, typical_cost(model)
+        self.posterior.set_arm(model.name, prior, cost, model.similar_to)
 
     def survey(self, vector: Vector | None) -> Surroundings:
         """Return where a prompt lies on the map."""
@@ -207,6 +208,7 @@ class ThompsonPolicy(Policy):
                 utility=float(utility[i]),
                 draw=float(drawn[i]),
                 evidence=float(belief.evidence[i]),
+                support=tuple(belief.support[:, i].tolist()),
             )
             for arm in arms
             for i in (self.posterior.index[arm],)

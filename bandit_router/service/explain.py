@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import UNSET
 
+from ..explain import insufficient
 from ..memory import standing
 from ..types import Candidate, Decision, Feedback, History, Outcome
 from ..views import interval
@@ -78,6 +79,8 @@ def _candidate(candidate: Candidate) -> CandidateAnswer:
         quality_interval=known,
         draw=candidate.draw,
         evidence=candidate.evidence,
+        support=list(candidate.support),
+        insufficient_evidence=insufficient(candidate),
     )
 
 
@@ -117,5 +120,6 @@ def _feedback(feedback: Feedback) -> FeedbackEntry:
         prompt_tokens=feedback.prompt_tokens,
         completion_tokens=feedback.completion_tokens,
         weight=feedback.weight,
+        reliability=feedback.reliability,
         time=feedback.time,
     )

@@ -95,6 +95,7 @@ def _answer(model: Model, view: ArmView | None) -> ModelAnswer:
         input_usd_per_m=model.input_usd_per_m,
         output_usd_per_m=model.output_usd_per_m,
         quality_prior=model.quality_prior,
+        similar_to=model.similar_to,
         context_tokens=model.context_tokens,
         supports=list(model.supports),
         available=model.available,

@@ -100,7 +100,11 @@ class Expected(_Answer, frozen=True, kw_only=True):
 
 
 class CandidateAnswer(_Answer, frozen=True, kw_only=True):
-    """What was believed of one eligible arm: `quality_interval` holds 95 % of its posterior."""
+    """What was believed of one eligible arm.
+
+    `quality_interval` holds 95 % of its posterior; `support` is the weight of feedback behind it
+    over the whole map and around the prompt at each level, coarsest first.
+    """
 
     model: str
     propensity: float
@@ -108,6 +112,8 @@ class CandidateAnswer(_Answer, frozen=True, kw_only=True):
     quality_interval: tuple[float, float] | None
     draw: float | None
     evidence: float
+    support: list[float]
+    insufficient_evidence: bool
 
 
 class Demo(_Answer, frozen=True, kw_only=True):
@@ -202,6 +208,7 @@ class FeedbackEntry(_Answer, frozen=True, kw_only=True):
     prompt_tokens: int | None
     completion_tokens: int | None
     weight: float
+    reliability: float
     time: float
 
 
@@ -252,6 +259,7 @@ class ModelPatch(_Body, frozen=True, kw_only=True):
     input_usd_per_m: NonNegative | UnsetType | None = UNSET
     output_usd_per_m: NonNegative | UnsetType | None = UNSET
     quality_prior: Probability | UnsetType | None = UNSET
+    similar_to: Name | UnsetType | None = UNSET
     context_tokens: Annotated[int, Meta(ge=1, le=1_000_000_000)] | UnsetType | None = UNSET
     supports: tuple[Need, ...] | UnsetType = UNSET
     available: bool | UnsetType = UNSET
@@ -265,6 +273,7 @@ class ModelRequest(_Body, frozen=True, kw_only=True):
     input_usd_per_m: NonNegative | None = None
     output_usd_per_m: NonNegative | None = None
     quality_prior: Probability | None = None
+    similar_to: Name | None = None
     context_tokens: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
     supports: tuple[Need, ...] = ("tools", "vision", "json")
     available: bool = True
@@ -278,6 +287,7 @@ class ModelAnswer(_Answer, frozen=True, kw_only=True):
     input_usd_per_m: float | None
     output_usd_per_m: float | None
     quality_prior: float | None
+    similar_to: str | None
     context_tokens: int | None
     supports: list[Need]
     available: bool

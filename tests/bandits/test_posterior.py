@@ -267,3 +267,20 @@ def test_telling_an_arm_again_changes_nothing() -> None:
     data = encode_state(model.state())
     model.set_arm("a", None, None)
     assert encode_state(model.state()) == data
+
+
+def test_an_arm_is_like_the_one_it_is_said_to_be_until_it_shows_otherwise() -> None:
+    model = posterior(levels=1)
+    for _ in range(100):  # a is good in cluster 1 and bad in 2, b the other way round
+        for place, (a, b) in ((1, (0.9, 0.3)), (2, (0.2, 0.8))):
+            learn(model, (place,), credit("a", [(1.0, a)], None, None), "a")
+            learn(model, (place,), credit("b", [(1.0, b)], None, None), "b")
+    model.set_arm("new", None, None, like="a")
+    for place in (1, 2):
+        quality = at(model, (place,)).quality
+        assert quality[3] == pytest.approx(quality[0], abs=0.12)
+    for _ in range(200):
+        learn(model, (1,), credit("new", [(1.0, 0.3)], None, None), "new")
+    assert at(model, (1,)).quality[3] < 0.5
+    model.set_arm("other", None, None, like="nobody")
+    assert np.isfinite(at(model, (1,)).quality).all()

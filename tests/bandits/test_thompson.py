@@ -78,6 +78,7 @@ def test_utility_is_composed_of_its_terms() -> None:
         latency=np.array([1000.0, np.nan]),
         latency_var=np.zeros(2),
         evidence=np.zeros(2),
+        support=np.zeros((1, 2)),
         sampling_var=np.full(2, 0.01),
     )
     terms = Utility(cost_weight=0.5, reference_cost_usd=0.02, latency_weight=0.1)
