@@ -40,6 +40,10 @@ _FEW = 25
 # ten thousands of prompts, an arm that had bad luck in its first twenty.
 _WIDTH, _WIDTH_LOG = 1.0, 0.75
 _WIDTH_HERE = 0.05
+# What a place may differ by from what its surroundings say, over what pooling at the strength
+# that foretells best would have it: intervals hold the truth as often as they say (see
+# ``simulations/intervals.py``).
+_DOUBT_HERE = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,7 +418,9 @@ class Posterior:
             if (self._like != _NOBODY).any():
                 own += np.where(self._like == _NOBODY, 0.0, (k / size) * own[:, self._like])
             beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own
-            var = (k / size) ** 2 * var + 1.0 / size
+            # Neighbours are not here: for what is known they count less than for a guess.
+            known = kernel * kernel @ weight + k
+            var = (k / known) ** 2 * var + _DOUBT_HERE / known
             sampling = sampling + (_WIDTH_HERE + self.pooling.exploration * _shortfall(here)) / size
         return _Chain(level + beside, var, sampling, noise)
 
