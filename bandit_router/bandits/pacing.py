@@ -26,7 +26,7 @@ _WINDOW = 256
 _HORIZON = 300.0
 _SAFETY = 0.985
 _EVERY = 5
-_CREDIT = 0.01
+_CREDIT = 0.003
 _DEARER = 3.0
 _UP, _DOWN = 0.5, 0.02  # an overdraft is answered at once, savings with patience
 _FREE, _DEAR = 1e-4, 1.0  # bounds of the price, in units of one over the ceiling
@@ -98,7 +98,7 @@ class BudgetPacer:
         """Return the most that a request at `time` may be expected to cost.
 
         Up to three times the ceiling is left to the price. A dearer arm is tried when enough
-        has been saved for it; the pacer's own credit is a hundredth of what the ceiling allowed.
+        has been saved for it; the pacer's own credit is 0.3 % of what the ceiling allowed.
         """
         credit = _CREDIT * self.ceiling_usd * self._requests
         return _DEARER * self.ceiling_usd + max(0.0, self.balance_usd + credit)
