@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -120,7 +121,8 @@ def route(
 
     with ExitStack() as stack:
         router = _router(db, load_config(config, os.environ), stack)
-        decision = router.decide(prompt, request=Request(cost_weight=cost_weight))
+        request = Request(cost_weight=cost_weight)
+        decision = router.decide(prompt, request=request, time=max(router.time, time.time()))
     click.echo(json.dumps(as_data(decision)) if as_json else as_text(decision))
 
 

@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from .exceptions import ConfigError
 from .types import Model
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+Dollars = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -128,8 +129,8 @@ class BudgetSettings(_Table, frozen=True):
     tighter one holds.
     """
 
-    usd_per_request: Positive | None = None
-    usd_per_day: Positive | None = None
+    usd_per_request: Dollars | None = None
+    usd_per_day: Dollars | None = None
 
 
 class FeedbackSettings(_Table, frozen=True):
@@ -226,6 +227,7 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     fields = {name: getattr(file, name) for name in Settings.__struct_fields__}
     config = Config(settings=Settings(**fields), models=file.models)
     check_models(config.models)
+    check_kin(config.models, [model.name for model in config.models])
     _check_settings(config)
     return config
 
@@ -239,15 +241,8 @@ def check_models(models: tuple[Model, ...]) -> None:
         Naming the model.
     """
     seen: set[str] = set()
-    names = [model.name for model in models]
     for model in models:
         name = model.name
-        if len(models) > 1 and model.similar_to not in (None, *names):
-            raise ConfigError(
-                f"models.similar_to: {model.similar_to!r} of {name!r} is no model"
-                f"{nearest(str(model.similar_to), names)}",
-                "models.similar_to",
-            )
         if model.similar_to == name:
             raise ConfigError(f"models.similar_to: {name!r} names itself", "models.similar_to")
         if not name.strip() or "," in name or not name.isprintable():
@@ -269,6 +264,25 @@ def check_models(models: tuple[Model, ...]) -> None:
                 raise ConfigError(
                     f"models.{key}: {value!r} of {name!r} must be a number {limit}", f"models.{key}"
                 )
+
+
+def check_kin(models: Iterable[Model], known: Iterable[str]) -> None:
+    """Refuse a model that is said to be similar to one that there is not.
+
+    Raises
+    ------
+    ConfigError
+        Naming both.
+    """
+    names = set(known)
+    for model in models:
+        if model.similar_to is not None and model.similar_to not in names:
+            raise ConfigError(
+                f"models.similar_to: {model.similar_to!r} of {model.name!r} is no model"
+                f"{nearest(model.similar_to, names)}; one that no longer serves is kept with "
+                "`available = false`",
+                "models.similar_to",
+            )
 
 
 def _check_settings(config: Config) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from . import codec
+from .bandits.credit import W
 from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
 from .config import BudgetSettings, ClustererSettings, Settings
@@ -27,6 +28,7 @@ from .types import (
     Model,
     Outcome,
     Training,
+    Vector,
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
@@ -59,6 +61,7 @@ class Fold:
         self.sources = Sources()
         self.names = RegionNames()
         self._dimension: int | None = None
+        self._drawn_at = 0  # the event that the map was last drawn anew by
         self._projection_digest: str | None = None
         self._memory = Memory(recall)
 
@@ -105,7 +108,14 @@ class Fold:
             steps = [(old.arm, -old.sums), (new.arm, new.sums)]
         for arm, sums in steps:
             if sums.any():
-                lesson = Lesson(arm=arm, sums=sums, path=decision.path, vector=decision.embedding())
+                fresh = len(steps) == 1 and old.sums[W] == 0.0
+                lesson = Lesson(
+                    arm=arm,
+                    sums=sums,
+                    path=decision.path,
+                    vector=self._vector(decision),
+                    fresh=fresh,
+                )
                 self.policy.learn(lesson)
         if self.pacer:
             expected = expected_cost(decision)
@@ -113,15 +123,19 @@ class Fold:
         if isinstance(event, Feedback):
             self._hear(history, event)
 
+    def _vector(self, decision: Decision) -> Vector | None:
+        """Return the embedding of a decision, if it is of the space that the map is drawn in."""
+        return decision.embedding() if decision.seq > self._drawn_at else None
+
     def _hear(self, history: History, event: Feedback) -> None:
-        """Let a source's word be held against what had been expected of the arm."""
-        candidate = history.decision.candidate(history.answered_by)
-        if event.reward is None or candidate is None or candidate.quality is None:
+        """Let a source's word be held against what had been expected of the arm chosen."""
+        expected = history.decision.chosen.quality
+        if event.reward is None or expected is None:
             return
         before = standing(history).get(event.source)
         if before is not None and before.reward is not None:
-            self.sources.heard(event.source, before.reward, candidate.quality, sign=-1.0)
-        self.sources.heard(event.source, event.reward, candidate.quality)
+            self.sources.heard(event.source, before.reward, expected, sign=-1.0)
+        self.sources.heard(event.source, event.reward, expected)
 
     def _change(self, event: Change) -> None:
         if event.what == "model_removed":
@@ -173,7 +187,7 @@ class Fold:
 
     def _rebuild(self) -> None:
         """Make the policy anew; what the old one knew of the whole map is handed on."""
-        old, self._dimension = self.policy, None
+        old, self._dimension, self._drawn_at = self.policy, None, self.seq + 1
         self.names = RegionNames()
         projection = self._projection()
         self.policy = make_policy(
@@ -237,6 +251,7 @@ class Fold:
                 "seq": self.seq,
                 "time": self.time,
                 "dimension": self._dimension,
+                "drawn_at": self._drawn_at,
                 "projection": self._projection_digest,
                 "settings": msgspec.to_builtins(self.settings),
                 "models": msgspec.to_builtins(tuple(self.models.values())),
@@ -269,7 +284,7 @@ class Fold:
         if self.pacer is not None:
             self.pacer.load(state["pacer"])
         self.seq, self.time = state["seq"], state["time"]
-        self._dimension = state["dimension"]
+        self._dimension, self._drawn_at = state["dimension"], state["drawn_at"]
 
     def _projection(self) -> Any:
         projection = shipped_projection(self.settings.embedder.name)

@@ -15,6 +15,7 @@ from .types import Decision, Feedback, History, Model, Outcome
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
 _MAX_WEIGHT = 100.0
+_MOST = 1e12  # dollars, milliseconds, tokens: their squares are summed up
 
 Recall = Callable[[str, int], History | None]
 """``(decision_id, before_seq)`` -> what the log holds of that decision before `before_seq`."""
@@ -86,9 +87,11 @@ def standing(history: History) -> dict[str, Feedback]:
 
 def _over(before: Feedback, after: Feedback) -> Feedback:
     given = {name: value for name in _SAID if (value := getattr(after, name)) is not None}
-    # What a vote counts belongs to its reward: a late cost must not alter it.
-    voted = after if after.reward is not None else before
-    given |= {"weight": voted.weight, "reliability": voted.reliability}
+    # What a vote counts belongs to its reward: a late cost must not alter it. The source's word
+    # goes on counting what it did at its first vote: a revision is no occasion to judge it anew.
+    weight = after.weight if after.reward is not None else before.weight
+    first = after if before.reward is None else before
+    given |= {"weight": weight, "reliability": first.reliability}
     return msgspec.structs.replace(before, **given, seq=after.seq, time=after.time)
 
 
@@ -150,9 +153,9 @@ def check_feedback(feedback: Feedback) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidInput(f"{field} must be a number, not {value!r}", field)
-        high = 1.0 if field == "reward" else math.inf
+        high = 1.0 if field == "reward" else _MOST
         if not (math.isfinite(value) and 0.0 <= value <= high):
-            limit = "between 0 and 1" if field == "reward" else "finite and at least 0"
+            limit = f"between 0 and {high:g}"
             raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
     if not 0.0 < feedback.weight <= _MAX_WEIGHT:
         raise InvalidInput(f"weight must be above 0 and at most {_MAX_WEIGHT:g}", "weight")

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from . import codec
-from .config import Settings, check_models
+from .config import Settings, check_kin, check_models
 from .eligibility import affordable, eligible_arms, unknown_model, with_profile, within_limits
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
 from .exceptions import InvalidInput, StoreError
@@ -180,6 +180,8 @@ class Router(Fold):
         )
         context = within_limits(context, request, self.policy)
         if self.pacer:
+            if time is None and self.settings.budget.usd_per_day is not None:
+                raise InvalidInput("a budget a day needs the time of each request", "time")
             context = affordable(context, self.pacer.limit_usd(self._now(time)), self.policy)
         rng = np.random.default_rng([self.settings.bandit.seed, seq])
         choice = self.policy.choose(context, rng)
@@ -259,6 +261,7 @@ class Router(Fold):
         else:
             model = msgspec.convert(body, Model)
             check_models((model,))
+            check_kin((model,), self.models)
             body = msgspec.to_builtins(model)
         return Change(seq=self.seq + 1, time=self._now(time), what=what, body=body)
 
@@ -268,6 +271,8 @@ class Router(Fold):
         """Return the event that sets settings and models as a whole; the first of every log."""
         arms = tuple(m if isinstance(m, Model) else Model(name=m) for m in models)
         check_models(arms)
+        if not self.seq:  # later, a log may know models that the file no longer names
+            check_kin(arms, [arm.name for arm in arms])
         projection = shipped_projection(settings.embedder.name)
         make_policy(settings.bandit.strategy, settings)  # a wrong name shows here
         body = {

@@ -24,7 +24,8 @@ class Sources:
     moves, all slopes fall together and nobody loses trust. Alone, a source is always believed, and
     beside others until it is a standard error worse than the best.
 
-    A source that is merely generous or strict has slope 1: its level is its own.
+    A source that is generous or strict by the same amount throughout has slope 1; one whose
+    rewards stay close together has less. More than 1 is not more reliable than 1.
 
     References
     ----------
@@ -57,7 +58,8 @@ class Sources:
         """Return what the word of a source counts, in [0.05, 1]."""
         if len(self._sums) < 2 or source not in self._sums:
             return 1.0
-        best = max(_slope(sums)[0] for sums in self._sums.values())
+        slopes = [_slope(sums) for sums in self._sums.values()]
+        best = min(1.0, max(slope - error for slope, error in slopes))
         slope, error = _slope(self._sums[source])
         return min(1.0, max(_LEAST, (slope + error) / max(best, _LEAST)))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from .bandits.belief import Belief
+from .bandits.belief import Array, Belief
 from .clustering import Place
 from .clustering.names import RegionNames
 from .policies import Policy, ThompsonPolicy
@@ -98,12 +98,17 @@ def cluster_views(
                 evidence=evidence,
                 best=best,
                 arms=views,
-                position=(float(place.center[0]), float(place.center[1])),
+                position=_position(place.center),
                 label=labels.get(place.id),
                 examples=names.examples(place.id) if names else (),
             )
         )
     return out
+
+
+def _position(center: Array) -> tuple[float, float]:
+    x, y = np.pad(center[:2], (0, max(0, 2 - len(center))))
+    return float(x), float(y)
 
 
 def _arm(name: str, belief: Belief, i: int, evidence: float) -> ArmView:

@@ -26,7 +26,7 @@ def heard(seed: int = 0, rounds: int = 600) -> Sources:
 
 
 def test_a_source_counts_by_how_much_quality_it_sees() -> None:
-    found = heard().all()
+    found = heard(rounds=3000).all()
     assert found["test"] > 0.9
     assert 0.6 < found["tenth wrong"] < 1.0
     assert found["coin"] < 0.35

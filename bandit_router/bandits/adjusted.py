@@ -76,6 +76,12 @@ class AdjustedLevels:
             self._sum[arm] += sums[W] * x
         self._moment[arm] += sums[R] * x
 
+    def only_level(self, arm: int, sums: Array) -> None:
+        """Hold of an arm the `sums` of its weight and rewards alone, as if at the middle."""
+        self._gram[arm], self._sum[arm], self._moment[arm] = 0.0, 0.0, 0.0
+        self._gram[arm, -1, -1] = self._sum[arm, -1] = sums[W]
+        self._moment[arm, -1] = sums[R]
+
     def fit(self, prior: Array, noise: Array) -> None:
         """Solve for levels and difficulty, given the arms' priors and noise, shape (arms,)."""
         weight = self._sum[:, -1]
@@ -85,6 +91,12 @@ class AdjustedLevels:
         precision = self._gram.sum(axis=0) - (self._sum * per[:, None]).T @ self._sum
         precision.flat[:: len(precision) + 1] += _SLOPE_DOUBT
         target = moment.sum(axis=0) - (per * moment[:, -1]) @ self._sum
+        try:
+            np.linalg.cholesky(precision)
+        except np.linalg.LinAlgError:  # more was taken back than was held
+            self.placeless(np.maximum(weight, 0.0), self._moment[:, -1].copy())
+            self.fit(prior, noise)
+            return
         self._slope = np.linalg.solve(precision, target)
         levels = per * (moment[:, -1] - self._sum @ self._slope)
         self.levels = prior + levels

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .belief import Array
-from .credit import ROWS, W
+from .credit import NOTHING, ROWS, W, settled
 
 _FEW = 16
 _EMPTY = 0  # a row that stays zero
@@ -38,11 +38,14 @@ class Cells:
         if row is None:
             row = self._new(id_)
         self._sums[row, :, arm] += sums
+        settled(self._sums[row, :, arm])
         if sums[W]:
             if self._place.shape[1] != len(z) + 1:
                 self._place = np.zeros((len(self._place), len(z) + 1))
             self._place[row, :-1] += sums[W] * z
             self._place[row, -1] += sums[W]
+            if self._place[row, -1] < NOTHING:
+                self._place[row] = 0.0
 
     def look(self, ids: NDArray[np.int64]) -> tuple[Array, Array]:
         """Return what each of some clusters holds; zeros where there is no evidence.

@@ -14,6 +14,26 @@ W, R, R2, CN, C, C2, LN, L, L2 = range(9)
 of squares of cost (US dollars) and of latency (milliseconds)."""
 
 ROWS = 9
+NOTHING = 1e-9
+"""A weight of evidence below this is none."""
+
+
+def settled(sums: Array) -> bool:
+    """Let sums of one arm, shape (9,), hold no less than nothing; in place. Tell if they did.
+
+    More can be taken back than was held, after evidence was scaled down because an arm changed,
+    or from a policy that was not there when it came.
+    """
+    before = sums[: R2 + 1].copy()
+    for first in (W, CN, LN):
+        if sums[first] < NOTHING:
+            sums[first : first + 3] = 0.0
+    slack = 1e-6 * sums[W]
+    if not -slack <= sums[R] <= sums[W] + slack:
+        sums[R] = min(max(sums[R], 0.0), sums[W])
+    if not -slack <= sums[R2] <= sums[R] + slack:
+        sums[R2] = min(max(sums[R2], 0.0), sums[R])
+    return bool((before == sums[: R2 + 1]).all())
 
 
 @dataclass(frozen=True, slots=True)

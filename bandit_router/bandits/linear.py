@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .belief import Array, Belief
+from .credit import NOTHING
 
 _REFRESH = 500  # rank-one steps of an arm until its inverse is computed afresh
 _LEAST = 1e-6  # below this a rank-one step is too near to a singular matrix
@@ -71,10 +72,22 @@ class Ridge:
         self._steps[arm] += 1
         step = self.inverse[arm] @ x
         size = 1.0 + weight * float(x @ step)
-        if size < _LEAST or self._steps[arm] % _REFRESH == 0:
-            self.inverse[arm] = np.linalg.inv(self.precision[arm])
+        if self.weight[arm] < NOTHING:  # nothing left, or more taken back than was held
+            self._forget(arm)
+        elif size < _LEAST or self._steps[arm] % _REFRESH == 0:
+            try:
+                np.linalg.cholesky(self.precision[arm])
+            except np.linalg.LinAlgError:
+                self._forget(arm)
+            else:
+                self.inverse[arm] = np.linalg.inv(self.precision[arm])
         else:
             self.inverse[arm] -= (weight / size) * np.outer(step, step)
+
+    def _forget(self, arm: int) -> None:
+        eye = np.eye(self.moment.shape[1])
+        self.precision[arm], self.inverse[arm] = self._ridge * eye, eye / self._ridge
+        self.weight[arm], self.total[arm], self.moment[arm] = 0.0, 0.0, 0.0
 
     def predict(self, x: Array, prior: Array) -> tuple[Array, Array]:
         """Return mean and ``x' inverse x`` of every arm at `x`, each of shape (arms,).

@@ -31,8 +31,11 @@ _DEARER = 3.0
 _UP, _DOWN = 0.5, 0.02  # an overdraft is answered at once, savings with patience
 _FREE, _DEAR = 1e-4, 1.0  # bounds of the price, in units of one over the ceiling
 _DAY = 86_400.0
-_HALF_LIFE = 7_200.0  # seconds
-_BEFORE = 60.0
+_HOUR, _HOURS = 3_600.0, 24
+_OF_YESTERDAY = 0.5  # of the running mean over days
+_OF_DAY = 0.01  # of a day's budget that one request may cost, however many are coming
+_USUAL_WEIGHT = 20.0  # requests
+_LEAST_SPAN = 60.0  # seconds
 _LEAST_CEILING = 1e-12
 
 
@@ -182,8 +185,10 @@ class BudgetPacer:
 class DayPacer(BudgetPacer):
     """Keeps a day (UTC) at a ceiling, and the mean request too if that is asked for.
 
-    What is left of the day's budget is spread over the requests that it is expected to bring yet
-    (at the rate of the last hours): that is the ceiling of the next request.
+    What is left of the day's budget is spread over the requests that the day is expected to bring
+    yet: that is the ceiling of the next request. Expected is what the days before brought in the
+    hours to come, scaled by how today compares so far; on the first day, that it goes on as it
+    has begun.
 
     Parameters
     ----------
@@ -203,20 +208,20 @@ class DayPacer(BudgetPacer):
         self._per_day, self._per_request = usd_per_day, usd_per_request
         self.spent_usd = 0.0
         self._day = -1
-        self._time = 0.0
-        self._rate = _Rate()
+        self._began = 0.0  # the first request of today, seconds
+        self._usual = np.zeros(0)  # requests in each hour of a day, a running mean over days
+        self._today = np.zeros(_HOURS)
 
     def decided(
         self, candidates: Sequence[Candidate], charged_usd: float, time: float = 0.0
     ) -> None:
         """Fold a decision; see `BudgetPacer`."""
         self._enter(time)
-        self._rate.event(time)
+        self._today[int(time % _DAY // _HOUR)] += 1.0
         self.spent_usd += charged_usd
         super().decided(candidates, charged_usd, time)
         left = max(self._per_day - self.spent_usd, 0.0)
-        coming = max(1.0, self._rate.per_second(time) * ((self._day + 1) * _DAY - time))
-        self.ceiling_usd = max(left / coming, _LEAST_CEILING)
+        self.ceiling_usd = max(left / max(self._coming(time), 1.0), _LEAST_CEILING)
         if self._per_request is not None and self._per_request <= self.ceiling_usd:
             self.ceiling_usd = self._per_request
         else:
@@ -231,48 +236,56 @@ class DayPacer(BudgetPacer):
     def limit_usd(self, time: float = 0.0) -> float:
         """Return the most that a request at `time` may cost: no more than the day has left."""
         today = self.spent_usd if int(time // _DAY) <= self._day else 0.0
-        return min(super().limit_usd(time), max(self._per_day - today, 0.0))
+        most = max(_DEARER * self.ceiling_usd, _OF_DAY * self._per_day)
+        return min(most, max(self._per_day - today, 0.0))
+
+    def follow(self, other: BudgetPacer) -> None:
+        """Take over what a pacer of other ceilings has seen, and what today has cost."""
+        super().follow(other)
+        if isinstance(other, DayPacer):
+            self.load({**self.state(), **other._of_today()})
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
-        return {
-            **super().state(),
-            "spent_usd": self.spent_usd,
-            "day": self._day,
-            "rate": [self._rate.count, self._rate.span, self._rate.time],
-        }
+        return {**super().state(), **self._of_today()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         super().load(state)
-        self.spent_usd, self._day = state["spent_usd"], state["day"]
-        self._rate.count, self._rate.span, self._rate.time = state["rate"]
+        self.spent_usd, self._day, self._began = (state[k] for k in ("spent_usd", "day", "began"))
+        self._usual, self._today = state["usual"], state["today"].copy()
+
+    def _of_today(self) -> dict[str, Any]:
+        return {
+            "spent_usd": self.spent_usd,
+            "day": self._day,
+            "began": self._began,
+            "usual": self._usual,
+            "today": self._today,
+        }
 
     def _enter(self, time: float) -> None:
         day = int(time // _DAY)
-        if day > self._day:
-            self._day, self.spent_usd = day, 0.0
+        if day <= self._day:
+            return
+        if self._day >= 0:
+            before = self._usual if len(self._usual) else self._today
+            self._usual = before + _OF_YESTERDAY * (self._today - before)
+        self._day, self._began, self.spent_usd = day, time, 0.0
+        self._today = np.zeros(_HOURS)
 
-
-class _Rate:
-    """Requests a second, over the last hours."""
-
-    def __init__(self) -> None:
-        self.count = 0.0
-        self.span = 0.0
-        self.time = -1.0
-
-    def event(self, time: float) -> None:
-        """Fold one request."""
-        gone = 0.0 if self.time < 0 else max(time - self.time, 0.0)
-        kept = 0.5 ** (gone / _HALF_LIFE)
-        self.count = kept * self.count + 1.0
-        self.span = kept * self.span + gone
-        self.time = time
-
-    def per_second(self, time: float) -> float:
-        """Return the rate; before much was seen, as if a minute had gone by before."""
-        return self.count / (self.span + _BEFORE)
+    def _coming(self, time: float) -> float:
+        """Return how many requests the rest of the day is expected to bring."""
+        gone = time % _DAY
+        so_far = float(self._today.sum())
+        if not len(self._usual):
+            return so_far / max(time - self._began, _LEAST_SPAN) * (_DAY - gone)
+        hour = int(gone // _HOUR)
+        part = gone / _HOUR - hour
+        usual = float(self._usual[:hour].sum() + part * self._usual[hour])
+        rest = float(self._usual.sum()) - usual
+        busier = (so_far + _USUAL_WEIGHT) / (usual + _USUAL_WEIGHT)
+        return rest * min(max(busier, 0.25), 4.0)
 
 
 def make_pacer(usd_per_request: float | None, usd_per_day: float | None) -> BudgetPacer | None:

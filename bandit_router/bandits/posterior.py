@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..clustering import Surroundings
 from .adjusted import AdjustedLevels
 from .belief import Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, ROWS, C, R, W
+from .credit import C2, CN, LN, ROWS, C, R, W, settled
 from .rates import rates
 
 _PRIOR_WEIGHT = 1.0  # of an arm's prior, where there is no map
@@ -25,12 +27,12 @@ _NOISE_WEIGHT = 2.0
 _LEAST_NOISE = 0.05
 _BY_PRICE = 0.03  # quality that an arm e times as dear as the others is expected to have more
 _BY_PRICE_MOST = 0.1
-_COORDINATES = 32  # of the map's space that difficulty is linear in; principal ones come first
+_COORDINATES = 32  # the most that difficulty is linear in
 # Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
 _STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
 _LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
-_NOBODY = -1
+_KINSHIP = 4  # the longest chain of arms like arms that a prior is taken along
 _REFRESH = 10
 _YOUNG = 300
 _FEW = 25
@@ -38,7 +40,8 @@ _FEW = 25
 # arm, for what is particular to a place, and what each grows by with the logarithm of how far
 # an arm has been tried less than its share. Without the logarithm some streams abandon, for
 # ten thousands of prompts, an arm that had bad luck in its first twenty.
-_WIDTH, _WIDTH_LOG = 1.0, 0.75
+_WIDTH, _WIDTH_LOG = 1.0, 0.5
+_WIDTH_YOUNG, _CHILDHOOD = 4.0, 20.0  # an arm hardly tried is sampled as widely as it is known
 _WIDTH_HERE = 0.05
 # What a place may differ by from what its surroundings say, over what pooling at the strength
 # that foretells best would have it: intervals hold the truth as often as they say (see
@@ -144,7 +147,8 @@ class Posterior:
         self.index: dict[str, int] = {}
         self._given = np.zeros(0)  # nan: none
         self._list_cost = np.zeros(0)
-        self._like = np.zeros(0, dtype=np.int64)
+        self._like: list[str] = []  # the name of the arm that each is like, or ""
+        self._active = np.zeros(0, dtype=bool)
         self._total = np.zeros((ROWS, 0))
         self._levels = [Cells() for _ in range(levels)]
         self._adjusted = AdjustedLevels()
@@ -166,8 +170,8 @@ class Posterior:
             Guess of its cost per request in US dollars, from list prices; None: unknown.
         like
             An arm that it is expected to be like, where no prior is given: it takes that arm's
-            level, and its interactions, as far as it has none of its own. An arm that there is
-            not is nobody.
+            level, and its interactions, as far as it has none of its own. A name that no arm
+            has (yet) is nobody's.
         """
         if arm not in self.index:
             self.index[arm] = len(self.arms)
@@ -179,9 +183,10 @@ class Posterior:
             self._given, self._list_cost = (
                 np.append(a, np.nan) for a in (self._given, self._list_cost)
             )
-            self._like = np.append(self._like, _NOBODY)
+            self._like.append("")
+            self._active = np.append(self._active, True)
         index = self.index[arm]
-        self._like[index] = self.index.get(like or "", _NOBODY)
+        self._like[index], self._active[index] = like or "", True
         listed = self._list_cost[index]
         if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
             self.repriced(arm, cost / listed)
@@ -190,7 +195,18 @@ class Posterior:
         if len(self._prior) < len(self.arms) or (self._prior != self._priors()).any():
             self._refit()
 
-    def learn(self, here: Surroundings, path: Sequence[int], sums: Array, arm: str) -> Foretold:
+    def retire(self, arm: str) -> None:
+        """No longer count an arm among those that share the traffic; its evidence stays."""
+        self._active[self.index[arm]] = False
+
+    def learn(
+        self,
+        here: Surroundings,
+        path: Sequence[int],
+        sums: Array,
+        arm: str,
+        fresh: bool = True,
+    ) -> Foretold:
         """Add the `sums` of a credit (negative to take back) to `arm` along `path`.
 
         Parameters
@@ -199,6 +215,9 @@ class Posterior:
             Where the prompt lies now: what is believed there is what foretells the reward.
         path
             Live cluster ids that are credited, coarsest first; 0 skips a level.
+        fresh
+            Whether it is the first that is heard of a decision's quality: then the candidate
+            strengths are weighed by it.
 
         Returns
         -------
@@ -206,24 +225,27 @@ class Posterior:
             What was believed of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
-        z = here.z[:_COORDINATES]
+        z = _coordinates(here.z)
         around = self._look(here)
         chain = self._chain(z, around)
         quality = float(self._strength_weights() @ chain.mean[:, index])
         cost = self._rate(around, CN, self._list_cost)[0][index] if sums[CN] else np.nan
         foretold = Foretold(quality, float(cost))
-        if self._levels and sums[W] > 0:
+        if self._levels and fresh and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
             error = float(sums[R] / sums[W]) - chain.mean[:, index]
             weight = min(float(sums[W]), 1.0)
             self._log_weights -= weight * error * error / (2.0 * chain.noise[index])
             self._log_weights -= self._log_weights.max()
         self._total[:, index] += sums
+        sound = settled(self._total[:, index])
         for level, id_ in zip(self._levels, path, strict=True):
             if id_:
                 level.add(id_, index, sums, z)
         if self._levels:
             self._adjusted.add(index, sums, z)
+            if not sound:
+                self._adjusted.only_level(index, self._total[:, index])
         self._learnt += 1
         young = self._learnt < _YOUNG or self._total[W, index] < _FEW
         if young or self._learnt % _REFRESH == 0:
@@ -235,13 +257,18 @@ class Posterior:
     def moved(self, arm: str, by: float, keep: float) -> None:
         """Believe that an arm's quality has changed everywhere by `by`, and be unsure of it.
 
+        Means stay in [0, 1].
+
         Parameters
         ----------
         keep
             Weight of feedback that its evidence is scaled down to, over the whole map.
         """
         index = self.index[arm]
-        scale = min(1.0, keep / max(float(self._total[W, index]), 1e-12))
+        weight, reward = self._total[:2, index]
+        scale = min(1.0, keep / max(float(weight), 1e-12))
+        before = reward / weight if weight > 0 else 0.0
+        shift = min(max(before + by, 0.0), 1.0) - before  # of the mean, over the whole map
         for sums in (self._total[:, index], *(r for c in self._levels for r in c.of_arm(index))):
             weight, reward, square = sums[:CN]
             if weight > 0:
@@ -251,7 +278,7 @@ class Posterior:
                 weight *= scale
                 sums[:CN] = weight, weight * mean, weight * (mean * mean + spread)
         if self._levels:
-            self._adjusted.moved(index, by, scale)
+            self._adjusted.moved(index, float(shift), scale)
         self._refit()
 
     def repriced(self, arm: str, ratio: float) -> None:
@@ -304,7 +331,7 @@ class Posterior:
         }
         if self.pooling.flat:
             return self._flat(here, rest)
-        chain = self._chain(here.z[:_COORDINATES], around)
+        chain = self._chain(_coordinates(here.z), around)
         weight = self._strength_weights()
         mean = weight @ chain.mean
         between = weight @ (chain.mean - mean) ** 2
@@ -329,7 +356,9 @@ class Posterior:
             "arms": list(self.arms),
             "given": self._given,
             "list_cost": self._list_cost,
-            "like": self._like,
+            "like": list(self._like),
+            "active": self._active,
+            "prior": self._prior,
             "total": self._total,
             "levels": [level.state() for level in self._levels],
             "adjusted": self._adjusted.state(),
@@ -342,13 +371,15 @@ class Posterior:
         self.arms = list(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._given, self._list_cost = state["given"], state["list_cost"]
-        self._like, self._total = state["like"], state["total"]
+        self._like, self._active = list(state["like"]), state["active"]
+        self._total = state["total"]
         self._adjusted.load(state["adjusted"])
         for level, inner in zip(self._levels, state["levels"], strict=False):
             level.load(inner)
         self._log_weights = state["log_weights"]
         self._learnt = state["learnt"]
-        self._derive()
+        self._prior = state["prior"]
+        self._noise = self._noises()
 
     @property
     def _sharpening(self) -> float:
@@ -364,9 +395,16 @@ class Posterior:
         weight, reward = self._total[:2]
         plain = (reward + _PRIOR_WEIGHT * guess) / (weight + _PRIOR_WEIGHT)
         level = self._adjusted.levels if self._levels else plain
-        alike = (self._like != _NOBODY) & (weight[self._like] > 0)
-        guess = np.where(alike, level[self._like], guess)
-        return np.where(np.isnan(self._given), guess, self._given)
+        guess = np.where(np.isnan(self._given), guess, self._given)
+        for _ in range(_KINSHIP):  # an arm without evidence is itself like another
+            for i, like in enumerate(self._models()):
+                if like != i and np.isnan(self._given[i]):
+                    guess[i] = level[like] if weight[like] > 0 else guess[like]
+        return guess
+
+    def _models(self) -> list[int]:
+        """The arm that each is like; itself if none."""
+        return [self.index.get(like, i) for i, like in enumerate(self._like)]
 
     def _noises(self) -> Array:
         """Variance of one reward of each arm around its mean, shape (arms,).
@@ -403,7 +441,8 @@ class Posterior:
         k = self.pooling.strength * _STRENGTHS[:, None]
         beside = np.zeros((len(k), len(level)))  # of the mean, beside the level
         var = 1.0 / (n + self._adjusted.lambdas)
-        sampling = (_WIDTH + _WIDTH_LOG * _shortfall(n)) * var
+        wide = _WIDTH + _WIDTH_YOUNG * _CHILDHOOD / (_CHILDHOOD + n)
+        sampling = (wide + _WIDTH_LOG * _shortfall(n, self._active)) * var
         for near in around:
             weight, kernel = near.sums[:, W], near.kernel
             easier = self._adjusted.difficulties(near.places) - difficulty
@@ -415,13 +454,15 @@ class Posterior:
             own: Array = kernel @ residual - here * beside - shared @ counted
             size = here + k
             own /= size
-            if (self._like != _NOBODY).any():
-                own += np.where(self._like == _NOBODY, 0.0, (k / size) * own[:, self._like])
+            if any(self._like):
+                like = self._models()
+                own += np.where(like == np.arange(len(like)), 0.0, (k / size) * own[:, like])
             beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own
             # Neighbours are not here: for what is known they count less than for a guess.
             known = kernel * kernel @ weight + k
             var = (k / known) ** 2 * var + _DOUBT_HERE / known
-            sampling = sampling + (_WIDTH_HERE + self.pooling.exploration * _shortfall(here)) / size
+            short = _shortfall(here, self._active)
+            sampling = sampling + (_WIDTH_HERE + self.pooling.exploration * short) / size
         return _Chain(level + beside, var, sampling, noise)
 
     def _strength_weights(self) -> Array:
@@ -436,7 +477,8 @@ class Posterior:
         return rates(self._total[row : row + 3], near, listed)
 
     def _flat(self, here: Surroundings, rest: dict[str, Any]) -> Belief:
-        finest = self._levels[-1].inside(here.path[-1]) if self._levels else self._total
+        held = [(level, id_) for level, id_ in zip(self._levels, here.path, strict=True) if id_]
+        finest = held[-1][0].inside(held[-1][1]) if held else self._total
         n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[W], finest[R])
         prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
         beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
@@ -456,7 +498,21 @@ class Posterior:
             self._adjusted.fit(self._prior, self._noise)
 
 
-def _shortfall(n: Array) -> Array:
+def _shortfall(n: Array, active: NDArray[np.bool_]) -> Array:
     """Return ``log(1 + N / (arms (n + 1)))``: how far each arm was tried less than its share."""
-    out: Array = np.log1p(n.sum() / (len(n) * (n + 1.0)))
+    share = float(n[active].sum()) / max(int(active.sum()), 1)
+    out: Array = np.log1p(share / (n + 1.0))
+    return out
+
+
+def _coordinates(z: Array) -> Array:
+    """Return what difficulty is linear in: a place, in 32 dimensions at the most."""
+    return z if len(z) <= _COORDINATES else _folding(len(z)) @ z
+
+
+@cache
+def _folding(dimension: int) -> Array:
+    """Return a fixed random projection (Johnson and Lindenstrauss, 1984), (32, dimension)."""
+    rng = np.random.default_rng(dimension)
+    out: Array = rng.standard_normal((_COORDINATES, dimension)) / np.sqrt(_COORDINATES)
     return out

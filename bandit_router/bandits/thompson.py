@@ -30,6 +30,7 @@ _CELLS = np.concatenate([[_TAIL, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3], np.linspace(0.00
 _QUANTILES = np.unique(np.concatenate([_CELLS, 1.0 - _CELLS[:6]]))
 _NORMAL = ndtri(_QUANTILES)
 _ENDS = np.array([_TAIL, 1.0 - _TAIL])
+_SOME, _EVEN = 30, 600
 _MIN_SD = 1e-9
 
 
@@ -66,8 +67,7 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
     rows = _contenders(belief, np.flatnonzero(eligible))
     if len(rows) > 1:
         cdf, quantile = _distributions(belief, rows)
-        # Many arms fill the merged grid by themselves: fewer quantiles of each are enough.
-        grid = np.unique(quantile(_QUANTILES)[:, :: 1 + len(rows) // 6])
+        grid = _grid(quantile, len(rows))
         below = cdf(grid)  # (contenders, grid)
         mass = np.diff(below, axis=1)
         middle = np.maximum(0.5 * (below[:, 1:] + below[:, :-1]), 1e-300)
@@ -103,6 +103,20 @@ def _distributions(belief: UtilityBelief, rows: NDArray[np.int64]) -> tuple[Curv
         lambda x: ndtr((x - mean) / sd),
         lambda q: mean + sd * (_NORMAL if q is _QUANTILES else ndtri(q)),
     )
+
+
+def _grid(quantile: Curve, arms: int) -> Array:
+    """Return where the densities are summed up, ascending.
+
+    Many arms fill the merged grid by themselves: fewer quantiles of each are enough, with an even
+    grid over the whole range, and the highest of all, where the winner of many lies.
+    """
+    if arms <= _SOME:
+        return np.unique(quantile(_QUANTILES)[:, :: 1 + arms // 6])
+    points = quantile(_QUANTILES)
+    even = np.linspace(points[:, 0].max(), points[:, -1].max(), _EVEN)
+    few = points[:, :: max(1, len(_QUANTILES) // max(1, _EVEN // arms))]
+    return np.unique(np.concatenate([even, few.ravel()]))
 
 
 def _contenders(belief: UtilityBelief, rows: NDArray[np.int64]) -> NDArray[np.int64]:

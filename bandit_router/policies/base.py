@@ -46,14 +46,17 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 class Lesson(msgspec.Struct, frozen=True, kw_only=True):
     """What one event teaches of an arm: the change of the sums credited to it.
 
-    `path` and `vector` are those of the decision. `sums` are rows of `bandits.posterior`; negative
-    where something is taken back.
+    `path` and `vector` are those of the decision (no vector: of another space than today's).
+    `sums` are rows of `bandits.credit`; negative where something is taken back. `fresh` says that
+    it is the first that is heard of the decision's quality, so that it can be held against what
+    was expected; a revision cannot.
     """
 
     arm: str
     sums: Array
     path: tuple[int, ...] = ()
     vector: Vector | None = None
+    fresh: bool = False
 
 
 class Policy(ABC):

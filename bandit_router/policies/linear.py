@@ -90,6 +90,8 @@ class LinearPolicy(Policy):
 
     def learn(self, lesson: Lesson) -> None:
         """Credit the arm at the prompt's features."""
+        if lesson.arm not in self.posterior.index:  # removed before this policy was there
+            return
         self.posterior.learn(self._features(lesson.vector), lesson.sums, lesson.arm)
 
     def set_arm(self, model: Model) -> None:

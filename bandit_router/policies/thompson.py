@@ -97,16 +97,18 @@ class ThompsonPolicy(Policy):
 
     def learn(self, lesson: Lesson) -> None:
         """Credit the arm along the path's heirs, and watch whether it is still what it was."""
+        if lesson.arm not in self.posterior.index:  # removed before this policy was there
+            return
         path = self._alive(lesson.path)
         here = Surroundings.inside(path) if lesson.vector is None else self.survey(lesson.vector)
-        foretold = self.posterior.learn(here, path, lesson.sums, lesson.arm)
+        foretold = self.posterior.learn(here, path, lesson.sums, lesson.arm, lesson.fresh)
         if self._watch:
             self._notice(lesson, foretold)
 
     def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
         weight, reward, _, bills, cost = lesson.sums[:5]
-        if weight > 0:
+        if lesson.fresh and weight > 0:
             detector = self._detectors.setdefault(lesson.arm, ChangeDetector())
             by = detector.update(float(reward / weight) - foretold.quality)
             if by is not None:
@@ -116,6 +118,10 @@ class ThompsonPolicy(Policy):
             ratio = watch.update(float(cost), foretold.cost)
             if ratio is not None:
                 self.posterior.repriced(lesson.arm, ratio)
+
+    def retire_arm(self, name: str) -> None:
+        """No longer count an arm among those that are tried; its evidence stays."""
+        self.posterior.retire(name)
 
     def set_arm(self, model: Model) -> None:
         """Add an arm, or alter its priors."""

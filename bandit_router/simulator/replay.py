@@ -175,7 +175,7 @@ def _run(policy: str, log: _Log, progress: bool) -> tuple[Array, Array]:
     for i, row in enumerate(bar):
         vector = None if log.vectors is None else log.vectors[i]
         request = Request(models=row.eligible or log.models)
-        decision = router.decide(row.prompt or "", vector=vector, request=request)
+        decision = router.decide(row.prompt or "", vector=vector, request=request, time=router.time)
         for candidate in decision.candidates:
             target[i, column[candidate.model]] = candidate.propensity
             model[i, column[candidate.model]] = candidate.quality or 0.0

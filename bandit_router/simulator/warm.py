@@ -96,7 +96,9 @@ def _add_models(store: EventStore, router: Router, rows: list[Logged]) -> int:
 def _decision(router: Router, row: Logged, vector: object) -> Decision:
     """Return the decision of a row: where it falls is ours, what was chosen is the log's."""
     models = row.eligible or None
-    ours = router.decide(row.prompt or "", vector=vector, request=Request(models=models))
+    ours = router.decide(
+        row.prompt or "", vector=vector, request=Request(models=models), time=router.time
+    )
     return msgspec.structs.replace(
         ours,
         decision_id=f"warm-{ours.seq}",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bandit_router import Feedback, Model, Router, codec
 from bandit_router.bandits.pacing import BudgetPacer, DayPacer
 from bandit_router.config import parse_config
+from bandit_router.exceptions import InvalidInput
 from bandit_router.types import Candidate
 
 COST = {"cheap": 0.001, "good": 0.01, "dear": 0.2}
@@ -80,12 +81,18 @@ def test_actual_costs_replace_expected_ones_and_lateness_does_not_matter() -> No
     assert balance(late=True) == pytest.approx(expected)
 
 
-def day(pacer: DayPacer, start: float, requests: int, seed: int = 0) -> float:
-    """Spend a day of evenly spaced requests; return what it cost."""
+def day(
+    pacer: DayPacer,
+    start: float,
+    requests: int,
+    seed: int = 0,
+    hours: tuple[float, float] = (0.0, 24.0),
+) -> float:
+    """Spend a day of requests, evenly spaced between two hours; return what it cost."""
     rng = np.random.default_rng(seed)
     total = 0.0
     for i in range(requests):
-        time = start + 86_400.0 * i / requests
+        time = start + 3600.0 * (hours[0] + (hours[1] - hours[0]) * i / requests)
         worth = {m: QUALITY[m] + rng.normal(0, 0.05) - pacer.price * COST[m] for m in COST}
         free = {m: v for m, v in worth.items() if pacer.limit_usd(time) >= COST[m]}
         chosen = max(free or {"cheap": 0.0}, key=(free or {"cheap": 0.0}).__getitem__)
@@ -101,6 +108,32 @@ def test_a_day_stays_at_its_ceiling_and_uses_it(mean: float) -> None:
     spent = [day(pacer, 86_400.0 * d, requests, seed=d) for d in range(3)]
     assert max(spent) <= 1.01 * mean * requests  # the cheapest arm is always left
     assert min(spent[1:]) >= 0.85 * mean * requests
+
+
+def test_office_hours_are_learnt() -> None:
+    requests, mean = 2000, 0.008
+    pacer = DayPacer(mean * requests)
+    for d in range(3):
+        spent = day(pacer, 86_400.0 * d, requests, seed=d, hours=(8.0, 18.0))
+        assert spent <= 1.01 * mean * requests
+    assert spent >= 0.9 * mean * requests
+    half = day(pacer, 86_400.0 * 3, requests // 2, seed=3, hours=(8.0, 13.0))
+    assert 0.35 * mean * requests < half < 0.65 * mean * requests  # the afternoon has its share
+
+
+def test_an_edited_budget_knows_what_today_has_cost() -> None:
+    pacer, other = DayPacer(1.0), DayPacer(1.0, 0.1)
+    pacer.decided(candidates(0.0), 0.4, 100.0)
+    other.follow(pacer)
+    assert other.spent_usd == 0.4
+    assert other.limit_usd(200.0) <= 0.6
+
+
+def test_a_budget_a_day_needs_the_time() -> None:
+    settings_ = parse_config({"budget": {"usd_per_day": 1.0}}).settings
+    router = Router(list(COST), settings=settings_, embedder="none")
+    with pytest.raises(InvalidInput, match="time"):
+        router.route(vector=[1.0, 0.0])
 
 
 def test_midnight_gives_the_budget_anew() -> None:

@@ -39,8 +39,8 @@ async def test_an_answer_has_the_fields_of_the_contract(client):
             "quality_interval",
             "draw",
             "evidence",
-                "support",
-                "insufficient_evidence",
+            "support",
+            "insufficient_evidence",
         }
         low, high = candidate["quality_interval"]
         assert 0 <= low <= candidate["expected"]["quality"] <= high <= 1

@@ -1,0 +1,203 @@
+"""What users and operators do to a router that no clean experiment does."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+
+from bandit_router import Feedback, Model, Router
+from bandit_router.config import ClustererSettings, Settings, parse_config
+from bandit_router.exceptions import ConfigError, InvalidInput
+from bandit_router.types import Outcome
+
+
+def with_bandit(router: Router, **changes: object) -> Settings:
+    bandit = msgspec.structs.replace(router.settings.bandit, **changes)
+    return msgspec.structs.replace(router.settings, bandit=bandit)
+
+
+def finite(router: Router) -> None:
+    for arm in router.arms():
+        assert 0.0 <= arm.quality_interval[0] <= arm.quality_interval[1] <= 1.0
+        assert -0.5 < arm.quality < 1.5
+        assert arm.evidence >= 0.0
+    chance = [c.propensity for c in router.decide(vector=[0.6, 0.8]).candidates]
+    assert sum(chance) == pytest.approx(1.0)
+
+
+def test_a_revised_vote_is_no_catastrophe() -> None:
+    rng = np.random.default_rng(0)
+    router = Router(["good", "bad"], embedder="none")
+    said: dict[str, float] = {}
+    for _ in range(300):
+        decision = router.route(vector=rng.normal(size=2))
+        right = float(rng.random() < {"good": 0.8, "bad": 0.4}[decision.model])
+        said[decision.decision_id] = right
+        for source in ("test", "user"):
+            router.feedback(Feedback(decision_id=decision.decision_id, reward=right, source=source))
+    before = {arm.model: arm for arm in router.arms()}
+    for id_, right in list(said.items())[:50]:
+        for reward, weight in ((1.0 - right, 1.01), (0.5, 3.0), (right, 1.0)):
+            router.feedback(Feedback(decision_id=id_, reward=reward, source="user", weight=weight))
+    for arm in router.arms():  # in the end everybody says what they said at first
+        assert arm.quality == pytest.approx(before[arm.model].quality, abs=0.02)
+        assert arm.evidence == pytest.approx(before[arm.model].evidence)
+
+
+def test_late_feedback_from_another_space_still_counts() -> None:
+    router = Router(["a", "b"], embedder="none")
+    old = [router.route(vector=[1.0, step, 0.0, 0.0]).decision_id for step in range(20)]
+    finer = msgspec.structs.replace(
+        router.settings, clusterer=ClustererSettings(resolutions=(1.0, 0.5))
+    )
+    router.apply(router.configuration(finer, ["a", "b"]))
+    for step in range(20):
+        router.route(vector=np.eye(8)[step % 8])
+    for id_ in old:
+        assert router.feedback(id_, 1.0) == "recorded"
+    assert sum(arm.evidence for arm in router.arms()) == pytest.approx(20.0)
+    again = Router.restore([], state=router.snapshot())
+    assert again.snapshot() == router.snapshot()
+
+
+@pytest.mark.parametrize("strategy", ["thompson", "global-thompson", "lints"])
+def test_taking_back_what_a_policy_never_held_leaves_it_sane(strategy: str) -> None:
+    router = Router(["a", "b"], embedder="none", settings=parse_config(
+        {"bandit": {"strategy": "random"}, "embedder": {"name": "none"}}).settings)  # fmt: skip
+    rng = np.random.default_rng(0)
+    ids = []
+    for _ in range(60):
+        decision = router.route(vector=rng.normal(size=2))
+        router.feedback(decision.decision_id, float(rng.random() < 0.5), cost_usd=0.01)
+        ids.append(decision.decision_id)
+    router.apply(router.configuration(with_bandit(router, strategy=strategy), ["a", "b"]))
+    for id_ in ids:  # it was another arm that answered: the credit moves
+        model = "a" if router.history(id_).decision.model == "b" else "b"
+        said = Outcome(seq=0, time=0.0, decision_id=id_, model=model)
+        router.apply(router.outcome(said))
+    if strategy != "lints":
+        finite(router)
+    chance = [c.propensity for c in router.decide(vector=[0.6, 0.8]).candidates]
+    assert np.isfinite(chance).all()
+
+
+def test_a_redrawn_map_gives_back_what_it_inherited() -> None:
+    router = Router(["a", "b"], embedder="none")
+    rng = np.random.default_rng(0)
+    ids = []
+    for _ in range(80):
+        decision = router.route(vector=rng.normal(size=2))
+        router.feedback(decision.decision_id, float(rng.random() < 0.6))
+        ids.append(decision.decision_id)
+    finer = msgspec.structs.replace(
+        router.settings, clusterer=ClustererSettings(resolutions=(0.7, 0.3))
+    )
+    router.apply(router.configuration(finer, ["a", "b"]))
+    for id_ in ids:
+        router.feedback(id_, 0.5)
+    finite(router)
+    assert sum(arm.evidence for arm in router.arms()) == pytest.approx(80.0)
+
+
+def test_a_changed_arm_whose_credit_moves_away_is_not_owed_anything() -> None:
+    router = Router(["a", "b"], embedder="none")
+    ids = []
+    for step in range(500):
+        decision = router.route(vector=[1.0, step % 5])
+        router.feedback(decision.decision_id, 1.0 if step < 300 else 0.0)
+        ids.append(decision.decision_id)
+    for id_ in ids:
+        model = "a" if router.history(id_).decision.model == "b" else "b"
+        said = Outcome(seq=0, time=0.0, decision_id=id_, model=model)
+        router.apply(router.outcome(said))
+    finite(router)
+
+
+def test_kin_by_any_order_and_over_a_restart() -> None:
+    old, new = Model(name="old"), Model(name="new", similar_to="old")
+    levels = []
+    for models in ([old, new], [new, old]):
+        router = Router(models, embedder="none")
+        rng = np.random.default_rng(0)
+        for step in range(120):
+            request = msgspec.structs.replace(router.decide(vector=[1.0, 0.0]).request)
+            decision = router.route(
+                vector=rng.normal(size=2),
+                request=msgspec.structs.replace(request, models=("old",)),
+            )
+            router.feedback(decision.decision_id, float(step % 10 > 0))
+            if step == 60:
+                again = Router.restore([], state=router.snapshot())
+        levels.append({arm.model: arm.quality for arm in router.arms()})
+        assert again.seq < router.seq
+        restored = Router.restore([], state=router.snapshot())
+        live, back = (r.decide(vector=[1.0, 0.0]) for r in (router, restored))
+        assert live == back
+    for found in levels:
+        assert found["new"] == pytest.approx(found["old"], abs=0.1)
+        assert found["new"] > 0.7
+    assert levels[0]["new"] == pytest.approx(levels[1]["new"], abs=0.02)
+
+
+def test_kin_that_there_is_not_is_refused_where_it_is_named() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'old'"):
+        parse_config({"models": [{"name": "old"}, {"name": "new", "similar_to": "odl"}]})
+    with pytest.raises(ConfigError, match="similar_to"):
+        parse_config({"models": [{"name": "new", "similar_to": "odl"}]})
+    router = Router(["old"], embedder="none")
+    with pytest.raises(InvalidInput, match="odl"):
+        router.change("model_set", {"name": "new", "similar_to": "odl"})
+    router.apply(router.change("model_set", {"name": "new", "similar_to": "old"}))
+    router.apply(router.change("model_removed", {"name": "old"}))
+    models = list(router.models.values())  # the predecessor is gone; its evidence is not
+    router.apply(router.configuration(with_bandit(router, cost_weight=0.2), models))
+    router.route(vector=[1.0, 0.0])
+
+
+def test_flat_views_show_what_is_known() -> None:
+    router = Router(["a", "b"], embedder="none")
+    router.apply(router.configuration(with_bandit(router, pooling="flat"), ["a", "b"]))
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        decision = router.route(vector=rng.normal(size=2))
+        router.feedback(decision.decision_id, 0.9 if decision.model == "a" else 0.1)
+    quality = {arm.model: arm.quality for arm in router.arms()}
+    assert quality["a"] > 0.8
+    region = next(c for c in router.clusters() if c.level == 0 and c.evidence > 50)
+    assert next(a.quality for a in region.arms if a.model == "a") > 0.7
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 33, 400, 2000])
+def test_vectors_of_any_length(dimension: int) -> None:
+    rng = np.random.default_rng(dimension)
+    router = Router(["a", "b"], embedder="none")
+    for _ in range(30):
+        decision = router.route(vector=rng.normal(size=dimension))
+        router.feedback(decision.decision_id, float(rng.random() < 0.5))
+    finite_dimension = router.decide(vector=rng.normal(size=dimension))
+    assert sum(c.propensity for c in finite_dimension.candidates) == pytest.approx(1.0)
+    assert router.clusters()
+    assert Router.restore([], state=router.snapshot()).snapshot() == router.snapshot()
+
+
+def test_hundreds_of_arms() -> None:
+    router = Router([f"m{i}" for i in range(400)], embedder="none")
+    for step in range(5):
+        decision = router.route(vector=[1.0, step])
+        chance = [c.propensity for c in decision.candidates]
+        assert np.isfinite(chance).all()
+        assert sum(chance) == pytest.approx(1.0)
+        assert max(chance) < 0.1
+        router.feedback(decision.decision_id, 0.5)
+
+
+def test_late_feedback_of_an_arm_that_nobody_remembers() -> None:
+    router = Router(["a", "b"], embedder="none")
+    id_ = next(
+        d.decision_id for d in iter(lambda: router.route(vector=[1.0, 0.0]), None) if d.model == "b"
+    )
+    router.apply(router.change("model_removed", {"name": "b"}))
+    for strategy in ("random", "thompson"):
+        router.apply(router.configuration(with_bandit(router, strategy=strategy), ["a"]))
+    assert router.feedback(id_, 1.0) == "recorded"
