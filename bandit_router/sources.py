@@ -35,7 +35,7 @@ class Sources:
     Examples
     --------
     >>> sources = Sources()
-    >>> for i in range(400):
+    >>> for i in range(2000):
     ...     expected = (i % 2) * 0.4 + 0.3
     ...     sources.heard("test", float(i % 10 < (7 if i % 2 else 3)), expected)
     ...     sources.heard("bot", float(i % 4 < 2), expected)

@@ -89,6 +89,16 @@ class Ridge:
         self.precision[arm], self.inverse[arm] = self._ridge * eye, eye / self._ridge
         self.weight[arm], self.total[arm], self.moment[arm] = 0.0, 0.0, 0.0
 
+    def fade(self, arm: int, kept: float) -> None:
+        """Let an arm's evidence count `kept` times what it did."""
+        if not self.moment.shape[1] or kept == 1.0:
+            return
+        eye = np.eye(self.moment.shape[1])
+        self.precision[arm] = kept * self.precision[arm] + (1.0 - kept) * self._ridge * eye
+        self.inverse[arm] = np.linalg.inv(self.precision[arm])
+        for sums in (self.moment, self.weight, self.total):
+            sums[arm] *= kept
+
     def predict(self, x: Array, prior: Array) -> tuple[Array, Array]:
         """Return mean and ``x' inverse x`` of every arm at `x`, each of shape (arms,).
 
@@ -139,6 +149,8 @@ class LinearPosterior:
         Pseudo-observations behind the prior of each coefficient.
     noise
         Variance of one reward around its mean.
+    forgetting
+        What evidence of an arm keeps from one lesson (of any arm) to the next; 1: everything.
 
     References
     ----------
@@ -158,7 +170,10 @@ class LinearPosterior:
     (0.833, 0.00133)
     """
 
-    def __init__(self, ridge: float, noise: float) -> None:
+    def __init__(self, ridge: float, noise: float, forgetting: float = 1.0) -> None:
+        self._forgetting = forgetting
+        self._lessons = 0
+        self._learnt_at = np.zeros(0, dtype=np.int64)
         self.arms: list[str] = []
         self.index: dict[str, int] = {}
         self._noise = noise
@@ -176,6 +191,7 @@ class LinearPosterior:
             self._cost.add_arm()
             self._prior, self._list_cost = (np.append(a, 0.0) for a in self._priors)
             self._latency = np.pad(self._latency, ((0, 0), (0, 1)))
+            self._learnt_at = np.append(self._learnt_at, self._lessons)
         index = self.index[arm]
         self._prior[index] = 0.5 if prior is None else prior
         self._list_cost[index] = np.nan if cost is None else cost
@@ -183,6 +199,12 @@ class LinearPosterior:
     def learn(self, x: Array, sums: Array, arm: str) -> None:
         """Add the `sums` of a credit (negative to take back) to `arm` at `x`."""
         index = self.index[arm]
+        self._lessons += 1
+        if self._forgetting < 1.0:
+            kept = self._forgetting ** (self._lessons - int(self._learnt_at[index]))
+            self._quality.fade(index, kept)
+            self._cost.fade(index, kept)
+            self._learnt_at[index] = self._lessons
         if sums[_W] or sums[_W + 1]:
             self._quality.add(index, x, float(sums[_W]), float(sums[_W + 1]))
         if sums[_CN] or sums[_CN + 1]:
@@ -226,6 +248,8 @@ class LinearPosterior:
             "prior": self._prior,
             "list_cost": self._list_cost,
             "latency": self._latency,
+            "lessons": self._lessons,
+            "learnt_at": self._learnt_at,
             "quality": self._quality.state(),
             "cost": self._cost.state(),
         }
@@ -236,6 +260,7 @@ class LinearPosterior:
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._prior, self._list_cost = state["prior"], state["list_cost"]
         self._latency = state["latency"]
+        self._lessons, self._learnt_at = state["lessons"], state["learnt_at"]
         self._quality.load(state["quality"])
         self._cost.load(state["cost"])
 

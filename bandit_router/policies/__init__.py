@@ -13,7 +13,7 @@ from .forest import ForestPolicy
 from .kmeans import KMeansPolicy
 from .length import LengthPolicy
 from .lints import LinTSPolicy
-from .linucb import LinUCBPolicy
+from .linucb import ForgettingLinUCBPolicy, LinUCBPolicy
 from .simple import FixedPolicy, RandomPolicy
 from .thompson import ThompsonPolicy
 
@@ -21,6 +21,7 @@ NAMES = (
     "thompson",
     "global-thompson",
     "linucb",
+    "linucb-forgetting",
     "lints",
     "random",
     "fixed:MODEL",
@@ -75,6 +76,8 @@ def make_policy(
         return ThompsonPolicy(settings.bandit, None)
     if name == "linucb":
         return LinUCBPolicy(settings.bandit, projection)
+    if name == "linucb-forgetting":
+        return ForgettingLinUCBPolicy(settings.bandit, projection)
     if name == "lints":
         return LinTSPolicy(settings.bandit, projection)
     if name == "random":

@@ -30,7 +30,7 @@ class LinearPolicy(Policy):
         Only `floor` is used; the rest of a linear bandit is fixed by its subclass.
     projection
         Into the map's space; None takes embeddings as they are.
-    ridge, noise
+    ridge, noise, forgetting
         See `LinearPosterior`.
     """
 
@@ -42,9 +42,10 @@ class LinearPolicy(Policy):
         projection: Projection | None,
         ridge: float,
         noise: float,
+        forgetting: float = 1.0,
     ) -> None:
         self._projection = projection
-        self.posterior = LinearPosterior(ridge, noise)
+        self.posterior = LinearPosterior(ridge, noise, forgetting)
         self.tune(settings)
 
     @abstractmethod

@@ -23,8 +23,10 @@ class LinUCBPolicy(LinearPolicy):
 
     name = "linucb"
 
+    forgetting = 1.0
+
     def __init__(self, settings: BanditSettings, projection: Projection | None) -> None:
-        super().__init__(settings, projection, ridge=_RIDGE, noise=1.0)
+        super().__init__(settings, projection, ridge=_RIDGE, noise=1.0, forgetting=self.forgetting)
 
     def decide(
         self, utility: UtilityBelief, eligible: Mask, rng: np.random.Generator
@@ -36,3 +38,14 @@ class LinUCBPolicy(LinearPolicy):
         if ties.sum() > 1:
             score[rng.choice(np.flatnonzero(ties))] += 1e-9
         return score, ties / ties.sum()
+
+
+class ForgettingLinUCBPolicy(LinUCBPolicy):
+    """LinUCB that forgets: evidence keeps 0.997 of itself from one lesson to the next.
+
+    About the last 333 lessons count, as in ParetoBandit (Taberner-Miller 2026, arXiv 2604.00136),
+    which suits a world that moves and costs where it does not.
+    """
+
+    name = "linucb-forgetting"
+    forgetting = 0.997
