@@ -16,7 +16,8 @@ def rates(total: Array, around: Sequence[tuple[Array, Array]], guess: Array) -> 
     """Return mean and variance of each arm's mean cost (or latency), shape (arms,).
 
     A place scales all arms together (long prompts cost more everywhere), then each arm has a
-    residual of its own.
+    residual of its own. Arms that were never billed are guessed from their list prices, scaled by
+    what the others' bills came to beside theirs: where answers are short, they are for all.
 
     Parameters
     ----------
@@ -30,7 +31,12 @@ def rates(total: Array, around: Sequence[tuple[Array, Array]], guess: Array) -> 
     count, sum_, square = total
     if not count.any():
         return guess, _DOUBT * guess * guess
-    mean = np.where(np.isfinite(guess), guess, sum_.sum() / count.sum())
+    listed = np.isfinite(guess)
+    priced = listed & (count > 0)
+    pseudo = float(guess[priced].mean()) if priced.any() else 0.0
+    expected = float((count[priced] * guess[priced]).sum()) + pseudo
+    beside = (float(sum_[priced].sum()) + pseudo) / expected if expected else 1.0
+    mean = np.where(listed, beside * guess, sum_.sum() / count.sum())
     mean = np.where(count > 0, sum_ / np.maximum(count, 1.0), mean)
     spread = np.maximum(square / np.maximum(count, 1.0) - mean * mean, 0.0)
     doubt = _DOUBT * mean * mean

@@ -300,3 +300,15 @@ def test_retired_arms_share_no_traffic() -> None:
         return float(sampled[1])
 
     assert width(40) == pytest.approx(width(0), rel=0.15)
+
+
+def test_bills_of_one_arm_tell_what_list_prices_come_to() -> None:
+    model = Posterior(1)
+    for arm, cost in zip(ARMS, (0.01, 0.1, None), strict=True):
+        model.set_arm(arm, None, cost)
+    for _ in range(50):  # answers are a tenth as long as list prices were reckoned with
+        learn(model, (1,), credit("a", [(1.0, 1.0)], 0.001, None), "a")
+    cost = at(model, (1,)).cost
+    assert cost[0] == pytest.approx(0.001, rel=0.05)
+    assert cost[1] == pytest.approx(0.01, rel=0.3)
+    assert cost[2] == pytest.approx(0.001, rel=0.3)
