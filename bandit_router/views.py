@@ -55,7 +55,12 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
 def interval(mean: float, sd: float) -> tuple[float, float]:
     """Return the 95 % interval of a quality, clipped to [0, 1]."""
-    return max(0.0, mean - Z95 * sd), min(1.0, mean + Z95 * sd)
+    middle = _unit(mean)
+    return _unit(middle - Z95 * sd), _unit(middle + Z95 * sd)
+
+
+def _unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
 
 
 def arm_views(policy: Policy, arms: list[str], place: Place | None = None) -> tuple[ArmView, ...]:
@@ -116,7 +121,7 @@ def _arm(name: str, belief: Belief, i: int, evidence: float) -> ArmView:
     return ArmView(
         model=name,
         evidence=evidence,
-        quality=quality,
+        quality=_unit(quality),
         quality_interval=interval(quality, float(np.sqrt(belief.quality_var[i]))),
         cost_usd=float(belief.cost[i]) if np.isfinite(belief.cost[i]) else None,
         latency_ms=float(belief.latency[i]) if np.isfinite(belief.latency[i]) else None,

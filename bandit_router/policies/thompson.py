@@ -137,13 +137,14 @@ class ThompsonPolicy(Policy):
         return self.map.survey(self.map.project(vector), self._bandwidth)
 
     def within(self, place: Place) -> Surroundings:
-        """Return what a prompt at the centre of a cluster would see, at its level and above."""
+        """Return the inside of a cluster and of those that hold it, with nothing around."""
         assert self.map is not None
-        here = self.map.survey(place.center, self._bandwidth)
-        blind = Surroundings.inside([WHOLE] * len(self.map.levels)).near
-        depth = place.level + 1
-        path = (*here.path[: place.level], place.id, *[WHOLE] * (len(here.path) - depth))
-        return Surroundings(here.z, path, here.near[:depth] + blind[depth:])
+        path = [WHOLE] * len(self.map.levels)
+        id_ = place.id
+        for level in range(place.level, -1, -1):
+            path[level] = id_
+            id_ = self.map.lineage.parent(id_)
+        return Surroundings.inside(path, place.center)
 
     @property
     def next_cluster(self) -> int:
@@ -207,7 +208,7 @@ class ThompsonPolicy(Policy):
             Candidate(
                 model=arm,
                 propensity=float(chance[i]),
-                quality=float(belief.quality[i]),
+                quality=min(max(float(belief.quality[i]), 0.0), 1.0),
                 quality_sd=float(sd[i]),
                 cost_usd=_number(belief.cost[i]),
                 latency_ms=_number(belief.latency[i]),
