@@ -20,19 +20,17 @@ from .adjusted import AdjustedLevels
 from .belief import Array, Belief
 from .cells import Cells
 from .credit import C2, CN, LN, ROWS, C, R, W, settled
+from .priors import Priors
 from .rates import rates
 
 _PRIOR_WEIGHT = 1.0  # of an arm's prior, where there is no map
 _NOISE_WEIGHT = 2.0
 _LEAST_NOISE = 0.05
-_BY_PRICE = 0.03  # quality that an arm e times as dear as the others is expected to have more
-_BY_PRICE_MOST = 0.1
 _COORDINATES = 32  # the most that difficulty is linear in
 # Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
 _STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
 _LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
-_KINSHIP = 4  # the longest chain of arms like arms that a prior is taken along
 _REFRESH = 10
 _YOUNG = 300
 _FEW = 25
@@ -145,9 +143,7 @@ class Posterior:
         self.pooling = pooling or Pooling()
         self.arms: list[str] = []
         self.index: dict[str, int] = {}
-        self._given = np.zeros(0)  # nan: none
-        self._list_cost = np.zeros(0)
-        self._like: list[str] = []  # the name of the arm that each is like, or ""
+        self._priors = Priors()
         self._active = np.zeros(0, dtype=bool)
         self._total = np.zeros((ROWS, 0))
         self._levels = [Cells() for _ in range(levels)]
@@ -164,14 +160,12 @@ class Posterior:
         Parameters
         ----------
         prior
-            Guess of its mean quality in [0, 1]; None: 0.5, a little more or less by its cost
-            beside that of the other arms.
+            Guess of its mean quality in [0, 1]; None: see `Priors`.
         cost
             Guess of its cost per request in US dollars, from list prices; None: unknown.
         like
             An arm that it is expected to be like, where no prior is given: it takes that arm's
-            level, and its interactions, as far as it has none of its own. A name that no arm
-            has (yet) is nobody's.
+            level, and its interactions, as far as it has none of its own.
         """
         if arm not in self.index:
             self.index[arm] = len(self.arms)
@@ -180,19 +174,15 @@ class Posterior:
             for level in self._levels:
                 level.add_arm()
             self._adjusted.add_arm()
-            self._given, self._list_cost = (
-                np.append(a, np.nan) for a in (self._given, self._list_cost)
-            )
-            self._like.append("")
+            self._priors.add_arm()
             self._active = np.append(self._active, True)
         index = self.index[arm]
-        self._like[index], self._active[index] = like or "", True
-        listed = self._list_cost[index]
+        self._active[index] = True
+        listed = self._priors.cost[index]
         if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
             self.repriced(arm, cost / listed)
-        self._given[index] = np.nan if prior is None else prior
-        self._list_cost[index] = np.nan if cost is None else cost
-        if len(self._prior) < len(self.arms) or (self._prior != self._priors()).any():
+        self._priors.set(index, prior, cost, like)
+        if len(self._prior) < len(self.arms) or (self._prior != self._guess()).any():
             self._refit()
 
     def retire(self, arm: str) -> None:
@@ -229,7 +219,7 @@ class Posterior:
         around = self._look(here)
         chain = self._chain(z, around)
         quality = float(self._strength_weights() @ chain.mean[:, index])
-        cost = self._rate(around, CN, self._list_cost)[0][index] if sums[CN] else np.nan
+        cost = self._rate(around, CN, self._priors.cost)[0][index] if sums[CN] else np.nan
         foretold = Foretold(quality, float(cost))
         if self._levels and fresh and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
@@ -315,7 +305,7 @@ class Posterior:
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
         around = self._look(here)
-        cost, cost_var = self._rate(around, CN, self._list_cost)
+        cost, cost_var = self._rate(around, CN, self._priors.cost)
         latency, latency_var = self._rate(around, LN, np.full(len(self.arms), np.nan))
         support = np.stack([self._total[W], *(a.kernel @ a.sums[:, W] for a in around)])
         path = zip(self._levels, here.path, strict=True)
@@ -348,15 +338,13 @@ class Posterior:
         weight, reward = self._total[:2]
         quality = (reward + _PRIOR_WEIGHT * self._prior) / (weight + _PRIOR_WEIGHT)
         count, cost = self._total[CN : C + 1]
-        return quality, np.where(count > 0, cost / np.maximum(count, 1.0), self._list_cost)
+        return quality, np.where(count > 0, cost / np.maximum(count, 1.0), self._priors.cost)
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
         return {
             "arms": list(self.arms),
-            "given": self._given,
-            "list_cost": self._list_cost,
-            "like": list(self._like),
+            "priors": self._priors.state(),
             "active": self._active,
             "prior": self._prior,
             "total": self._total,
@@ -370,9 +358,8 @@ class Posterior:
         """Take over what `state` returned."""
         self.arms = list(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
-        self._given, self._list_cost = state["given"], state["list_cost"]
-        self._like, self._active = list(state["like"]), state["active"]
-        self._total = state["total"]
+        self._priors.load(state["priors"])
+        self._active, self._total = state["active"], state["total"]
         self._adjusted.load(state["adjusted"])
         for level, inner in zip(self._levels, state["levels"], strict=False):
             level.load(inner)
@@ -385,26 +372,12 @@ class Posterior:
     def _sharpening(self) -> float:
         return self.pooling.sharpening if self._levels else 1.0
 
-    def _priors(self) -> Array:
+    def _guess(self) -> Array:
         """Each arm's prior mean quality, shape (arms,)."""
-        known = self._list_cost > 0
-        price = np.log(np.where(known, self._list_cost, 1.0))
-        middle = price[known].mean() if known.any() else 0.0
-        more = np.clip(_BY_PRICE * (price - middle), -_BY_PRICE_MOST, _BY_PRICE_MOST)
-        guess = 0.5 + np.where(known, more, 0.0)
         weight, reward = self._total[:2]
-        plain = (reward + _PRIOR_WEIGHT * guess) / (weight + _PRIOR_WEIGHT)
+        plain = reward / np.maximum(weight, _PRIOR_WEIGHT)
         level = self._adjusted.levels if self._levels else plain
-        guess = np.where(np.isnan(self._given), guess, self._given)
-        for _ in range(_KINSHIP):  # an arm without evidence is itself like another
-            for i, like in enumerate(self._models()):
-                if like != i and np.isnan(self._given[i]):
-                    guess[i] = level[like] if weight[like] > 0 else guess[like]
-        return guess
-
-    def _models(self) -> list[int]:
-        """The arm that each is like; itself if none."""
-        return [self.index.get(like, i) for i, like in enumerate(self._like)]
+        return self._priors.quality(self.index, weight, level)
 
     def _noises(self) -> Array:
         """Variance of one reward of each arm around its mean, shape (arms,).
@@ -443,6 +416,7 @@ class Posterior:
         var = 1.0 / (n + self._adjusted.lambdas)
         wide = _WIDTH + _WIDTH_YOUNG * _CHILDHOOD / (_CHILDHOOD + n)
         sampling = (wide + _WIDTH_LOG * _shortfall(n, self._active)) * var
+        kin = self._priors.kin(self.index)
         for near in around:
             weight, kernel = near.sums[:, W], near.kernel
             easier = self._adjusted.difficulties(near.places) - difficulty
@@ -454,9 +428,8 @@ class Posterior:
             own: Array = kernel @ residual - here * beside - shared @ counted
             size = here + k
             own /= size
-            if any(self._like):
-                like = self._models()
-                own += np.where(like == np.arange(len(like)), 0.0, (k / size) * own[:, like])
+            if kin is not None:
+                own += np.where(kin == np.arange(len(kin)), 0.0, (k / size) * own[:, kin])
             beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own
             # Neighbours are not here: for what is known they count less than for a guess.
             known = kernel * kernel @ weight + k
@@ -489,7 +462,7 @@ class Posterior:
 
     def _derive(self) -> None:
         """Work out again what follows from the state."""
-        self._prior = self._priors()
+        self._prior = self._guess()
         self._noise = self._noises()
 
     def _refit(self) -> None:
