@@ -5,9 +5,9 @@
 
 Shipped defaults, one pass of at most 6,000 steps (a change comes half-way, a new arm after a
 third), four seeds. For every scenario and policy: utility, and what it is of the same policy's
-where nothing changes; the best arm's share of the traffic just before the change and in the 48ths of
-the stream after it; and the utility from 500 decisions after the change on, as a share of the
-best single model's in the changed world.
+where nothing changes; the best arm's share of the traffic just before the change and in the
+48ths of the stream after it; and the utility from 500 decisions after the change on, as a share
+of the best single model's in the changed world.
 """
 
 from __future__ import annotations
