@@ -47,6 +47,7 @@ def decision_answer(history: History) -> DecisionAnswer:
         cluster=decision.cluster,
         path=list(decision.path),
         propensity=decision.propensity,
+        exact=decision.exact,
         propensity_draws=decision.propensity_draws,
         policy=decision.policy,
         expected=_expected(decision.chosen),

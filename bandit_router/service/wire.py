@@ -240,6 +240,7 @@ class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     cluster: int
     path: list[int]
     propensity: float
+    exact: bool
     propensity_draws: int
     policy: str
     expected: Expected
