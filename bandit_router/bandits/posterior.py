@@ -2,7 +2,7 @@
 
 The state is nothing but weighted sums, per (cluster, arm) at every resolution and for the whole
 map; means and variances are derived when they are read. So evidence adds up when clusters
-merge, and taking a feedback back is exact.
+merge, and taking a feedback back is exact, unless its arm has changed since (see `moved`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _WIDTH, _WIDTH_LOG = 1.0, 0.5
 _WIDTH_YOUNG, _CHILDHOOD = 4.0, 20.0  # an arm hardly tried is sampled as widely as it is known
 _WIDTH_HERE = 0.05
 # What a place may differ by from what its surroundings say, over what pooling at the strength
-# that foretells best would have it: intervals hold the truth as often as they say (see
-# ``simulations/intervals.py``).
+# that foretells best would have it: so intervals hold the truth about as often as they say where an
+# arm was tried, and less often where it hardly was (see ``simulations/intervals.py``).
 _DOUBT_HERE = 1.6
 
 
