@@ -168,7 +168,9 @@ def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
     show_default=True,
     help="Labelled prompts for forest and kmeans, left out of everyone's stream.",
 )
-@click.option("--scenario", default="stationary", show_default=True)
+@click.option(
+    "--scenario", default="stationary", show_default=True, help="One, or several: degrade+delay."
+)
 @click.option("--embedder", default="minilm", show_default=True)
 @JSON
 @_plain_errors
@@ -179,6 +181,8 @@ def simulate(as_json: bool, tables: list[str], policies: list[str], **options: A
 
     result = play(tables=[Path(t) for t in tables], policies=policies, **options)
     click.echo(json.dumps(result, allow_nan=False) if as_json else text(result))
+    if result.get("interrupted"):
+        sys.exit(1)
 
 
 @main.command(epilog="Example: bandit-router replay router.db --policy thompson,random")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import msgspec
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..config import Settings
 from ..exceptions import InvalidInput
+from ..policies import ThompsonPolicy
 from ..router import OWN_VECTORS, Router
 from ..types import Decision, Feedback, Model, Request, Training
 from .hindsight import HINDSIGHT, choices, utilities
@@ -28,7 +29,8 @@ class Played:
     """What came of one run; arrays over steps.
 
     `arm` is the column chosen; `decide_us` and `update_us` are medians in microseconds, None
-    for a policy that decides with hindsight.
+    for a policy that decides with hindsight. `cluster` is the coarsest cluster that held the
+    prompt, or what has become of it by the end; None for a policy without a map.
     """
 
     utility: Array
@@ -37,6 +39,7 @@ class Played:
     arm: NDArray[np.int64]
     decide_us: float | None = None
     update_us: float | None = None
+    cluster: NDArray[np.int64] | None = None
 
 
 def play(
@@ -74,7 +77,8 @@ def play(
         if (step + 1) % _TICK == 0:
             tick(_TICK)
     tick(world.steps % _TICK)
-    return _outcome(table, world, settings, run.arm, run.decide_us, run.update_us)
+    found = _outcome(table, world, settings, run.arm, run.decide_us, run.update_us)
+    return replace(found, cluster=run.clusters())
 
 
 def _outcome(
@@ -121,6 +125,7 @@ class _Run:
         self._decide: list[float] = []
         self._update: list[float] = []
         self.arm = np.zeros(world.steps, dtype=np.int64)
+        self._cluster = np.zeros(world.steps, dtype=np.int64)
 
     def _train(self, rows: NDArray[np.int64]) -> None:
         """Give a policy that is fitted every outcome on the prompts left out of the stream."""
@@ -150,6 +155,14 @@ class _Run:
         """Median time of a feedback, microseconds; None if none came."""
         return float(np.median(self._update)) * 1e6 if self._update else None
 
+    def clusters(self) -> NDArray[np.int64] | None:
+        """Where each prompt fell, told by the clusters that there are now."""
+        policy = self._router.policy
+        if not isinstance(policy, ThompsonPolicy) or policy.map is None:
+            return None
+        ids, place = np.unique(self._cluster, return_inverse=True)
+        return np.array([policy.map.heir(int(id_)) for id_ in ids], dtype=np.int64)[place]
+
     def step(self, step: int) -> None:
         """Deliver what is due, decide, and send the outcome on its way."""
         self._enter(step)
@@ -160,6 +173,7 @@ class _Run:
         decision = self._route(row, phase, step)
         column = self._column[decision.model]
         self.arm[step] = column
+        self._cluster[step] = decision.path[0] if decision.path else 0
         # Within one pass no prompt comes twice, so this begins with the second.
         if (row, column) in self._observed or self._world.lost[step]:
             return

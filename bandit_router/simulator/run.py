@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +18,15 @@ from ..embedding import CachedEmbedder, SentenceTransformerEmbedder
 from ..exceptions import ConfigError, InvalidInput
 from ..policies import NAMES, make_policy
 from .hindsight import HINDSIGHT
+from .parallel import run_all
 from .play import Played, Vectors, play
-from .summary import summarise
+from .summary import by_cluster, summarise
 from .tables import RoutingTable, read_table
-from .worlds import SCENARIOS, make_world, one_pass
-
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+from .worlds import World, make_world, one_pass, parts_of
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class Job:
     """What every run of one table shares."""
 
     table: RoutingTable
@@ -40,12 +36,16 @@ class _Job:
     steps: int
     train: int
 
-    def run(self, policy: str, seed: int, tick: Any) -> Played:
+    def world(self, seed: int) -> World:
+        """Return a seed's stream."""
+        weight = self.settings.bandit.cost_weight
+        return make_world(self.table, self.scenario, seed, self.steps, weight, self.train)
+
+    def run(self, policy: str, seed: int, tick: Callable[[int], object]) -> Played:
+        """Play a policy on a seed's stream."""
         bandit = msgspec.structs.replace(self.settings.bandit, seed=seed)
         settings = msgspec.structs.replace(self.settings, bandit=bandit)
-        world = make_world(
-            self.table, self.scenario, seed, self.steps, bandit.cost_weight, self.train
-        )
+        world = self.world(seed)
         return play(policy, self.table, world, vectors=self.vectors, settings=settings, tick=tick)
 
 
@@ -102,42 +102,82 @@ def simulate(
     """
     _check(policies, scenario, steps, seeds, cost_weight)
     wanted = list(dict.fromkeys(policies))
-    out = []
+    out: list[dict[str, Any]] = []
     for folder in tables:
-        whole = read_table(Path(folder))
-        table = whole.select(models)
-        _check_costs(table, cost_weight, budget)
-        length = one_pass(table, scenario, cost_weight) - train
-        if train < 0 or length < 1:
-            raise InvalidInput(
-                f"train must be at least 0 and leave prompts of table {table.name} to play", "train"
-            )
-        if progress and length + train < len(whole.prompts):
-            tqdm.write(_left_out(table.name, length + train, len(whole.prompts)), file=sys.stderr)
-        played = steps or length
-        base = _settings(settings or Settings(), table, cost_weight, budget, embedder)
-        vectors = _vectors(table, wanted, base, progress)
-        job = _Job(table, vectors, base, scenario, played, train)
-        runs = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
+        job, length = prepare(
+            read_table(Path(folder)),
+            wanted,
+            models=models,
+            steps=steps,
+            cost_weight=cost_weight,
+            budget=budget,
+            scenario=scenario,
+            embedder=embedder,
+            train=train,
+            settings=settings or Settings(),
+            progress=progress,
+        )
+        runs, cut = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
+        played = {
+            name: summarise(job.table, runs[name], runs["task-oracle"], length)
+            | _regions(job, runs[name])
+            for name in wanted
+            if runs[name]
+        }
         out.append(
             {
-                "table": table.name,
-                "prompts": len(table.prompts),
-                "models": list(table.names),
-                "steps": played,
+                "table": job.table.name,
+                "prompts": len(job.table.prompts),
+                "models": list(job.table.names),
+                "steps": job.steps,
                 "seeds": seeds,
                 "cost_weight": cost_weight,
                 "scenario": scenario,
                 "embedder": embedder,
                 "train": train,
-                "reference_cost_usd": table.reference_cost_usd,
-                "policies": {
-                    name: summarise(table, runs[name], runs["task-oracle"], length)
-                    for name in wanted
-                },
+                "reference_cost_usd": job.table.reference_cost_usd,
+                "policies": played,
             }
         )
+        if cut:
+            return {"tables": out, "interrupted": True}
     return {"tables": out}
+
+
+def _regions(job: Job, runs: dict[int, Played]) -> dict[str, Any]:
+    """Return the regions of the first seed's map, where there is a map."""
+    seed = min(runs)
+    found = by_cluster(job.table, job.world(seed), runs[seed])
+    return {} if found is None else {"clusters": found}
+
+
+def prepare(
+    whole: RoutingTable,
+    policies: Sequence[str],
+    *,
+    models: str,
+    steps: int | None,
+    cost_weight: float,
+    budget: float | None,
+    scenario: str,
+    embedder: str,
+    train: int,
+    settings: Settings,
+    progress: bool,
+) -> tuple[Job, int]:
+    """Return what every run of a table shares, and the length of one pass; see `simulate`."""
+    table = whole.select(models)
+    _check_costs(table, cost_weight, budget)
+    length = one_pass(table, scenario, cost_weight) - train
+    if train < 0 or length < 1:
+        raise InvalidInput(
+            f"train must be at least 0 and leave prompts of table {table.name} to play", "train"
+        )
+    if progress and length + train < len(whole.prompts):
+        tqdm.write(_left_out(table.name, length + train, len(whole.prompts)), file=sys.stderr)
+    base = _settings(settings, table, cost_weight, budget, embedder)
+    vectors = _vectors(table, policies, base, progress)
+    return Job(table, vectors, base, scenario, steps or length, train), length
 
 
 def _left_out(table: str, length: int, prompts: int) -> str:
@@ -162,12 +202,7 @@ def _check(
             raise InvalidInput(
                 f"no policy {name!r}{nearest(name, known)}; there are {', '.join(known)}", "policy"
             ) from None
-    if scenario not in SCENARIOS:
-        raise InvalidInput(
-            f"no scenario {scenario!r}{nearest(scenario, SCENARIOS)}; "
-            f"there are {', '.join(SCENARIOS)}",
-            "scenario",
-        )
+    parts_of(scenario)
     if seeds < 1:
         raise InvalidInput("seeds must be at least 1", "seeds")
     if steps is not None and steps < 1:
@@ -228,79 +263,30 @@ def _vectors(
 
 
 def _runs(
-    job: _Job, policies: Sequence[str], seeds: int, progress: bool, processes: int | None
-) -> dict[str, list[Played]]:
+    job: Job, policies: Sequence[str], seeds: int, progress: bool, processes: int | None
+) -> tuple[dict[str, dict[int, Played]], bool]:
+    """Return the runs that were finished, by policy and seed, and whether some were not.
+
+    All policies play a seed before any plays the next, so that what an interrupt leaves can be
+    compared.
+    """
     names = list(dict.fromkeys(policies))
-    todo = [(name, seed) for name in names for seed in range(seeds)]
+    todo = [(name, seed) for seed in range(seeds) for name in names]
     live = [pair for pair in todo if pair[0] not in HINDSIGHT]
     label = f"playing {job.table.name}"
     with _bar(len(todo) * job.steps, label, "step", progress) as bar:
         found = {pair: job.run(*pair, bar.update) for pair in todo if pair[0] in HINDSIGHT}
-        found |= _parallel(job, live, bar, processes or os.cpu_count() or 1)
-    return {name: [found[name, seed] for seed in range(seeds)] for name in names}
+        played, cut = run_all(run_job, job, live, processes or os.cpu_count() or 1, bar)
+    found |= played
+    runs: dict[str, dict[int, Played]] = {name: {} for name in names}
+    for name, seed in sorted(found):
+        runs[name][seed] = found[name, seed]
+    return runs, cut
 
 
-def _parallel(
-    job: _Job, pairs: Sequence[tuple[str, int]], bar: tqdm[Any], processes: int
-) -> dict[tuple[str, int], Played]:
-    if processes == 1 or len(pairs) <= 1:
-        return {pair: job.run(*pair, bar.update) for pair in pairs}
-    context = multiprocessing.get_context("spawn")
-    done = context.Value("q", 0)
-    with (
-        _one_blas_thread(),
-        ProcessPoolExecutor(
-            min(processes, len(pairs)), context, initializer=_begin, initargs=(job, done)
-        ) as pool,
-    ):
-        futures = {pair: pool.submit(_work, *pair) for pair in pairs}
-        try:
-            _watch(list(futures.values()), done, bar)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return {pair: future.result() for pair, future in futures.items()}
-
-
-def _watch(futures: list[Future[Played]], done: Any, bar: tqdm[Any]) -> None:
-    seen, left = 0, set(futures)
-    while left:
-        finished, left = wait(left, timeout=0.3)
-        bar.update(done.value - seen)
-        seen = done.value
-        for future in finished:
-            future.result()  # a failure ends the whole
-
-
-_state: dict[str, Any] = {}
-
-
-def _begin(job: _Job, done: Any) -> None:
-    _state["job"], _state["done"] = job, done
-
-
-def _work(policy: str, seed: int) -> Played:
-    def tick(steps: int) -> None:
-        with _state["done"].get_lock():
-            _state["done"].value += steps
-
-    job: _Job = _state["job"]
-    return job.run(policy, seed, tick)
-
-
-@contextmanager
-def _one_blas_thread() -> Iterator[None]:
-    """Let processes started inside use one BLAS thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+def run_job(job: Job, pair: tuple[str, int], tick: Callable[[int], object]) -> Played:
+    """Play a policy on a seed's stream; the work of one process."""
+    return job.run(*pair, tick)
 
 
 def _bar(total: int, label: str, unit: str, progress: bool) -> tqdm[Any]:

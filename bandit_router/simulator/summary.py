@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,27 +10,33 @@ from scipy import stats
 
 from .play import Played
 from .tables import Array, RoutingTable
+from .worlds import World
 
 BINS = 48
+MOST_CLUSTERS = 20
 
 
 def summarise(
-    table: RoutingTable, runs: Sequence[Played], oracle: Sequence[Played], first_pass: int
+    table: RoutingTable,
+    runs_by_seed: Mapping[int, Played],
+    oracle: Mapping[int, Played],
+    first_pass: int,
 ) -> dict[str, Any]:
     """Return one policy's figures; the keys are the contract of `simulate --json`.
 
     Parameters
     ----------
-    runs
-        One per seed.
+    runs_by_seed
+        Of the seeds that were finished, at least one.
     oracle
         The task-oracle's runs on the same streams.
     first_pass
         Length of one pass; the stream may be shorter.
     """
+    runs = list(runs_by_seed.values())
     by_seed = np.array([run.utility.mean() for run in runs])
     quarters = np.mean([binned(run.utility, 4) for run in runs], axis=0)
-    regret = np.mean([(o.utility - r.utility).mean() for r, o in zip(runs, oracle, strict=True)])
+    regret = [oracle[seed].utility - run.utility for seed, run in runs_by_seed.items()]
     return {
         "utility": float(by_seed.mean()),
         "utility_ci": t_interval(by_seed),
@@ -38,6 +44,8 @@ def summarise(
         "utility_first_pass": float(np.mean([run.utility[:first_pass].mean() for run in runs])),
         "utility_by_quarter": quarters.tolist(),
         "curve": np.mean([binned(run.utility, BINS) for run in runs], axis=0).tolist(),
+        "curve_by_seed": [binned(run.utility, BINS).tolist() for run in runs],
+        "regret_curve_by_seed": [binned(r, BINS).tolist() for r in regret],
         "arm_share": {
             name: np.mean(
                 [binned((run.arm == column).astype(float), BINS) for run in runs], axis=0
@@ -47,10 +55,49 @@ def summarise(
         "quality": float(np.mean([run.quality.mean() for run in runs])),
         "cost_usd": float(np.mean([run.cost.mean() for run in runs])),
         "cost_by_seed": [float(run.cost.mean()) for run in runs],
-        "regret_task_oracle": float(regret),
+        "regret_task_oracle": float(np.mean([r.mean() for r in regret])),
         "decide_us_p50": _median([run.decide_us for run in runs]),
         "update_us_p50": _median([run.update_us for run in runs]),
     }
+
+
+def by_cluster(table: RoutingTable, world: World, run: Played) -> list[dict[str, Any]] | None:
+    """Return the busiest regions of one run: how good each arm is there, and its traffic there.
+
+    `quality` is over all prompts of the region, whichever arm they went to; `share` over the
+    second half of the stream. None for a policy without a map.
+    """
+    if run.cluster is None:
+        return None
+    late = np.arange(world.steps) >= world.steps // 2
+    phase = world.phases[-1]
+    ids, count = np.unique(run.cluster, return_counts=True)
+    out = []
+    for id_ in ids[np.argsort(-count, kind="stable")][:MOST_CLUSTERS]:
+        here = run.cluster == id_
+        rows = world.order[here]
+        tasks, often = np.unique([table.tasks[row] for row in rows], return_counts=True)
+        arms = run.arm[here & late]
+        quality = [_known_mean(column) for column in phase.quality[rows].T]
+        out.append(
+            {
+                "cluster": int(id_),
+                "prompts": len(rows),
+                "task": str(tasks[often.argmax()]),
+                "task_share": float(often.max() / len(rows)),
+                "quality": dict(zip(table.names, quality, strict=True)),
+                "share": {
+                    name: float((arms == column).mean()) if len(arms) else 0.0
+                    for column, name in enumerate(table.names)
+                },
+            }
+        )
+    return out
+
+
+def _known_mean(values: Array) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else None
 
 
 def binned(values: Array, bins: int) -> Array:
@@ -73,7 +120,10 @@ def t_interval(values: Array) -> list[float | None]:
 
 def text(result: dict[str, Any]) -> str:
     """Return what `simulate` found as tables for a terminal."""
-    return "\n\n".join(_table_text(table) for table in result["tables"])
+    parts = [_table_text(table) for table in result["tables"]]
+    if result.get("interrupted"):
+        parts.append("Interrupted: only the runs that were finished are counted.")
+    return "\n\n".join(parts)
 
 
 def _table_text(table: dict[str, Any]) -> str:
@@ -89,6 +139,8 @@ def _table_text(table: dict[str, Any]) -> str:
     for name, found in ranked:
         low, high = found["utility_ci"]
         bounds = "" if low is None else f"{low:.4f} to {high:.4f}"
+        if len(found["utility_by_seed"]) < table["seeds"]:
+            name = f"{name} ({len(found['utility_by_seed'])} seeds)"
         shares = {arm: float(np.mean(share)) for arm, share in found["arm_share"].items()}
         arms = sorted(shares, key=lambda arm: -shares[arm])[:2]
         mostly = ", ".join(f"{arm} {shares[arm]:.0%}" for arm in arms)

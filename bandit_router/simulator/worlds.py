@@ -1,11 +1,14 @@
 """Worlds: the order in which prompts come, and what changes while they do.
 
-A world is drawn from a table, a scenario and a seed. It is the same for every policy.
+A world is drawn from a table, a scenario and a seed. It is the same for every policy. Scenarios
+compose: ``degrade+delay`` is a best arm that degrades unseen while feedback comes late.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +32,7 @@ _DELAY = 500
 _LOST = 0.3
 _FLIPPED = 0.1
 _DEARER = 10.0
+_ANY = 6  # steps that are enough for every phase to have some
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,27 +123,26 @@ def make_world(
     InvalidInput
         If there is no such scenario, or the table cannot play it.
     """
-    if scenario not in SCENARIOS:
-        raise InvalidInput(f"no scenario {scenario!r}{nearest(scenario, SCENARIOS)}", "scenario")
-    if scenario == "price" and not table.has_cost:
+    parts = parts_of(scenario)
+    if "price" in parts and not table.has_cost:
         raise InvalidInput(f"table {table.name} has no costs to raise", "scenario")
-    phases = _phases(table, scenario, steps, best_arm(table, cost_weight))
+    phases = _phases(table, parts, steps, best_arm(table, cost_weight))
     rng = np.random.default_rng([seed, 0])
     prefix, possible = _split(_possible(table, scenario, phases), train, seed)
     chance = np.random.default_rng([seed, 1]).random((2, steps))
     return World(
         prefix=prefix,
-        order=_order(table, possible, scenario == "by-task", rng, steps),
+        order=_order(table, possible, "by-task" in parts, rng, steps),
         phases=phases,
-        delay=_DELAY if scenario == "delay" else 0,
-        lost=chance[0] < (_LOST if scenario == "delay" else 0.0),
-        flipped=chance[1] < (_FLIPPED if scenario == "noise" else 0.0),
+        delay=_DELAY if "delay" in parts else 0,
+        lost=chance[0] < (_LOST if "delay" in parts else 0.0),
+        flipped=chance[1] < (_FLIPPED if "noise" in parts else 0.0),
     )
 
 
 def one_pass(table: RoutingTable, scenario: str, cost_weight: float) -> int:
     """Return how many prompts some model can answer throughout: the length of one pass."""
-    phases = _phases(table, scenario, 0, best_arm(table, cost_weight))
+    phases = _phases(table, parts_of(scenario), _ANY, best_arm(table, cost_weight))
     return len(_possible(table, scenario, phases))
 
 
@@ -149,22 +152,69 @@ def best_arm(table: RoutingTable, cost_weight: float) -> int:
     return int(np.nanargmax(np.nanmean(utility, axis=0)))
 
 
-def _phases(table: RoutingTable, scenario: str, steps: int, best: int) -> tuple[Phase, ...]:
+def parts_of(scenario: str) -> tuple[str, ...]:
+    """Return the scenarios that a name such as ``degrade+delay`` is made of.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such scenario.
+    """
+    parts = tuple(part.strip() for part in scenario.split("+"))
+    for part in parts:
+        if part not in SCENARIOS:
+            raise InvalidInput(
+                f"no scenario {part!r}{nearest(part, SCENARIOS)}; there are "
+                f"{', '.join(SCENARIOS)}, and sums of them such as degrade+delay",
+                "scenario",
+            )
+    return parts
+
+
+@dataclass(frozen=True)
+class _Effect:
+    """What a scenario does to a phase from one step to another."""
+
+    start: int
+    stop: int
+    act: Callable[[Phase], Phase]
+
+
+def _degrade(arm: NDArray[np.bool_], phase: Phase) -> Phase:
+    return replace(phase, quality=np.where(arm, 0.5, 1.0) * phase.quality)
+
+
+def _price(arm: NDArray[np.bool_], phase: Phase) -> Phase:
+    dearer = np.where(arm, _DEARER, 1.0)
+    return replace(phase, cost=phase.cost * dearer, dearer=dearer)
+
+
+def _without(arm: NDArray[np.bool_], phase: Phase) -> Phase:
+    return replace(phase, present=phase.present & ~arm)
+
+
+def _phases(
+    table: RoutingTable, scenarios: tuple[str, ...], steps: int, best: int
+) -> tuple[Phase, ...]:
     arms = len(table.models)
     usual = Phase(0, table.quality, table.cost, np.ones(arms, dtype=bool), np.ones(arms))
-    if scenario in ("stationary", "by-task", "delay", "noise"):
-        return (usual,)
-    half, target = steps // 2, np.arange(arms) == best
-    if scenario == "degrade":
-        worse = np.where(target, 0.5, 1.0) * table.quality
-        return (usual, Phase(half, worse, table.cost, usual.present, usual.dearer))
-    if scenario == "price":
-        dearer = np.where(target, _DEARER, 1.0)
-        return (usual, Phase(half, table.quality, table.cost * dearer, usual.present, dearer))
-    without = Phase(0, table.quality, table.cost, ~target, usual.dearer)
-    if scenario == "new-arm":
-        return (without, _from(usual, steps // 3))
-    return (usual, _from(without, half))
+    target, half, third, end = np.arange(arms) == best, steps // 2, steps // 3, steps
+    all_effects = {
+        "degrade": _Effect(half, end, partial(_degrade, target)),
+        "price": _Effect(half, end, partial(_price, target)),
+        "new-arm": _Effect(0, third, partial(_without, target)),
+        "retire": _Effect(half, end, partial(_without, target)),
+    }
+    effects = [all_effects[name] for name in dict.fromkeys(scenarios) if name in all_effects]
+    starts = {0} | {t for e in effects for t in (e.start, e.stop) if t < end}
+    phases = []
+    for start in sorted(starts):
+        phase = replace(usual, start=start)
+        for effect in effects:
+            if effect.start <= start < effect.stop:
+                phase = effect.act(phase)
+        phases.append(phase)
+    return tuple(phases)
 
 
 def _possible(table: RoutingTable, scenario: str, phases: tuple[Phase, ...]) -> NDArray[np.int64]:
@@ -173,10 +223,6 @@ def _possible(table: RoutingTable, scenario: str, phases: tuple[Phase, ...]) -> 
     if not len(possible):
         raise InvalidInput(f"table {table.name} has too few models for {scenario}", "scenario")
     return possible
-
-
-def _from(phase: Phase, start: int) -> Phase:
-    return Phase(start, phase.quality, phase.cost, phase.present, phase.dearer)
 
 
 def _split(

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -198,6 +204,44 @@ def test_scenarios_do_what_they_say(folder: Path) -> None:
     assert noise.flipped.mean() == pytest.approx(0.1, abs=0.03)
 
 
+def test_scenarios_compose(folder: Path) -> None:
+    table = read_table(folder)
+    world = make_world(table, "new-arm+degrade+retire+delay+noise", 0, 600, 0.0)
+    assert [p.start for p in world.phases] == [0, 200, 300]
+    assert [bool(p.present[0]) for p in world.phases] == [False, True, False]
+    np.testing.assert_array_equal(world.phases[2].quality[:, 0], table.quality[:, 0] / 2)
+    assert world.delay == 500
+    assert world.lost.any()
+    assert world.flipped.any()
+    alone = make_world(table, "degrade", 0, 600, 0.0)
+    assert (alone.order == world.order).all()
+
+
+def test_an_interrupt_keeps_and_prints_what_is_finished(folder: Path) -> None:
+    arguments = ["simulate", "--table", str(folder), "--steps", "400", "--seeds", "200"]
+    arguments += ["--policy", "random", "--json"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "bandit_router", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert isinstance(run.stderr, io.BufferedReader)
+    shown, thousands = b"", [0.0]
+    while thousands[-1] < 81:  # of 160: the task-oracle's 80, and the first runs of the policy
+        assert run.poll() is None, shown
+        shown = shown[-300:] + run.stderr.read1()
+        thousands = [float(n) for n in re.findall(rb"([\d.]+)k/160k", shown)] or [0.0]
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert run.returncode == 1, err
+    assert b"Traceback" not in err
+    found = json.loads(out)
+    assert found["interrupted"]
+    policies = found["tables"][0]["policies"]
+    assert 1 <= len(policies["random"]["utility_by_seed"]) < 200
+
+
 @pytest.mark.parametrize(
     "scenario", ["by-task", "degrade", "price", "new-arm", "retire", "delay", "noise"]
 )
@@ -229,6 +273,7 @@ def test_a_learner_beats_chance(folder: Path) -> None:
         ({"policies": ["fixed:nobody"]}, "policy"),
         ({"policies": []}, "policy"),
         ({"scenario": "storm"}, "scenario"),
+        ({"scenario": "delay+storm"}, "scenario"),
         ({"models": "nobody"}, "models"),
         ({"seeds": 0}, "seeds"),
         ({"steps": 0}, "steps"),
