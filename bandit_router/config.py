@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from .exceptions import ConfigError
-from .types import Model
+from .types import Endpoint, Model
 
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Dollars = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
@@ -29,13 +29,18 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ServerSettings(_Table, frozen=True):
-    """`[server]`: where to listen, what to refuse, how long upstream may be silent (seconds)."""
+    """`[server]`: where to listen, what to refuse, and how long to wait.
+
+    `upstream_timeout_s` is how many seconds an endpoint may be silent, `deadline_s` how many a
+    whole answer may take, retries and failovers included.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
     max_prompt_chars: Count = 200_000
     max_body_bytes: Count = 8_000_000
     upstream_timeout_s: Positive = 60.0
+    deadline_s: Positive = 600.0
 
 
 class EmbedderSettings(_Table, frozen=True):
@@ -255,6 +260,7 @@ def check_models(models: tuple[Model, ...]) -> None:
         for key, low, high in (
             ("input_usd_per_m", 0.0, math.inf),
             ("output_usd_per_m", 0.0, math.inf),
+            ("cached_input_usd_per_m", 0.0, math.inf),
             ("quality_prior", 0.0, 1.0),
             ("context_tokens", 1.0, math.inf),
         ):
@@ -264,6 +270,23 @@ def check_models(models: tuple[Model, ...]) -> None:
                 raise ConfigError(
                     f"models.{key}: {value!r} of {name!r} must be a number {limit}", f"models.{key}"
                 )
+        for endpoint in model.endpoints:
+            _check_endpoint(endpoint, name)
+
+
+def _check_endpoint(endpoint: Endpoint, name: str) -> None:
+    url, field = endpoint.base_url, "models.endpoints.base_url"
+    if url is None and endpoint.kind == "openai":
+        raise ConfigError(f"{field}: an endpoint of {name!r} needs one", field)
+    if url is not None and not re.match(r"https?://[^/\s]", url):
+        raise ConfigError(
+            f"{field}: {url!r} of {name!r} must begin with http:// or https://", field
+        )
+    for key in ("input_usd_per_m", "output_usd_per_m", "cached_input_usd_per_m"):
+        price = getattr(endpoint, key)
+        if price is not None and not (0 <= price < math.inf):
+            field = f"models.endpoints.{key}"
+            raise ConfigError(f"{field}: {price!r} of {name!r} must be at least 0", field)
 
 
 def check_kin(models: Iterable[Model], known: Iterable[str]) -> None:
@@ -409,6 +432,11 @@ output_usd_per_m = 10.00
 # similar_to = "small"        # what it is expected to be like until feedback says otherwise
 # context_tokens = 128000
 # supports = ["tools", "json"]
+
+# [[models.endpoints]]        # where `large` is served; one block a place, see docs/providers.md
+# base_url = "https://api.example.com/v1"
+# api_key_env = "LARGE_API_KEY"
+# model = "name-at-the-provider"
 
 [server]
 host = "127.0.0.1"

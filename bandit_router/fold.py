@@ -32,7 +32,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 8
+FOLD_VERSION = 9
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 

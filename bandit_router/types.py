@@ -26,11 +26,33 @@ FeedbackStatus = Literal["recorded", "updated", "duplicate"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One place that serves a model: an OpenAI-compatible base URL."""
+    """One place that serves a model.
 
-    base_url: str
+    Parameters
+    ----------
+    base_url
+        Where it is; needed for the kind `openai`.
+    kind
+        `openai`: anything OpenAI-compatible. `anthropic`: Anthropic's own API. `litellm`: whatever
+        the LiteLLM library reaches (an extra); `model` then holds its name there.
+    api_key_env
+        The environment variable that holds its key.
+    model
+        The model's name there, if it is another.
+    input_usd_per_m, output_usd_per_m, cached_input_usd_per_m
+        Its prices, if they are not the model's.
+    responses
+        Whether it has the Responses API (`openai`); None: it is asked once.
+    """
+
+    base_url: str | None = None
+    kind: Literal["openai", "anthropic", "litellm"] = "openai"
     api_key_env: str | None = None
     model: str | None = None
+    input_usd_per_m: float | None = None
+    output_usd_per_m: float | None = None
+    cached_input_usd_per_m: float | None = None
+    responses: bool | None = None
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -42,6 +64,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         Any text without a comma.
     input_usd_per_m, output_usd_per_m
         List prices, US dollars per million tokens.
+    cached_input_usd_per_m
+        What input costs that the provider has cached; None: a tenth of `input_usd_per_m`.
     quality_prior
         What is believed of its mean quality before any feedback, in [0, 1]: a guess, or what its
         model card says. Washed out by feedback, the sooner the more wrong the guesses prove.
@@ -61,6 +85,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     name: str
     input_usd_per_m: float | None = None
     output_usd_per_m: float | None = None
+    cached_input_usd_per_m: float | None = None
     quality_prior: float | None = None
     similar_to: str | None = None
     context_tokens: int | None = None
@@ -177,7 +202,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome"):
-    """What serving observed: the arm that answered, its cost, latency or error."""
+    """What serving observed: the arm that answered, its cost, latency or error.
+
+    One for each call of an endpoint. `endpoint` says which, without credentials; `estimated` that
+    the provider stated no usage and tokens were counted from the texts. `cached_tokens` are of
+    the prompt's, `reasoning_tokens` of the completion's.
+    """
 
     seq: int
     time: float
@@ -188,6 +218,10 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str | None = None
+    endpoint: str | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    estimated: bool = False
     version: int = EVENT_VERSION
 
 

@@ -101,7 +101,7 @@ async def call(
     """
     try:
         response = await session.post(
-            f"{endpoint.base_url.rstrip('/')}{path}",
+            f"{(endpoint.base_url or '').rstrip('/')}{path}",
             json={**body, "model": endpoint.model or model.name},
             headers=_headers(endpoint),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
@@ -127,7 +127,7 @@ async def call(
 
 def where(endpoint: Endpoint) -> str:
     """Return an endpoint's address without credentials, for messages."""
-    return endpoint.base_url.split("//", 1)[-1].rsplit("@", 1)[-1]
+    return (endpoint.base_url or "").split("//", 1)[-1].rsplit("@", 1)[-1]
 
 
 def _headers(endpoint: Endpoint) -> dict[str, str]:

@@ -58,6 +58,7 @@ def decision_answer(history: History) -> DecisionAnswer:
         prompt_chars=decision.prompt_chars,
         prompt_sha256=decision.prompt_sha256,
         outcome=None if outcome is None else _outcome(outcome),
+        outcomes=[_outcome(o) for o in history.outcomes],
         feedback=[_feedback(f) for f in standing(history).values()],
     )
 
@@ -108,6 +109,10 @@ def _outcome(outcome: Outcome) -> OutcomeAnswer:
         latency_ms=outcome.latency_ms,
         prompt_tokens=outcome.prompt_tokens,
         completion_tokens=outcome.completion_tokens,
+        cached_tokens=outcome.cached_tokens,
+        reasoning_tokens=outcome.reasoning_tokens,
+        estimated=outcome.estimated,
+        endpoint=outcome.endpoint,
         error=outcome.error,
     )
 

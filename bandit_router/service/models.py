@@ -94,6 +94,7 @@ def _answer(model: Model, view: ArmView | None) -> ModelAnswer:
         name=model.name,
         input_usd_per_m=model.input_usd_per_m,
         output_usd_per_m=model.output_usd_per_m,
+        cached_input_usd_per_m=model.cached_input_usd_per_m,
         quality_prior=model.quality_prior,
         similar_to=model.similar_to,
         context_tokens=model.context_tokens,

@@ -187,7 +187,7 @@ class UtilityAnswer(_Answer, frozen=True, kw_only=True):
 
 
 class OutcomeAnswer(_Answer, frozen=True, kw_only=True):
-    """What serving observed."""
+    """What serving observed of one call; see `types.Outcome`."""
 
     time: float
     model: str
@@ -195,6 +195,10 @@ class OutcomeAnswer(_Answer, frozen=True, kw_only=True):
     latency_ms: float | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    estimated: bool
+    endpoint: str | None
     error: str | None
 
 
@@ -229,7 +233,8 @@ class Asked(_Answer, frozen=True, kw_only=True):
 class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     """Why: the clusters looked at, each arm's posterior, the draws, and what came of it.
 
-    `path` runs from the coarsest cluster to `cluster`. `propensity_draws` is 0 when the
+    `outcomes` holds every call of an endpoint, oldest first, and `outcome` the last; `path` runs
+    from the coarsest cluster to `cluster`. `propensity_draws` is 0 when the
     propensities are exact.
     """
 
@@ -251,6 +256,7 @@ class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     prompt_chars: int | None
     prompt_sha256: str | None
     outcome: OutcomeAnswer | None
+    outcomes: list[OutcomeAnswer]
     feedback: list[FeedbackEntry]
 
 
@@ -259,6 +265,7 @@ class ModelPatch(_Body, frozen=True, kw_only=True):
 
     input_usd_per_m: NonNegative | UnsetType | None = UNSET
     output_usd_per_m: NonNegative | UnsetType | None = UNSET
+    cached_input_usd_per_m: NonNegative | UnsetType | None = UNSET
     quality_prior: Probability | UnsetType | None = UNSET
     similar_to: Name | UnsetType | None = UNSET
     context_tokens: Annotated[int, Meta(ge=1, le=1_000_000_000)] | UnsetType | None = UNSET
@@ -273,6 +280,7 @@ class ModelRequest(_Body, frozen=True, kw_only=True):
     name: Name
     input_usd_per_m: NonNegative | None = None
     output_usd_per_m: NonNegative | None = None
+    cached_input_usd_per_m: NonNegative | None = None
     quality_prior: Probability | None = None
     similar_to: Name | None = None
     context_tokens: Annotated[int, Meta(ge=1, le=1_000_000_000)] | None = None
@@ -287,6 +295,7 @@ class ModelAnswer(_Answer, frozen=True, kw_only=True):
     name: str
     input_usd_per_m: float | None
     output_usd_per_m: float | None
+    cached_input_usd_per_m: float | None
     quality_prior: float | None
     similar_to: str | None
     context_tokens: int | None
