@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -74,6 +74,10 @@ class ClustererSettings(_Table, frozen=True):
     dimensions: Annotated[int, msgspec.Meta(ge=2, le=4096)] = 24
     params: dict[str, Any] = {}
 
+    def same_map(self, other: ClustererSettings) -> bool:
+        """Tell whether a map goes on under `other`: names move no cluster."""
+        return msgspec.structs.replace(self, names=other.names) == other
+
 
 class Rule(_Table, frozen=True):
     """`[[bandit.rules]]`: a rule of the strategy `features`; the first that fits decides.
@@ -106,9 +110,19 @@ class BanditSettings(_Table, frozen=True):
     `session_margin` and the price of a cold prompt cache. `floor` guarantees every eligible arm
     that probability. `pooling = "flat"` gives every (cluster, arm) an independent Beta
     posterior instead. `rules` are those of the strategy `features`.
+
+    `shadows` are strategies whose choice is logged beside the live one's, and that learn with it.
+    `canary` decides `canary_share` of the requests whose profile names no strategy. With
+    `dry_run` every request is given to that model and what the strategy would have done is
+    logged; with `kill_switch` it is given to that model and no strategy is asked.
     """
 
     strategy: str = "thompson"
+    shadows: tuple[str, ...] = ()
+    canary: str | None = None
+    canary_share: Fraction = 0.05
+    dry_run: str | None = None
+    kill_switch: str | None = None
     pooling: Literal["additive", "flat"] = "additive"
     strength: Positive = 20.0
     difficulty_strength: Positive = 30.0
@@ -163,9 +177,10 @@ class StoreSettings(_Table, frozen=True):
 
 
 class Profile(_Table, frozen=True):
-    """`[[profiles]]`: a named trade-off and choice of models."""
+    """`[[profiles]]`: a named trade-off and choice of models, and of how they are chosen."""
 
     name: str
+    strategy: str | None = None
     cost_weight: NonNegative | None = None
     latency_weight: NonNegative | None = None
     models: tuple[str, ...] | None = None
@@ -319,13 +334,36 @@ def _check_settings(config: Config) -> None:
     if len(set(names)) < len(names):
         raise ConfigError("profiles.name: two profiles have the same name", "profiles.name")
     known = {model.name for model in config.models}
-    for profile in config.settings.profiles:
-        for name in profile.models or ():
-            if known and name not in known:
-                raise ConfigError(
-                    f"profiles.models: {name!r} is no model{nearest(name, known)}",
-                    "profiles.models",
-                )
+    for key, name in _models_named(config.settings) if known else ():
+        if name not in known:
+            raise ConfigError(f"{key}: {name!r} is no model{nearest(name, known)}", key)
+
+
+def _models_named(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the name of every model that the settings name."""
+    bandit = settings.bandit
+    for key in ("dry_run", "kill_switch"):
+        if (model := getattr(bandit, key)) is not None:
+            yield f"bandit.{key}", model
+    for key, strategy in strategies_named(settings):
+        if strategy.startswith("fixed:"):
+            yield key, strategy.removeprefix("fixed:")
+    for rule in bandit.rules:
+        yield from (("bandit.rules", name) for name in rule.models)
+    for profile in settings.profiles:
+        yield from (("profiles.models", name) for name in profile.models or ())
+
+
+def strategies_named(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the dotted key and the name of every strategy that has a part, the live one first."""
+    bandit = settings.bandit
+    yield "bandit.strategy", bandit.strategy
+    if bandit.canary is not None:
+        yield "bandit.canary", bandit.canary
+    yield from (("bandit.shadows", name) for name in bandit.shadows)
+    for profile in settings.profiles:
+        if profile.strategy is not None:
+            yield "profiles.strategy", profile.strategy
 
 
 def nearest(name: str, known: Any) -> str:

@@ -16,8 +16,8 @@ _CHARS_PER_TOKEN = 4
 _LIMITS = ("cost_usd", "latency_ms")
 
 
-def with_profile(request: Request, profiles: Iterable[Profile]) -> Request:
-    """Return `request` with what its profile says where it says nothing itself.
+def profile_of(request: Request, profiles: Iterable[Profile]) -> Profile | None:
+    """Return the profile that a request names, None if it names none.
 
     Raises
     ------
@@ -25,13 +25,20 @@ def with_profile(request: Request, profiles: Iterable[Profile]) -> Request:
         If there is no such profile.
     """
     if request.profile is None:
-        return request
+        return None
     known = {profile.name: profile for profile in profiles}
     profile = known.get(request.profile)
     if profile is None:
         raise InvalidInput(
             f"no profile {request.profile!r}{nearest(request.profile, known)}", "profile"
         )
+    return profile
+
+
+def with_profile(request: Request, profile: Profile | None) -> Request:
+    """Return `request` with what its profile says where it says nothing itself."""
+    if profile is None:
+        return request
     given = {
         key: getattr(profile, key)
         for key in ("cost_weight", "latency_weight", "models")
@@ -54,14 +61,18 @@ def eligible_arms(
     NoEligibleArm
         If none is left; `field` names the constraint.
     """
-    for name in request.models or ():
-        if name not in models:
-            raise unknown_model(name, models, "models")
+    for field in ("models", "exclude"):
+        for name in getattr(request, field) or ():
+            if name not in models:
+                raise unknown_model(name, models, field)
     check_request(request)
     wanted = None if request.models is None else set(request.models)
     arms = [m for m in models.values() if m.available and (wanted is None or m.name in wanted)]
     if not arms:
         raise NoEligibleArm("no model is available for this request", "models")
+    arms = [m for m in arms if m.name not in request.exclude]
+    if not arms:
+        raise NoEligibleArm("every model that the request allows is excluded", "exclude")
     arms = [m for m in arms if set(request.needs) <= set(m.supports)]
     if not arms:
         raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")

@@ -10,20 +10,22 @@ from . import codec
 from .bandits.credit import W
 from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
-from .config import BudgetSettings, ClustererSettings, Settings
+from .config import BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
 from .embedding import shipped_projection
 from .exceptions import StoreError
 from .memory import Memory, Recall, expected_cost, settle, standing, with_event
-from .policies import Lesson, Policy, make_policy
+from .policies import Lesson, Policy
 from .sessions import Sessions
 from .sources import Sources
+from .strategies import Strategies
 from .types import (
     Change,
     Decision,
     Event,
     Feedback,
     History,
+    KillSwitch,
     LineageEvent,
     Model,
     Outcome,
@@ -45,8 +47,10 @@ class Fold:
         Of the last event.
     models, settings
         As the events left them.
-    policy, pacer, sessions, crowd, sources
+    strategies, pacer, sessions, crowd, sources
         What was learnt; the pacer is None without a budget.
+    killed
+        The model that every request is given to, None if the strategies decide.
     """
 
     def _begin(self, recall: Recall | None) -> None:
@@ -54,7 +58,8 @@ class Fold:
         self.time = 0.0
         self.models: dict[str, Model] = {}
         self.settings = Settings()
-        self.policy: Policy = make_policy("random", self.settings)
+        self.strategies = Strategies(_NOBODY)
+        self.killed: KillSwitch | None = None
         self.pacer: BudgetPacer | None = None
         self.sessions = Sessions()
         self.crowd = Crowd(None, 1.0)
@@ -64,6 +69,11 @@ class Fold:
         self._drawn_at = 0  # the event that the map was last drawn anew by
         self._projection_digest: str | None = None
         self._memory = Memory(recall)
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of the live strategy."""
+        return self.strategies.live
 
     def apply(self, event: Event) -> tuple[LineageEvent, ...]:
         """Fold one event; return what became of clusters.
@@ -85,7 +95,7 @@ class Fold:
             self.crowd.decided(event.request.user, event.seq)
             if self.pacer:
                 self.pacer.decided(event.candidates, expected_cost(event), event.time)
-            lineage = tuple(self.policy.observe(vector, event.seq, event.time))
+            lineage = tuple(self.strategies.observe(vector, event.seq, event.time))
             self.names.follow(lineage)
             if event.prompt is not None:
                 self.read(event, event.prompt)
@@ -116,7 +126,7 @@ class Fold:
                     vector=self._vector(decision),
                     fresh=fresh,
                 )
-                self.policy.learn(lesson)
+                self.strategies.learn(lesson)
         if self.pacer:
             expected = expected_cost(decision)
             self.pacer.spent(new.cost(expected) - old.cost(expected), decision.time)
@@ -140,13 +150,15 @@ class Fold:
     def _change(self, event: Change) -> None:
         if event.what == "model_removed":
             del self.models[event.body["name"]]
-            self.policy.retire_arm(event.body["name"])
+            self.strategies.retire_arm(event.body["name"])
         elif event.what == "model_set":
             model = msgspec.convert(event.body, Model)
             self.models[model.name] = model
-            self.policy.set_arm(model)
+            self.strategies.set_arm(model)
+        elif event.what == "kill_switch":
+            self._kill(event.body["model"], event.time, event.body["reason"])
         elif event.what == "trained":
-            self.policy.train(msgspec.convert(event.body, Training))
+            self.strategies.train(msgspec.convert(event.body, Training))
         else:
             self._configure(event)
 
@@ -155,23 +167,24 @@ class Fold:
         self.settings = msgspec.convert(event.body["settings"], Settings)
         models = msgspec.convert(event.body["models"], tuple[Model, ...])
         self._projection_digest = event.body["projection"]
-        rebuilt = (
-            self.seq == 0
-            or before.bandit.strategy != self.settings.bandit.strategy
-            or before.clusterer != _but_for_names(self.settings.clusterer, before.clusterer)
-            or before.embedder.name != self.settings.embedder.name
-        )
-        if rebuilt:
-            self._rebuild()
-        else:
-            self.policy.tune(self.settings.bandit)
+        map_ = self.strategies.mapped
+        if self.strategies.configure(before, self.settings, self._projection()):
+            self._dimension, self._drawn_at = None, self.seq + 1
+        if self.strategies.mapped is not map_:
+            self.names = RegionNames()
+        if before.bandit.kill_switch != (model := self.settings.bandit.kill_switch):
+            self._kill(model, event.time, "bandit.kill_switch")
         self._tune_crowd()
         self._tune_pacer(before.budget)
         for name in [name for name in self.models if name not in {m.name for m in models}]:
-            self.policy.retire_arm(name)
+            self.strategies.retire_arm(name)
         self.models = {model.name: model for model in models}
-        for model in models:
-            self.policy.set_arm(model)
+        for arm in models:
+            self.strategies.set_arm(arm)
+
+    def _kill(self, model: str | None, time: float, reason: str) -> None:
+        switch = None if model is None else KillSwitch(model=model, since=time, reason=reason)
+        self.killed = switch
 
     def _tune_pacer(self, before: BudgetSettings) -> None:
         budget = self.settings.budget
@@ -184,16 +197,6 @@ class Fold:
     def _tune_crowd(self) -> None:
         self.crowd.cap = self.settings.feedback.user_cap
         self.crowd.half_life = self.settings.feedback.user_window
-
-    def _rebuild(self) -> None:
-        """Make the policy anew; what the old one knew of the whole map is handed on."""
-        old, self._dimension, self._drawn_at = self.policy, None, self.seq + 1
-        self.names = RegionNames()
-        projection = self._projection()
-        self.policy = make_policy(
-            self.settings.bandit.strategy, self.settings, projection, old.next_cluster
-        )
-        self.policy.inherit(old)
 
     def read(self, decision: Decision, prompt: str) -> None:
         """Let the region of a decision be named after its prompt too; no part of the state."""
@@ -209,11 +212,11 @@ class Fold:
 
     def arms(self) -> tuple[ArmView, ...]:
         """Return what is believed of every arm over the whole map."""
-        return arm_views(self.policy, list(self.models))
+        return arm_views(self.strategies.shown, list(self.models))
 
     def clusters(self) -> list[ClusterView]:
         """Return every live cluster with its arms, coarsest level first."""
-        return cluster_views(self.policy, list(self.models), names=self.names)
+        return cluster_views(self.strategies.shown, list(self.models), names=self.names)
 
     def cluster(self, id_: int) -> ClusterView:
         """Return a live cluster.
@@ -223,7 +226,7 @@ class Fold:
         LookupError
             If there is none of this id.
         """
-        found = cluster_views(self.policy, list(self.models), id_, names=self.names)
+        found = cluster_views(self.strategies.shown, list(self.models), id_, names=self.names)
         if not found:
             raise LookupError(f"no live cluster {id_}")
         return found[0]
@@ -241,7 +244,7 @@ class Fold:
     @property
     def restorable(self) -> bool:
         """Whether a snapshot is enough to restart from (else the whole log is folded)."""
-        return self.policy.restorable
+        return self.strategies.restorable
 
     def snapshot(self) -> bytes:
         """Return the state, in bytes that are equal for equal states."""
@@ -255,7 +258,8 @@ class Fold:
                 "projection": self._projection_digest,
                 "settings": msgspec.to_builtins(self.settings),
                 "models": msgspec.to_builtins(tuple(self.models.values())),
-                "policy": self.policy.state(),
+                "strategies": self.strategies.state(),
+                "killed": msgspec.to_builtins(self.killed),
                 "pacer": self.pacer and self.pacer.state(),
                 "sessions": self.sessions.state(),
                 "crowd": self.crowd.state(),
@@ -273,8 +277,9 @@ class Fold:
         self._projection_digest = state["projection"]
         models = msgspec.convert(state["models"], tuple[Model, ...])
         self.models = {model.name: model for model in models}
-        self.policy = make_policy(self.settings.bandit.strategy, self.settings, self._projection())
-        self.policy.load(state["policy"])
+        self.strategies = Strategies(self.settings, self._projection())
+        self.strategies.load(state["strategies"])
+        self.killed = msgspec.convert(state["killed"], KillSwitch | None)
         self.sessions.load(state["sessions"])
         self._tune_crowd()
         self.crowd.load(state["crowd"])
@@ -297,6 +302,5 @@ class Fold:
         return projection and projection.first(self.settings.clusterer.dimensions)
 
 
-def _but_for_names(new: ClustererSettings, old: ClustererSettings) -> ClustererSettings:
-    """Return the new settings of the map with the old choice of names, which moves no cluster."""
-    return msgspec.structs.replace(new, names=old.names)
+_NOBODY = Settings(bandit=BanditSettings(strategy="random"))
+"""Before the first event."""

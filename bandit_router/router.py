@@ -11,11 +11,17 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
-import numpy as np
 
 from . import codec
 from .config import Settings, check_kin, check_models
-from .eligibility import affordable, eligible_arms, unknown_model, with_profile, within_limits
+from .eligibility import (
+    affordable,
+    eligible_arms,
+    profile_of,
+    unknown_model,
+    with_profile,
+    within_limits,
+)
 from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
 from .exceptions import InvalidInput, StoreError
 from .fold import Fold
@@ -26,8 +32,10 @@ from .memory import (
     standing,
     with_event,
 )
-from .policies import Choice, Context, make_policy
+from .policies import Context
+from .rollout import Verdict, decide, live_strategy
 from .sessions import stay_or_go
+from .strategies import check_strategies
 from .types import (
     Change,
     Decision,
@@ -165,10 +173,12 @@ class Router(Fold):
         NoEligibleArm
             If no model satisfies the constraints.
         """
-        request = with_profile(request or Request(), self.settings.profiles)
+        request = request or Request()
+        profile = profile_of(request, self.settings.profiles)
+        request = with_profile(request, profile)
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
-        if vector is None and self.policy.needs_vector:
+        if vector is None and self.needs_vector:
             vector = self.embed(prompt or "")
         unit_vector = None if vector is None else self._checked(vector)
         seq = self.seq + 1
@@ -178,18 +188,22 @@ class Router(Fold):
             vector=unit_vector,
             prompt=prompt,
         )
-        context = within_limits(context, request, self.policy)
+        policy = self.strategies[live_strategy(self.settings.bandit, profile)]
+        context = within_limits(context, request, policy)
         if self.pacer:
             if time is None and self.settings.budget.usd_per_day is not None:
                 raise InvalidInput("a budget a day needs the time of each request", "time")
-            context = affordable(context, self.pacer.limit_usd(self._now(time)), self.policy)
-        rng = np.random.default_rng([self.settings.bandit.seed, seq])
-        choice = self.policy.choose(context, rng)
+            context = affordable(context, self.pacer.limit_usd(self._now(time)), policy)
+        killed = None if self.killed is None else self.killed.model
+        verdict = decide(self.strategies, self.settings.bandit, profile, killed, context, seq)
         current = self.sessions.model(request.session_id)
         if current in context.arms and current in self.models:
             margin = self.settings.bandit.session_margin
-            choice = stay_or_go(choice, self.models[current], prompt, context.utility, margin)
-        return self._decision(choice, context, request, seq, self._now(time), decision_id)
+            stays = stay_or_go(
+                verdict.choice, self.models[current], prompt, context.utility, margin
+            )
+            verdict = msgspec.structs.replace(verdict, choice=stays)
+        return self._decision(verdict, context, request, seq, self._now(time), decision_id)
 
     def judge(
         self, feedback: Feedback, *, time: float | None = None
@@ -240,12 +254,14 @@ class Router(Fold):
 
     def change(
         self,
-        what: Literal["model_set", "model_removed", "trained"],
+        what: Literal["model_set", "model_removed", "trained", "kill_switch"],
         body: dict[str, Any],
         *,
         time: float | None = None,
     ) -> Change:
         """Return the event of an arm set (`body`: its fields) or removed (`body`: its name).
+
+        See `types.Change` for the others.
 
         Raises
         ------
@@ -256,6 +272,10 @@ class Router(Fold):
             if body["name"] not in self.models:
                 raise unknown_model(body["name"], self.models, "name")
             body = {"name": body["name"]}
+        elif what == "kill_switch":
+            if body["model"] is not None and body["model"] not in self.models:
+                raise unknown_model(body["model"], self.models, "model")
+            body = {"model": body["model"], "reason": body.get("reason", "")}
         elif what == "trained":
             body = msgspec.to_builtins(msgspec.convert(body, Training), builtin_types=(bytes,))
         else:
@@ -274,7 +294,7 @@ class Router(Fold):
         if not self.seq:  # later, a log may know models that the file no longer names
             check_kin(arms, [arm.name for arm in arms])
         projection = shipped_projection(settings.embedder.name)
-        make_policy(settings.bandit.strategy, settings)  # a wrong name shows here
+        check_strategies(settings)
         body = {
             "settings": msgspec.to_builtins(settings),
             "models": msgspec.to_builtins(arms),
@@ -326,6 +346,11 @@ class Router(Fold):
         return status
 
     # -- reading ----------------------------------------------------------------------------
+
+    @property
+    def needs_vector(self) -> bool:
+        """Whether anybody who decides or learns asks where a prompt lies."""
+        return self.killed is None and self.strategies.needs_vector
 
     def embed(self, prompt: str) -> Vector:
         """Return the unit embedding of a text, shape (dimension,). Slow; changes nothing."""
@@ -379,7 +404,7 @@ class Router(Fold):
 
     def _decision(
         self,
-        choice: Choice,
+        verdict: Verdict,
         context: Context,
         request: Request,
         seq: int,
@@ -389,6 +414,7 @@ class Router(Fold):
         name = decision_id or f"d{seq}"
         if self._memory.holds(name, seq):
             raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
+        choice = verdict.choice
         chosen = next(c for c in choice.candidates if c.model == choice.model)
         keep = self.settings.store.keep_prompts
         return Decision(
@@ -396,15 +422,17 @@ class Router(Fold):
             time=time,
             decision_id=name,
             model=choice.model,
-            cluster=next((i for i in reversed(choice.path) if i), 0),
+            cluster=next((i for i in reversed(verdict.path) if i), 0),
             propensity=chosen.propensity,
             candidates=choice.candidates,
             utility=context.utility,
-            path=choice.path,
+            path=verdict.path,
             vector=b"" if context.vector is None else context.vector.astype("<f4").tobytes(),
             exact=choice.exact,
             propensity_draws=choice.propensity_draws,
-            policy=self.policy.name,
+            policy=verdict.strategy,
+            role=verdict.role,
+            shadows=verdict.shadows,
             trust=self.crowd.trust(request.user, seq),
             prompt_chars=None if context.prompt is None else len(context.prompt),
             prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),

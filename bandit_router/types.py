@@ -23,6 +23,7 @@ Vector = NDArray[np.float32]
 
 Need = Literal["tools", "vision", "json"]
 FeedbackStatus = Literal["recorded", "updated", "duplicate"]
+Role = Literal["live", "canary", "dry-run", "kill-switch"]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +102,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     models
         Arms to choose among; None means every available one.
+    exclude
+        Arms not to choose.
     cost_weight, latency_weight
         Weights of the utility for this request; None takes the router's own.
     max_cost_usd, max_latency_ms
@@ -110,6 +113,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     models: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
     cost_weight: float | None = None
     latency_weight: float | None = None
     max_cost_usd: float | None = None
@@ -154,6 +158,23 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     support: tuple[float, ...] = ()
 
 
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """What another strategy said of a decision, and whether it had a part in it.
+
+    `propensities` are those of the decision's candidates, in their order; `exact` and
+    `propensity_draws` as in `Decision`. `role` is ``shadow`` for one that was only asked;
+    ``live`` and ``canary`` stand for the two that a canary decides between, or that a dry run
+    did not follow.
+    """
+
+    strategy: str
+    model: str
+    propensities: tuple[float, ...]
+    role: Literal["shadow", "live", "canary"] = "shadow"
+    exact: bool = True
+    propensity_draws: int = 0
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
     """One choice, logged before it is answered.
 
@@ -163,6 +184,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     sum to 1; `exact` says that they were computed by quadrature or in closed form, otherwise
     `propensity_draws` Monte Carlo draws were used. `trust` is what its feedback counts, less
     than 1 where one end user asks for very many (see `crowd.Crowd`).
+
+    `policy` is the strategy that chose and `role` its part: with a canary the propensities are
+    those of the mixture, whichever of the two chose. `shadows` is what the others said.
     """
 
     seq: int
@@ -178,6 +202,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     exact: bool = True
     propensity_draws: int = 0
     policy: str = "thompson"
+    role: Role = "live"
+    shadows: tuple[Shadow, ...] = ()
     trust: float = 1.0
     prompt_chars: int | None = None
     prompt_sha256: str | None = None
@@ -257,14 +283,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
 
     `what` is one of ``configured`` (settings, models and the map's projection as a whole; the
     first event of every log), ``model_set`` (one arm added or altered), ``model_removed``,
-    ``trained`` (full information for a policy that is fitted; see `Training`).
+    ``trained`` (full information for a policy that is fitted; see `Training`), ``kill_switch``
+    (`body`: the `model` that every request is given to, None for none, and the `reason`).
     """
 
     seq: int
     time: float
-    what: Literal["configured", "model_set", "model_removed", "trained"]
+    what: Literal["configured", "model_set", "model_removed", "trained", "kill_switch"]
     body: dict[str, Any]
     version: int = EVENT_VERSION
+
+
+class KillSwitch(msgspec.Struct, frozen=True, kw_only=True):
+    """That every request is given to one model: since when (seconds), and why."""
+
+    model: str
+    since: float
+    reason: str = ""
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):

@@ -51,7 +51,12 @@ __all__ = [
 
 
 def make_policy(
-    name: str, settings: Settings, projection: Projection | None = None, first_cluster: int = 1
+    name: str,
+    settings: Settings,
+    projection: Projection | None = None,
+    first_cluster: int = 1,
+    *,
+    key: str = "bandit.strategy",
 ) -> Policy:
     """Return the policy of this name, knowing no arm yet.
 
@@ -63,6 +68,8 @@ def make_policy(
         Into the map's space, for policies with a map.
     first_cluster
         The first cluster id that its map may hand out.
+    key
+        The setting that names it, for the error.
 
     Raises
     ------
@@ -94,6 +101,5 @@ def make_policy(
         return KMeansPolicy(settings.bandit, projection)
     if name.startswith("fixed:"):
         return FixedPolicy(name.removeprefix("fixed:"))
-    raise ConfigError(
-        f"bandit.strategy: no strategy {name!r}{nearest(name, NAMES)}", "bandit.strategy"
-    )
+    kind = name.partition(":")[0]
+    raise ConfigError(f"{key}: no strategy {name!r}{nearest(kind, NAMES)}", key)

@@ -15,7 +15,7 @@ from aiohttp import web
 from ..config import Config
 from ..embedding import Embedder
 from ..providers import Fleet
-from . import clusters, feedback, gateway, models, operations, page, routing
+from . import clusters, feedback, gateway, killswitch, models, operations, page, routing
 from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
@@ -29,6 +29,7 @@ OPERATIONS = (
     *gateway.OPERATIONS,
     *feedback.OPERATIONS,
     *models.OPERATIONS,
+    *killswitch.OPERATIONS,
     *clusters.OPERATIONS,
 )
 """Every endpoint."""

@@ -138,7 +138,7 @@ class Engine:
         """
         router = await self.wait()
         found: Any = vector
-        if found is None and (router.policy.needs_vector or self._fleet):
+        if found is None and (router.needs_vector or self._fleet):
             found = await self._embed(meaning or text or "")
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
@@ -183,9 +183,11 @@ class Engine:
         await self._journal.write(make)
 
     async def change(
-        self, what: Literal["model_set", "model_removed"], body: Callable[[Router], dict[str, Any]]
+        self,
+        what: Literal["model_set", "model_removed", "kill_switch"],
+        body: Callable[[Router], dict[str, Any]],
     ) -> None:
-        """Set or remove an arm, `body` being made of the router as it then is."""
+        """Set or remove an arm or the kill switch, `body` being made of the router as it is."""
 
         def make(batch: Batch) -> None:
             batch.add(batch.router.change(what, body(batch.router), time=batch.time))

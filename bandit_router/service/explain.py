@@ -7,17 +7,19 @@ from msgspec import UNSET
 
 from ..explain import insufficient
 from ..memory import standing
-from ..types import Candidate, Decision, Feedback, History, Outcome
+from ..types import Candidate, Decision, Feedback, History, Outcome, Shadow
 from ..views import interval
 from .wire import (
     Asked,
     CandidateAnswer,
+    Chance,
     DecisionAnswer,
     Demo,
     Expected,
     FeedbackEntry,
     OutcomeAnswer,
     RouteAnswer,
+    ShadowAnswer,
     UtilityAnswer,
 )
 
@@ -50,6 +52,8 @@ def decision_answer(history: History) -> DecisionAnswer:
         exact=decision.exact,
         propensity_draws=decision.propensity_draws,
         policy=decision.policy,
+        role=decision.role,
+        shadows=[_shadow(shadow, decision) for shadow in decision.shadows],
         expected=_expected(decision.chosen),
         candidates=[_candidate(c) for c in decision.candidates],
         utility=UtilityAnswer(**msgspec.structs.asdict(decision.utility)),
@@ -86,10 +90,25 @@ def _candidate(candidate: Candidate) -> CandidateAnswer:
     )
 
 
+def _shadow(shadow: Shadow, decision: Decision) -> ShadowAnswer:
+    names = [c.model for c in decision.candidates]
+    chances = dict(zip(names, shadow.propensities, strict=True))
+    return ShadowAnswer(
+        strategy=shadow.strategy,
+        role=shadow.role,
+        model=shadow.model,
+        propensity=chances[shadow.model],
+        candidates=[Chance(model=m, propensity=p) for m, p in chances.items()],
+        exact=shadow.exact,
+        propensity_draws=shadow.propensity_draws,
+    )
+
+
 def _asked(decision: Decision) -> Asked:
     asked = decision.request
     return Asked(
         models=None if asked.models is None else list(asked.models),
+        exclude=list(asked.exclude),
         cost_weight=asked.cost_weight,
         max_cost_usd=asked.max_cost_usd,
         max_latency_ms=asked.max_latency_ms,

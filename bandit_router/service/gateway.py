@@ -19,6 +19,7 @@ from .demo.answer import completion
 from .errors import Refused
 from .keys import ENGINE, FLEET
 from .openapi import Operation
+from .pins import refuse_contradiction, with_pins
 from .routing import texts_of_messages
 from .usage import Usage, UsageReader
 from .wire import ChatRequest, ModelList, ModelListed
@@ -50,6 +51,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
         named = router.models[asked.model]
         if not named.endpoints:
             raise InvalidInput(f"{asked.model!r} has no endpoint: it cannot be served", "model")
+        refuse_contradiction(request, asked.model, router.models)
         return await _serve(request, raw, [named], None, asked.stream)
     profile = _profile(asked.model, [p.name for p in router.settings.profiles], router.models)
     text, meaning = texts_of_messages(asked.messages, router.settings.server.max_prompt_chars)
@@ -60,6 +62,7 @@ async def chat(request: web.Request) -> web.StreamResponse:
         models=servable, profile=profile, needs=_needs(raw), user=asked.user,
         session_id=request.headers.get("x-bandit-router-session"),
     )  # fmt: skip
+    wanted = with_pins(request, wanted, router.models)
     decision, demo = await engine.route(text, meaning=meaning, request=wanted)
     if engine.demo:
         return await completion(request, decision, demo, asked.stream, _headers(decision))

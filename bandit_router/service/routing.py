@@ -14,6 +14,7 @@ from . import body
 from .explain import decision_answer, route_answer
 from .keys import ENGINE
 from .openapi import Operation
+from .pins import with_pins
 from .wire import DecisionAnswer, Message, RouteAnswer, RouteRequest
 
 METADATA_BYTES = 16_384
@@ -26,21 +27,20 @@ async def route(request: web.Request) -> web.Response:
     asked = await body.read(request, RouteRequest)
     text, meaning = _texts(asked, engine.config.settings.server.max_prompt_chars)
     _check_metadata(asked.metadata)
+    wanted = Request(
+        models=None if asked.models is None else tuple(asked.models),
+        cost_weight=asked.cost_weight,
+        max_cost_usd=asked.max_cost_usd,
+        max_latency_ms=asked.max_latency_ms,
+        needs=tuple(asked.needs),
+        profile=asked.profile,
+        session_id=asked.session_id,
+        user=asked.user,
+        metadata=asked.metadata,
+    )
+    wanted = with_pins(request, wanted, (await engine.wait()).models)
     decision, demo = await engine.route(
-        text,
-        meaning=meaning,
-        vector=asked.embedding,
-        request=Request(
-            models=None if asked.models is None else tuple(asked.models),
-            cost_weight=asked.cost_weight,
-            max_cost_usd=asked.max_cost_usd,
-            max_latency_ms=asked.max_latency_ms,
-            needs=tuple(asked.needs),
-            profile=asked.profile,
-            session_id=asked.session_id,
-            user=asked.user,
-            metadata=asked.metadata,
-        ),
+        text, meaning=meaning, vector=asked.embedding, request=wanted
     )
     return body.answer(route_answer(decision, demo))
 

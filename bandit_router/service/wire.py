@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ..types import Endpoint, FeedbackStatus, LineageEvent, Need
+from ..types import Endpoint, FeedbackStatus, LineageEvent, Need, Role
 from ..views import ClusterView
 
 # JSON has no infinity, but 1e308 squared is one: the bounds keep every later sum finite.
@@ -220,6 +220,7 @@ class Asked(_Answer, frozen=True, kw_only=True):
     """What the caller asked of the decision, beside the prompt."""
 
     models: list[str] | None
+    exclude: list[str]
     cost_weight: float | None
     max_cost_usd: float | None
     max_latency_ms: float | None
@@ -230,12 +231,35 @@ class Asked(_Answer, frozen=True, kw_only=True):
     metadata: dict[str, Any]
 
 
+class Chance(_Answer, frozen=True, kw_only=True):
+    """The propensity of one candidate."""
+
+    model: str
+    propensity: float
+
+
+class ShadowAnswer(_Answer, frozen=True, kw_only=True):
+    """What another strategy said of a decision.
+
+    `role` is `shadow` for one that was only asked; `live` and `canary` are the two that a canary
+    decides between, or that a dry run did not follow. `propensity` is that of its own `model`.
+    """
+
+    strategy: str
+    role: Literal["shadow", "live", "canary"]
+    model: str
+    propensity: float
+    candidates: list[Chance]
+    exact: bool
+    propensity_draws: int
+
+
 class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     """Why: the clusters looked at, each arm's posterior, the draws, and what came of it.
 
     `outcomes` holds every call of an endpoint, oldest first, and `outcome` the last; `path` runs
-    from the coarsest cluster to `cluster`. `propensity_draws` is 0 when the
-    propensities are exact.
+    from the coarsest cluster to `cluster`. `propensity_draws` is 0 when the propensities are
+    exact. `policy` is the strategy that chose, in its `role`.
     """
 
     decision_id: str
@@ -248,8 +272,10 @@ class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     exact: bool
     propensity_draws: int
     policy: str
+    role: Role
     expected: Expected
     candidates: list[CandidateAnswer]
+    shadows: list[ShadowAnswer]
     utility: UtilityAnswer
     request: Asked
     prompt: str | None
@@ -318,6 +344,22 @@ class ModelRemoved(_Answer, frozen=True, kw_only=True):
 
     name: str
     status: Literal["removed"] = "removed"
+
+
+class KillSwitchRequest(_Body, frozen=True, kw_only=True):
+    """The model that every request is given to, and why."""
+
+    model: Name
+    reason: Annotated[str, Meta(max_length=1000)] = ""
+
+
+class KillSwitchAnswer(_Answer, frozen=True, kw_only=True):
+    """Whether one model is given every request; `since` in seconds since 1970."""
+
+    on: bool
+    model: str | None
+    since: float | None
+    reason: str
 
 
 class ClustersAnswer(_Answer, frozen=True, kw_only=True):

@@ -51,7 +51,7 @@ def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) ->
         router = _router(store, config)
         added = _add_models(store, router, rows)
         vectors = vectors_of(rows, router.settings.embedder.name, progress)
-        if vectors is None and router.policy.needs_vector:
+        if vectors is None and router.needs_vector:
             raise InvalidInput(
                 f"{log}: neither vectors nor prompts that the embedder "
                 f"{router.settings.embedder.name!r} could encode",

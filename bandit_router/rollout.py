@@ -1,0 +1,156 @@
+"""Who decides a request: the live strategy, a canary, a dry run's incumbent, the kill switch.
+
+Whoever it is, the propensities logged are those with which the models really were chosen, so
+that the log stays good for off-policy evaluation.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from .config import BanditSettings, Profile
+from .policies import Choice, Context, FixedPolicy
+from .strategies import Strategies
+from .types import Role, Shadow
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """A choice, the strategy that made it and its role, and what the others said.
+
+    `path` holds the clusters where the prompt lies, whoever chose.
+    """
+
+    choice: Choice
+    strategy: str
+    role: Role = "live"
+    path: tuple[int, ...] = ()
+    shadows: tuple[Shadow, ...] = ()
+
+
+def live_strategy(bandit: BanditSettings, profile: Profile | None) -> str:
+    """Return the strategy of a request: that of its profile, or the router's own."""
+    return (profile and profile.strategy) or bandit.strategy
+
+
+def canary_strategy(bandit: BanditSettings, profile: Profile | None) -> str | None:
+    """Return the strategy that decides a share of such requests, or None.
+
+    A profile that names its strategy means it.
+    """
+    if bandit.canary == bandit.strategy or (profile and profile.strategy):
+        return None
+    return bandit.canary if bandit.canary_share else None
+
+
+def asked(bandit: BanditSettings, profile: Profile | None) -> tuple[str, ...]:
+    """Return the strategies that say something of a request, the live one first."""
+    names = [live_strategy(bandit, profile), canary_strategy(bandit, profile), *bandit.shadows]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def decide(
+    strategies: Strategies,
+    bandit: BanditSettings,
+    profile: Profile | None,
+    killed: str | None,
+    context: Context,
+    seq: int,
+) -> Verdict:
+    """Let the strategies speak, and choose.
+
+    Parameters
+    ----------
+    profile
+        That of the request.
+    killed
+        The kill switch's model; no strategy is asked then.
+    seq
+        Of the decision; seeds its draws. Those of the live strategy do not depend on who else
+        is asked.
+    """
+    if killed is not None:
+        return _given_to(killed, "kill-switch", context)
+    live, *others = asked(bandit, profile)
+    said = {live: strategies[live].choose(context, np.random.default_rng([bandit.seed, seq]))}
+    for name in others:
+        said[name] = strategies[name].choose(context, _rng(bandit.seed, seq, name))
+    path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
+    canary = canary_strategy(bandit, profile)
+    if bandit.dry_run is not None:
+        verdict = _given_to(bandit.dry_run, "dry-run", context)
+        return msgspec.structs.replace(
+            verdict, path=path, shadows=_shadows(said, context, live, canary)
+        )
+    if canary is None:
+        rest = {name: said[name] for name in others}
+        shadows = _shadows(rest, context, live, canary)
+        return Verdict(choice=said[live], strategy=live, path=path, shadows=shadows)
+    goes = _rng(bandit.seed, seq, "canary share").random() < bandit.canary_share
+    return Verdict(
+        choice=mixed(said[live], said[canary], bandit.canary_share, second=bool(goes)),
+        strategy=canary if goes else live,
+        role="canary" if goes else "live",
+        path=path,
+        shadows=_shadows(said, context, live, canary),
+    )
+
+
+def mixed(one: Choice, other: Choice, share: float, *, second: bool) -> Choice:
+    """Return one of two choices (`second`: the other), with the propensities of the mixture.
+
+    Parameters
+    ----------
+    share
+        The probability of taking the other.
+    """
+    taken = other if second else one
+    chances = _chances(one), _chances(other)
+    inexact = [choice.propensity_draws for choice in (one, other) if not choice.exact]
+    return msgspec.structs.replace(
+        taken,
+        candidates=tuple(
+            msgspec.structs.replace(
+                c, propensity=(1.0 - share) * chances[0][c.model] + share * chances[1][c.model]
+            )
+            for c in taken.candidates
+        ),
+        exact=not inexact,
+        propensity_draws=min(inexact, default=0),
+    )
+
+
+def _given_to(model: str, role: Role, context: Context) -> Verdict:
+    policy = FixedPolicy(model)
+    choice = policy.choose(context, np.random.default_rng(0))
+    return Verdict(choice=choice, strategy=policy.name, role=role)
+
+
+def _shadows(
+    said: Mapping[str, Choice], context: Context, live: str, canary: str | None
+) -> tuple[Shadow, ...]:
+    out = []
+    for name, choice in said.items():
+        chance = _chances(choice)
+        out.append(
+            Shadow(
+                strategy=name,
+                model=choice.model,
+                propensities=tuple(chance[arm] for arm in context.arms),
+                role="live" if name == live else "canary" if name == canary else "shadow",
+                exact=choice.exact,
+                propensity_draws=choice.propensity_draws,
+            )
+        )
+    return tuple(out)
+
+
+def _chances(choice: Choice) -> dict[str, float]:
+    return {c.model: c.propensity for c in choice.candidates}
+
+
+def _rng(seed: int, seq: int, what: str) -> np.random.Generator:
+    return np.random.default_rng([seed, seq, zlib.crc32(what.encode())])

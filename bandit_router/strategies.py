@@ -1,0 +1,160 @@
+"""The strategies that have a part in a service: the live one, the canary, shadows, profiles'.
+
+Each is one policy, and all of them learn from the same events, whoever chose: a shadow that is
+made the live one goes on with what it has learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .config import Settings, strategies_named
+from .embedding.base import Projection
+from .policies import Lesson, Policy, ThompsonPolicy, make_policy
+from .types import LineageEvent, Model, Training, Vector
+
+
+def check_strategies(settings: Settings) -> None:
+    """Refuse a strategy that there is not.
+
+    Raises
+    ------
+    ConfigError
+        With the dotted key as `field`.
+    """
+    for key, name in strategies_named(settings):
+        make_policy(name, settings, key=key)
+
+
+class Strategies:
+    """One policy for each strategy that has a part, by name; the live one comes first.
+
+    Parameters
+    ----------
+    settings
+        Say which there are, and how they explore.
+    projection
+        Into the map's space.
+    """
+
+    def __init__(self, settings: Settings, projection: Projection | None = None) -> None:
+        self._next_cluster = 1
+        self._policies = {
+            name: make_policy(name, settings, projection) for name in _names(settings)
+        }
+
+    def configure(
+        self, before: Settings, settings: Settings, projection: Projection | None
+    ) -> bool:
+        """Take over settings: what goes on keeps what it has learnt, the rest is made anew.
+
+        Returns
+        -------
+        bool
+            Whether nobody is left who knows places by their vectors: another kind may come now.
+        """
+        self._next_cluster = self.next_cluster
+        old, live, places = self._policies, self.live, False
+        self._policies = {}
+        for name in _names(settings):
+            policy = old.get(name)
+            if policy is not None and not _outdated(policy, before, settings):
+                policy.tune(settings.bandit)
+                places = places or policy.needs_vector
+            else:
+                heir_of = policy or live
+                policy = make_policy(name, settings, projection, self._next_cluster)
+                policy.inherit(heir_of)
+            self._policies[name] = policy
+        return not places
+
+    def __iter__(self) -> Iterator[Policy]:
+        return iter(self._policies.values())
+
+    def __getitem__(self, name: str) -> Policy:
+        return self._policies[name]
+
+    @property
+    def live(self) -> Policy:
+        """The policy that `bandit.strategy` names."""
+        return next(iter(self))
+
+    @property
+    def mapped(self) -> ThompsonPolicy | None:
+        """The policy with a map, whatever its part; there is one at most."""
+        found = (p for p in self if isinstance(p, ThompsonPolicy) and p.map is not None)
+        return next(found, None)
+
+    @property
+    def shown(self) -> Policy:
+        """The policy whose beliefs are shown: the live one, or the one with a map beside it."""
+        return self.live if isinstance(self.live, ThompsonPolicy) else self.mapped or self.live
+
+    @property
+    def needs_vector(self) -> bool:
+        """Whether any of them asks where a prompt lies."""
+        return any(policy.needs_vector for policy in self)
+
+    @property
+    def restorable(self) -> bool:
+        """Whether `state` is enough to go on from."""
+        return all(policy.restorable for policy in self)
+
+    @property
+    def next_cluster(self) -> int:
+        """The first cluster id that was never used."""
+        return max(self._next_cluster, *(policy.next_cluster for policy in self))
+
+    def locate(self, vector: Vector | None) -> tuple[int, ...]:
+        """Return the clusters that hold a prompt, coarsest first; () without a map."""
+        mapped = self.mapped
+        return () if mapped is None else mapped.survey(vector).path
+
+    def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
+        """Fold that a decision was made; return what became of the map's clusters."""
+        return [event for policy in self for event in policy.observe(vector, seq, time)]
+
+    def learn(self, lesson: Lesson) -> None:
+        """Fold a change of what is credited to an arm."""
+        for policy in self:
+            policy.learn(lesson)
+
+    def train(self, training: Training) -> None:
+        """Fold full information on every arm."""
+        for policy in self:
+            policy.train(training)
+
+    def set_arm(self, model: Model) -> None:
+        """Fold that an arm was added or altered."""
+        for policy in self:
+            policy.set_arm(model)
+
+    def retire_arm(self, name: str) -> None:
+        """Fold that an arm was removed."""
+        for policy in self:
+            policy.retire_arm(name)
+
+    def state(self) -> dict[str, Any]:
+        """Return the state as arrays and numbers."""
+        policies = {name: policy.state() for name, policy in self._policies.items()}
+        return {"next_cluster": self.next_cluster, "policies": policies}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned."""
+        self._next_cluster = state["next_cluster"]
+        for name, inner in state["policies"].items():
+            self._policies[name].load(inner)
+
+
+def _names(settings: Settings) -> list[str]:
+    return list(dict.fromkeys(name for _, name in strategies_named(settings)))
+
+
+def _outdated(policy: Policy, before: Settings, settings: Settings) -> bool:
+    """Tell whether a policy's features mean something else under the new settings."""
+    old, new = before.clusterer, settings.clusterer
+    space = (before.embedder.name, old.dimensions) != (settings.embedder.name, new.dimensions)
+    if isinstance(policy, ThompsonPolicy) and policy.map is not None:
+        return space or not old.same_map(new)
+    return space and policy.needs_vector
