@@ -195,15 +195,34 @@ def simulate(as_json: bool, tables: list[str], policies: list[str], **options: A
     show_default=True,
     help="What to evaluate.",
 )
+@click.option(
+    "--clip",
+    default="none",
+    show_default=True,
+    help="Large importance weights: none, auto, a cap, switch:NUMBER or shrink:NUMBER.",
+)
+@click.option(
+    "--interval",
+    type=click.Choice(["normal", "bootstrap", "bernstein"]),
+    default="normal",
+    show_default=True,
+)
+@click.option(
+    "--cost-weight",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    help="Values are reward - weight * cost / cost of the best model.",
+)
 @click.option("--embedder", default="minilm", show_default=True, help="For logs without vectors.")
 @JSON
 @_plain_errors
-def replay(log: Path, policies: list[str], embedder: str, as_json: bool) -> None:
+def replay(log: Path, policies: list[str], as_json: bool, **options: Any) -> None:
     """Estimate from a decision log what other policies would have earned."""
+    from .simulator.plain_words import text
     from .simulator.replay import replay as evaluate
-    from .simulator.replay import text
 
-    found = evaluate(log, policies, embedder=embedder)
+    found = evaluate(log, policies, **options)
     click.echo(json.dumps(found, allow_nan=False) if as_json else text(found))
 
 

@@ -25,7 +25,7 @@ class Logged:
     """One decision of a log.
 
     `reward` is None where no feedback came; `propensity` where the log has none. `eligible` are
-    the models that could have been chosen.
+    the models that could have been chosen, `chances` the probability of each where it is known.
     """
 
     model: str
@@ -35,6 +35,7 @@ class Logged:
     cost_usd: float | None = None
     prompt: str | None = None
     vector: Vector | None = None
+    chances: tuple[float, ...] | None = None
 
 
 def read_log(path: Path) -> list[Logged]:
@@ -106,6 +107,7 @@ def _of_history(history: History, settings: FeedbackSettings) -> Logged:
         cost_usd=float(cost) if bills else None,
         prompt=decision.prompt,
         vector=decision.embedding(),
+        chances=tuple(c.propensity for c in decision.candidates),
     )
 
 

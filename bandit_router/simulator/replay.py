@@ -7,45 +7,47 @@ does the model of the rewards, our own posterior. Nothing is judged by what came
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ..config import Settings, nearest
-from ..embedding import CachedEmbedder, SentenceTransformerEmbedder
 from ..exceptions import ConfigError, InvalidInput
 from ..policies import NAMES, make_policy
-from ..router import OWN_VECTORS, Router
-from ..types import Feedback, Request
-from .logs import Logged, read_log
-from .ope import ESTIMATORS, Array, Evaluation, dm, doubly_robust, mean_interval
+from .log_arrays import Log, prepare
+from .logs import read_log
+from .ope import (
+    ESTIMATORS,
+    INTERVALS,
+    NOTHING,
+    Array,
+    Clip,
+    Estimate,
+    Evaluation,
+    Interval,
+    dm,
+    dr,
+    mean_interval,
+)
+from .overlap import MOSTLY, Overlap, overlap
+from .passes import Run, constant, send
+from .verdict import worth_it
 
-_FEW = 100.0
-_FEW_SHARE = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class _Log:
-    rows: list[Logged]
-    models: tuple[str, ...]
-    vectors: NDArray[np.float32] | None
-    action: NDArray[np.int64]
-    reward: Array
-    propensity: Array | None
+DEFAULT = ("thompson", "global-thompson", "random")
 
 
 def replay(
     path: Path,
-    policies: Sequence[str] = ("thompson", "global-thompson", "random"),
+    policies: Sequence[str] = DEFAULT,
     *,
     embedder: str = "minilm",
+    clip: str = "none",
+    interval: Interval = "normal",
+    cost_weight: float = 0.0,
+    settings: Settings | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
     """Estimate policies on a log.
@@ -56,6 +58,14 @@ def replay(
         See `simulator.logs`.
     policies
         Names that `make_policy` knows; every ``fixed:MODEL`` is evaluated anyway for the verdict.
+    clip
+        What is done to large importance weights; see `ope.Clip`.
+    interval
+        ``normal``, ``bootstrap`` or ``bernstein``; see `ope.ratio_interval`.
+    cost_weight
+        The value of a decision is ``reward - cost_weight * cost / reference_cost``.
+    settings
+        What the policies run with, their defaults otherwise.
 
     Returns
     -------
@@ -67,91 +77,47 @@ def replay(
     InvalidInput, StoreError
         If the log or a name cannot be used.
     """
+    clipping = Clip.parse(clip)
+    if interval not in INTERVALS:
+        raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
     everything = read_log(path)
-    rows = [row for row in everything if row.reward is not None]
-    if not rows:
-        raise InvalidInput(f"{path}: no decision has feedback: nothing can be estimated", "log")
-    log = _prepare(rows, embedder, progress)
-    _check(policies, log.models)
-    base = "global-thompson" if log.vectors is None else "thompson"
-    wanted = list(dict.fromkeys([base, *policies]))
-    runs = {name: _run(name, log, progress) for name in wanted if not name.startswith("fixed:")}
-    model = runs[base][1]
-    seen = {name: _seen(log, run[0], model) for name, run in runs.items()}
-    fixed = {f"fixed:{name}": _constant(log, column) for column, name in enumerate(log.models)}
-    seen |= {name: _seen(log, target, model) for name, target in fixed.items()}
+    log, notes = prepare(path, everything, embedder, progress)
+    if cost_weight and not log.has_cost:
+        raise InvalidInput(f"{path} has no costs: a cost weight means nothing here", "cost_weight")
+    wanted = list(dict.fromkeys(policies))
+    check(wanted, log.models)
+    base = base_policy(log)
+    settings = with_weight(settings or Settings(), cost_weight, log)
+    runs, lived = send(log, settings, base, wanted, progress)
+    runs |= {f"fixed:{m}": constant(log, c, runs[base]) for c, m in enumerate(log.models)}
+    seen = {n: value_of(log, r.target, runs[base], cost_weight, clipping) for n, r in runs.items()}
+    bills = {n: cost_of(log, r.target, runs[base], clipping) for n, r in runs.items()}
+    support = {name: overlap(s, log.models, log.logging) for name, s in seen.items()}
     return {
         "log": {
             "decisions": len(everything),
-            "with_feedback": len(rows),
-            "ess_warning": _thin(log, [seen[name] for name in policies]),
+            "with_feedback": sum(row.reward is not None for row in everything),
+            "ess_warning": any(support[name].verdict != "good" for name in wanted),
+            "models": list(log.models),
+            "cost_weight": cost_weight,
+            "clip": clip,
+            "interval": interval,
+            "notes": notes,
         },
-        "policies": {name: {"estimators": _estimates(seen[name])} for name in policies},
-        "worth_it": _worth_it(seen, policies, log.models),
+        "policies": {
+            name: {
+                "estimators": _estimates(seen[name], support[name], interval, lived.get(name)),
+                "cost_usd": None if bills[name] is None else _json(_cost(bills[name])),
+                "overlap": msgspec.to_builtins(support[name]),
+            }
+            for name in wanted
+        },
+        "worth_it": worth_it(seen, bills, support, wanted, log.models, interval),
     }
 
 
-def text(found: dict[str, Any]) -> str:
-    """Return what `replay` found in plain words and a table."""
-    log, worth = found["log"], found["worth_it"]
-    lines = [
-        f"{log['decisions']:,} decisions, {log['with_feedback']:,} with feedback.",
-        "",
-        f"{'policy':24} {'estimator':>9} {'value':>8}  {'95 % interval':>18} {'ESS':>9}",
-    ]
-    for name, policy in found["policies"].items():
-        for kind, e in policy["estimators"].items():
-            bounds = f"{e['ci'][0]:.4f} to {e['ci'][1]:.4f}" if e["ci"][0] is not None else ""
-            value = "" if e["value"] is None else f"{e['value']:.4f}"
-            lines.append(f"{name:24} {kind:>9} {value:>8}  {bounds:>18} {e['ess']:9.0f}")
-            name = ""
-    if log["ess_warning"]:
-        lines += ["", "Too little overlap (or no propensities): read these figures as a hint only."]
-    words = {
-        "yes": "Routing is worth it on this log",
-        "no": "Routing is not worth it on this log",
-        "unclear": "This log cannot tell whether routing is worth it",
-    }[worth["verdict"]]
-    gain = f"gain {worth['gain']:+.4f} over always {worth['best_constant']}"
-    low, high = worth["ci"]
-    lines += [
-        "",
-        f"{words}: {gain}" + (f" (95 %: {low:+.4f} to {high:+.4f})." if low is not None else "."),
-    ]
-    return "\n".join(lines)
-
-
-def _prepare(rows: list[Logged], embedder: str, progress: bool) -> _Log:
-    models = tuple(dict.fromkeys(name for row in rows for name in (*row.eligible, row.model)))
-    column = {name: i for i, name in enumerate(models)}
-    propensity = [row.propensity for row in rows]
-    known = [p for p in propensity if p is not None]
-    return _Log(
-        rows=rows,
-        models=models,
-        vectors=vectors_of(rows, embedder, progress),
-        action=np.array([column[row.model] for row in rows]),
-        reward=np.array([row.reward for row in rows], dtype=np.float64),
-        propensity=np.array(known) if len(known) == len(rows) else None,
-    )
-
-
-def vectors_of(rows: list[Logged], name: str, progress: bool) -> NDArray[np.float32] | None:
-    """Return the embeddings of a log, encoding prompts if need be; None if it has neither."""
-    given = [row.vector for row in rows if row.vector is not None]
-    if len(given) == len(rows) and len({len(v) for v in given}) == 1:
-        return np.stack(given)
-    prompts = [row.prompt for row in rows if row.prompt is not None]
-    if given or len(prompts) < len(rows) or name == OWN_VECTORS:
-        return None
-    with tqdm(
-        total=len(prompts), desc="embedding", unit="prompt", file=sys.stderr, disable=not progress
-    ) as bar:
-        embedder = CachedEmbedder(SentenceTransformerEmbedder(name), progress=bar.update)
-        return embedder.encode(prompts)
-
-
-def _check(policies: Sequence[str], models: Sequence[str]) -> None:
+def check(policies: Sequence[str], models: Sequence[str]) -> None:
+    """Refuse policies that there are not, or that cannot go through a log."""
     if not policies:
         raise InvalidInput("name at least one policy", "policy")
     for name in policies:
@@ -159,85 +125,73 @@ def _check(policies: Sequence[str], models: Sequence[str]) -> None:
             model = name.removeprefix("fixed:")
             raise InvalidInput(f"no model {model!r} in the log{nearest(model, models)}", "policy")
         try:
-            make_policy(name, Settings())
+            policy = make_policy(name, Settings())
         except ConfigError:
             raise InvalidInput(f"no policy {name!r}{nearest(name, NAMES)}", "policy") from None
+        if policy.needs_training:
+            raise InvalidInput(
+                f"{name} is fitted on what every model did on a prompt, which no log tells",
+                "policy",
+            )
 
 
-def _run(policy: str, log: _Log, progress: bool) -> tuple[Array, Array]:
-    """Go through the log with a policy; return its probabilities and beliefs, (n, arms)."""
-    bandit = msgspec.structs.replace(Settings().bandit, strategy=policy)
-    settings = msgspec.structs.replace(Settings(), bandit=bandit)
-    router = Router(log.models, settings=settings, embedder=OWN_VECTORS)
-    target, model = (np.zeros((len(log.rows), len(log.models))) for _ in range(2))
-    column = {name: i for i, name in enumerate(log.models)}
-    bar = tqdm(log.rows, desc=policy, unit="decision", file=sys.stderr, disable=not progress)
-    for i, row in enumerate(bar):
-        vector = None if log.vectors is None else log.vectors[i]
-        request = Request(models=row.eligible or log.models)
-        decision = router.decide(row.prompt or "", vector=vector, request=request, time=router.time)
-        for candidate in decision.candidates:
-            target[i, column[candidate.model]] = candidate.propensity
-            model[i, column[candidate.model]] = candidate.quality or 0.0
-        router.apply(msgspec.structs.replace(decision, model=row.model))
-        said = Feedback(decision_id=decision.decision_id, reward=row.reward, cost_usd=row.cost_usd)
-        router.feedback(said)
-    target /= target.sum(axis=1, keepdims=True)
-    return target, model
+def base_policy(log: Log) -> str:
+    """Return the policy whose posterior is the model of the rewards."""
+    return "global-thompson" if log.vectors is None else "thompson"
 
 
-def _constant(log: _Log, column: int) -> Array:
-    target = np.zeros((len(log.rows), len(log.models)))
-    for i, row in enumerate(log.rows):
-        eligible = not row.eligible or log.models[column] in row.eligible
-        target[i, column if eligible else log.models.index(row.eligible[0])] = 1.0
-    return target
+def with_weight(settings: Settings, cost_weight: float, log: Log) -> Settings:
+    """Return the settings with a trade-off, measured by the log's own costs."""
+    bandit = msgspec.structs.replace(
+        settings.bandit, cost_weight=cost_weight, reference_cost_usd=log.reference_cost_usd
+    )
+    return msgspec.structs.replace(settings, bandit=bandit)
 
 
-def _seen(log: _Log, target: Array, model: Array) -> Evaluation:
-    return Evaluation(target, model, log.action, log.reward, log.propensity)
+def value_of(log: Log, target: Array, base: Run, cost_weight: float, clip: Clip) -> Evaluation:
+    """See the log's utilities through a target policy."""
+    model, value = base.quality, log.reward
+    if cost_weight:
+        price = cost_weight / log.reference_cost_usd
+        model, value = model - price * base.cost, value - price * log.paid
+    return Evaluation(target, model, log.action, value, log.propensity, clip)
 
 
-def _estimates(seen: Evaluation) -> dict[str, dict[str, Any]]:
-    kinds = {"dm": dm} if seen.propensity is None else ESTIMATORS
-    out = {}
-    for name, estimate in kinds.items():
-        found = estimate(seen)
-        out[name] = {
-            "value": _number(found.value),
-            "ci": [_number(bound) for bound in found.ci],
-            "ess": found.ess,
-        }
-    return out
+def cost_of(log: Log, target: Array, base: Run, clip: Clip) -> Evaluation | None:
+    """See the log's costs through a target policy; None without any."""
+    if not log.has_cost:
+        return None
+    return Evaluation(target, base.cost, log.action, log.paid, log.propensity, clip)
 
 
-def _thin(log: _Log, seen: list[Evaluation]) -> bool:
-    """Tell whether an estimate rests on next to nothing."""
-    if log.propensity is None:
-        return True
-    least = min(s.ess for s in seen)
-    return least < _FEW or least < _FEW_SHARE * len(log.rows)
+def _cost(seen: Evaluation | None) -> Estimate:
+    assert seen is not None
+    return dm(seen) if seen.propensity is None else dr(seen)
 
 
-def _worth_it(
-    seen: dict[str, Evaluation], policies: Sequence[str], models: Sequence[str]
-) -> dict[str, Any]:
-    """Compare the best of the policies with the best constant model, on the same terms."""
-    terms = {
-        name: s.direct if s.propensity is None else doubly_robust(s) for name, s in seen.items()
+def _estimates(
+    seen: Evaluation, support: Overlap, interval: Interval, lived: list[int] | None
+) -> dict[str, dict[str, Any]]:
+    """Return every estimate, nothing where the log never made most of the policy's choices."""
+    if seen.propensity is None:
+        return {"dm": _json(dm(seen, interval))}
+    nothing = support.unseen > MOSTLY or support.ess == 0
+    found = {
+        name: NOTHING if nothing and name != "dm" else estimate(seen, interval)
+        for name, estimate in ESTIMATORS.items()
     }
-    constant = max(models, key=lambda name: float(terms[f"fixed:{name}"].mean()))
-    routing = [name for name in policies if not name.startswith("fixed:")] or list(policies)
-    best = max(routing, key=lambda name: float(terms[name].mean()))
-    gain, (low, high) = mean_interval(terms[best] - terms[f"fixed:{constant}"])
-    blind = seen[best].propensity is None or seen[best].ess < _FEW
-    verdict = "unclear" if blind or not (low > 0 or high < 0) else "yes" if low > 0 else "no"
+    if lived is not None:
+        terms = seen.reward[lived]
+        kept = Estimate(*mean_interval(terms), float(len(terms))) if lived else NOTHING
+        found["replay"] = kept
+    return {name: _json(estimate) for name, estimate in found.items()}
+
+
+def _json(found: Estimate) -> dict[str, Any]:
     return {
-        "verdict": verdict,
-        "policy": best,
-        "best_constant": constant,
-        "gain": gain,
-        "ci": [_number(low), _number(high)],
+        "value": _number(found.value),
+        "ci": [_number(bound) for bound in found.ci],
+        "ess": found.ess,
     }
 
 

@@ -13,8 +13,8 @@ from ..exceptions import InvalidInput
 from ..router import Router
 from ..store import EventStore, restore
 from ..types import Decision, Event, Feedback, LineageEvent, Model, Request
+from .log_arrays import vectors_of
 from .logs import Logged, read_log
-from .replay import vectors_of
 
 _BATCH = 500
 

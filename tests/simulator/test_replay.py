@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from bandit_router import Feedback, Router
 from bandit_router.cli import main
-from bandit_router.config import parse_config
+from bandit_router.config import Settings, parse_config
 from bandit_router.exceptions import InvalidInput, StoreError
 from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.ope import Evaluation, dm, dr, ips, snips
-from bandit_router.simulator.replay import replay, text
+from bandit_router.simulator.plain_words import text
+from bandit_router.simulator.replay import replay
 from bandit_router.store import EventStore, restore
 from bandit_router.types import Outcome
 
@@ -102,9 +103,10 @@ def test_the_contract_of_the_json(database: Path) -> None:
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["log"] == {"decisions": 599, "with_feedback": 540, "ess_warning": False}
+    counted = {"decisions": 599, "with_feedback": 540, "ess_warning": False}
+    assert {key: found["log"][key] for key in counted} == counted
     for policy in found["policies"].values():
-        assert set(policy["estimators"]) == {"ips", "snips", "dm", "dr"}
+        assert set(policy["estimators"]) == {"ips", "snips", "dm", "dr", "replay"}
         for estimate in policy["estimators"].values():
             assert set(estimate) == {"value", "ci", "ess"}
     for name, mean in MEAN.items():
@@ -165,6 +167,108 @@ def test_no_overlap_is_said(tmp_path: Path) -> None:
         write_jsonl(tmp_path / "l.jsonl", rows), ["fixed:bad"], embedder="none", progress=False
     )
     assert found["log"]["ess_warning"]
+    assert found["policies"]["fixed:bad"]["overlap"]["verdict"] == "none"
+    assert "no promise" in text(found)
+
+
+def test_what_was_never_tried_is_not_estimated(tmp_path: Path) -> None:
+    """Our own log knows of an arm that was eligible and never chosen."""
+    path = tmp_path / "log.db"
+    router = Router(["good", "bad", "new"], embedder="none", settings=logging("fixed:good"))
+    with EventStore.open(path) as store:
+        store.append([router.initial])
+        for _ in range(150):
+            decision = router.route(vector=[1.0, 0.0])
+            said = router.judge(Feedback(decision_id=decision.decision_id, reward=1.0))[1]
+            router.apply(said)
+            store.append([decision, said])
+    found = replay(path, ["fixed:new", "fixed:good"], progress=False)
+    new = found["policies"]["fixed:new"]["estimators"]
+    assert [new[kind]["value"] for kind in ("ips", "snips", "dr", "replay")] == [None] * 4
+    assert found["policies"]["fixed:good"]["estimators"]["ips"]["value"] == 1.0
+    assert found["worth_it"]["best_constant"] == "good"
+    assert "no promise" in text(found)
+    json.dumps(found, allow_nan=False)
+
+
+def logging(strategy: str) -> Settings:
+    raw = {"bandit": {"strategy": strategy}, "store": {"keep_prompts": True}}
+    return parse_config(raw).settings
+
+
+def test_replay_lives_only_through_what_is_like_itself(tmp_path: Path) -> None:
+    log = write_jsonl(tmp_path / "l.jsonl", rows_of(2000, propensity=0.5))
+    found = replay(log, ["fixed:good", "global-thompson"], embedder="none", progress=False)
+    lived = found["policies"]["fixed:good"]["estimators"]["replay"]
+    assert 900 < lived["ess"] < 1100  # every choice of the log that is its own
+    assert lived["ci"][0] < MEAN["good"] < lived["ci"][1]
+    learner = found["policies"]["global-thompson"]["estimators"]["replay"]
+    assert learner["value"] > 0.65
+
+
+def test_costs_and_the_mix_at_the_same_cost(tmp_path: Path) -> None:
+    rows = rows_of(1500, propensity=0.5)
+    for row in rows:
+        row["cost_usd"] = 0.01 if row["model"] == "good" else 0.002
+    del rows[7]["cost_usd"]
+    log = write_jsonl(tmp_path / "l.jsonl", rows)
+    found = replay(log, ["random", "fixed:good"], embedder="none", progress=False)
+    policies = found["policies"]
+    assert policies["fixed:good"]["cost_usd"]["value"] == pytest.approx(0.01, rel=0.01)
+    assert policies["random"]["cost_usd"]["value"] == pytest.approx(0.006, rel=0.05)
+    worth = found["worth_it"]
+    assert worth["policy"] == "random"
+    assert worth["verdict"] == "no"
+    assert worth["best_mix"]["value"] == pytest.approx(0.55, abs=0.05)
+    assert worth["best_mix"]["gain"] == pytest.approx(0.0, abs=0.02)  # it is half and half, too
+    assert "best mix without context" in text(found)
+    weighed = replay(log, ["fixed:bad"], embedder="none", cost_weight=1.0, progress=False)
+    value = weighed["policies"]["fixed:bad"]["estimators"]["dr"]
+    assert value["ci"][0] < 0.3 - 0.2 < value["ci"][1]
+    assert weighed["worth_it"]["best_constant"] == "bad"  # 0.1 against 0.8 - 1
+    with pytest.raises(InvalidInput, match="no costs") as caught:
+        replay(
+            write_jsonl(tmp_path / "m.jsonl", rows_of(50, propensity=0.5)),
+            ["random"],
+            embedder="none",
+            cost_weight=1.0,
+            progress=False,
+        )
+    assert caught.value.field == "cost_weight"
+
+
+def test_gaps_in_a_log_are_said(tmp_path: Path) -> None:
+    rows = rows_of(900, propensity=0.5)
+    for i, row in enumerate(rows):
+        if i % 9 == 0:
+            del row["propensity"]
+        elif row["model"] == "bad" and i % 2:
+            del row["reward"]
+    found = replay(
+        write_jsonl(tmp_path / "l.jsonl", rows), ["random"], embedder="none", progress=False
+    )
+    said = " ".join(found["log"]["notes"])
+    assert "100 decisions without a propensity are left out" in said
+    assert "Feedback came for 100% of the decisions of good" in said
+
+
+def test_clipping_and_intervals_are_chosen_on_the_command_line(tmp_path: Path) -> None:
+    log = str(write_jsonl(tmp_path / "l.jsonl", rows_of(300, propensity=0.5)))
+    arguments = ["replay", log, "--policy", "random", "--embedder", "none"]
+    more = ["--clip", "switch:1.5", "--interval", "bootstrap"]
+    result = CliRunner().invoke(main, [*arguments, *more])
+    assert result.exit_code == 0, result.stderr
+    assert "Weights clipped: switch:1.5; intervals: bootstrap." in result.stdout
+    refused = CliRunner().invoke(main, [*arguments, "--clip", "much"])
+    assert refused.exit_code == 1
+    assert "clip is 'much'" in refused.stderr
+    assert CliRunner().invoke(main, [*arguments, "--interval", "wide"]).exit_code == 2
+
+
+def test_policies_that_are_fitted_cannot_go_through_a_log(tmp_path: Path) -> None:
+    log = write_jsonl(tmp_path / "l.jsonl", rows_of(20, propensity=0.5))
+    with pytest.raises(InvalidInput, match="fitted"):
+        replay(log, ["forest"], embedder="none", progress=False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,136 @@
+"""Policies on their way through a log: what they would choose, and what they would have lived."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import numpy as np
+from tqdm import tqdm
+
+from ..config import Settings
+from ..router import OWN_VECTORS, Router
+from ..types import Decision, Feedback, Request
+from .log_arrays import Log
+from .logs import Logged
+from .ope import Array
+from .parallel import run_all
+
+_WORTH_PROCESSES = 10_000  # decisions; below, starting processes takes longer
+_TYPICAL = 0.01  # the quantile of propensities that rejection sampling takes for the least
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A policy's way through a log: its probabilities, and what it believed; (n, arms)."""
+
+    target: Array
+    quality: Array
+    cost: Array
+
+
+def send(
+    log: Log, settings: Settings, base: str, wanted: Sequence[str], progress: bool
+) -> tuple[dict[str, Run], dict[str, list[int]]]:
+    """Send every policy through the log, and once more by rejection sampling."""
+    through = [n for n in dict.fromkeys([base, *wanted]) if not n.startswith("fixed:")]
+    tasks = [(name, False) for name in through]
+    if log.propensity is not None:
+        tasks += [(name, True) for name in wanted]
+    total = len(tasks) * len(log.rows)
+    processes = (os.cpu_count() or 1) if total > _WORTH_PROCESSES else 1
+    with tqdm(
+        total=total, desc="replaying", unit="decision", file=sys.stderr, disable=not progress
+    ) as bar:
+        found, cut = run_all(_one_pass, (log, settings), tasks, processes, bar)
+    if cut:
+        raise KeyboardInterrupt
+    runs = {name: found[name, False] for name in through}
+    return runs, {name: kept for (name, rejecting), kept in found.items() if rejecting}
+
+
+def _one_pass(
+    shared: tuple[Log, Settings], task: tuple[str, bool], tick: Callable[[int], object]
+) -> Run | list[int]:
+    policy, rejecting = task
+    return (live_through if rejecting else go_through)(policy, *shared, tick)
+
+
+def go_through(
+    policy: str, log: Log, settings: Settings, tick: Callable[[int], object] = lambda n: None
+) -> Run:
+    """Go through a log with a policy that learns from every decision of it."""
+    router = _router(policy, log, settings)
+    shape = (len(log.rows), len(log.models))
+    run = Run(np.zeros(shape), np.zeros(shape), np.full(shape, np.nan))
+    column = {name: i for i, name in enumerate(log.models)}
+    for i, row in enumerate(log.rows):
+        decision = _decide(router, log, i)
+        for candidate in decision.candidates:
+            c = column[candidate.model]
+            run.target[i, c] = candidate.propensity
+            run.quality[i, c] = candidate.quality or 0.0
+            run.cost[i, c] = np.nan if candidate.cost_usd is None else candidate.cost_usd
+        _learn(router, decision, row)
+        tick(1)
+    run.target[:] /= run.target.sum(axis=1, keepdims=True)
+    return replace(run, cost=log.filled(run.cost))
+
+
+def live_through(
+    policy: str, log: Log, settings: Settings, tick: Callable[[int], object] = lambda n: None
+) -> list[int]:
+    """Replay by rejection sampling: return the decisions that the policy lives through.
+
+    A logged decision is kept with probability ``c pi / p``; the policy learns from those that
+    are, and from nothing else, as if it had made them. Their mean reward is unbiased for the
+    policy's first decisions, as many as are kept.
+
+    References
+    ----------
+    Li, Chu, Langford and Wang (2011), Unbiased offline evaluation of contextual-bandit-based news
+    article recommendation algorithms.
+    """
+    assert log.propensity is not None
+    c = float(np.quantile(log.propensity, _TYPICAL))
+    router = _router(policy, log, settings)
+    luck = np.random.default_rng(0).random(len(log.rows))
+    kept = []
+    for i, row in enumerate(log.rows):
+        decision = _decide(router, log, i)
+        ours = decision.candidate(row.model)
+        if ours is not None and luck[i] < c * ours.propensity / log.propensity[i]:
+            kept.append(i)
+            _learn(router, decision, row)
+        tick(1)
+    return kept
+
+
+def _router(policy: str, log: Log, settings: Settings) -> Router:
+    bandit = msgspec.structs.replace(settings.bandit, strategy=policy)
+    settings = msgspec.structs.replace(settings, bandit=bandit)
+    return Router(log.models, settings=settings, embedder=OWN_VECTORS)
+
+
+def _decide(router: Router, log: Log, i: int) -> Decision:
+    row, vector = log.rows[i], None if log.vectors is None else log.vectors[i]
+    request = Request(models=row.eligible or log.models)
+    return router.decide(row.prompt or "", vector=vector, request=request, time=router.time)
+
+
+def _learn(router: Router, decision: Decision, row: Logged) -> None:
+    router.apply(msgspec.structs.replace(decision, model=row.model))
+    said = Feedback(decision_id=decision.decision_id, reward=row.reward, cost_usd=row.cost_usd)
+    router.feedback(said)
+
+
+def constant(log: Log, column: int, base: Run) -> Run:
+    """Return always the same model; where it is not eligible, the first that is."""
+    target = np.zeros((len(log.rows), len(log.models)))
+    for i, row in enumerate(log.rows):
+        eligible = not row.eligible or log.models[column] in row.eligible
+        target[i, column if eligible else log.models.index(row.eligible[0])] = 1.0
+    return replace(base, target=target)
