@@ -1,6 +1,29 @@
-"""Talking to upstream LLM endpoints: failover, retry, streaming."""
+"""Talking to upstream LLM endpoints: choice among them, retry, failover, translation, streams."""
 
-from .fleet import Fleet, Served
-from .upstream import Attempt, UpstreamError
+from .answers import Answer
+from .errors import UpstreamError
+from .fleet import Failure, Fleet, Served, Unserved, Whole
+from .lite import check_installed
+from .streams import Stream, broken, spoken
+from .translate import Json
+from .usage import Usage, count
+from .wires import Call, Form
 
-__all__ = ["Attempt", "Fleet", "Served", "UpstreamError"]
+__all__ = [
+    "Answer",
+    "Call",
+    "Failure",
+    "Fleet",
+    "Form",
+    "Json",
+    "Served",
+    "Stream",
+    "Unserved",
+    "UpstreamError",
+    "Usage",
+    "Whole",
+    "broken",
+    "check_installed",
+    "count",
+    "spoken",
+]

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ..config import Config
 from ..embedding import Embedder
-from ..providers import Fleet
+from ..providers import Fleet, check_installed
 from . import clusters, feedback, gateway, killswitch, models, operations, page, routing
 from .demo import demo_config
 from .engine import Engine
@@ -67,6 +67,7 @@ def create_app(
     """
     if demo:
         config = demo_config(config)
+    check_installed(config.models)
     app = web.Application(
         middlewares=[errors_as_json],
         client_max_size=config.settings.server.max_body_bytes,
@@ -88,6 +89,7 @@ def create_app(
 
     app.cleanup_ctx.append(engine)
     app.cleanup_ctx.append(fleet)
+    gateway.prepare(app)
     return app
 
 
@@ -131,7 +133,8 @@ async def _serve(app: web.Application, host: str, port: int, echo: Callable[[str
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(app, **SERVER)
+    # A client that leaves ends the call that is made for it.
+    runner = web.AppRunner(app, handler_cancellation=True, **SERVER)
     try:
         await runner.setup()
         await web.TCPSite(runner, host, port).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import msgspec
 
 from ..config import Config
 from ..embedding import Embedder, SentenceTransformerEmbedder
-from ..exceptions import InvalidInput, UnknownDecision
+from ..exceptions import BanditRouterError, InvalidInput, UnknownDecision
 from ..router import OWN_VECTORS, Router
 from ..store import EventStore
 from ..types import Decision, Feedback, FeedbackStatus, Outcome, Request
@@ -22,6 +23,8 @@ from .encoder import Encoder
 from .errors import Unavailable
 from .journal import Batch, Journal
 from .wire import Demo
+
+log = logging.getLogger(__name__)
 
 
 class Engine:
@@ -174,13 +177,16 @@ class Engine:
         """Whether the demo fleet answers."""
         return self._fleet is not None
 
-    async def outcome(self, outcome: Outcome) -> None:
-        """Log what serving observed; on disk when this returns."""
+    def note(self, outcome: Outcome) -> None:
+        """Log what serving observed; it is folded when this returns, and on disk soon after."""
 
         def make(batch: Batch) -> None:
             batch.add(batch.router.outcome(outcome, time=batch.time))
 
-        await self._journal.write(make)
+        try:
+            self._journal.begin(make)
+        except BanditRouterError as error:  # the answer is the client's all the same
+            log.warning("an outcome of %s is not recorded: %s", outcome.decision_id, error)
 
     async def change(
         self,

@@ -31,9 +31,22 @@ TYPES = {
     415: "unsupported_media_type",
     417: "expectation_failed",
     422: "invalid_input",
+    429: "rate_limited",
     500: "internal_error",
     502: "upstream_error",
     503: "unavailable",
+    504: "deadline_exceeded",
+}
+
+_ANTHROPIC_PATH = "/v1/messages"
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
 }
 
 
@@ -48,12 +61,21 @@ class Refused(Exception):
         What is wrong and how to mend it.
     field
         The offending field, if there is one.
+    headers
+        Of the answer.
     """
 
-    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        field: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.field = field
+        self.headers = headers
 
 
 class Unavailable(BanditRouterError):
@@ -64,7 +86,8 @@ def described(error: Exception) -> tuple[int, Error]:
     """Return the status and the body for `error`; 500 and no detail if it is not ours."""
     field = getattr(error, "field", None)
     if isinstance(error, Refused):
-        return error.status, _error(TYPES[error.status], str(error), field)
+        type_ = TYPES.get(error.status, TYPES[422])
+        return error.status, _error(type_, str(error), field)
     if isinstance(error, UnknownDecision):
         return 404, _error("unknown_decision", str(error), "decision_id")
     if isinstance(error, InvalidInput):
@@ -86,17 +109,31 @@ def _error(type_: str, message: str, field: str | None) -> Error:
     return Error(type=type_, message=clean, field=field or msgspec.UNSET)
 
 
-def respond(status: int, error: Error, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Return `error` as a response."""
+def respond(
+    request: web.Request, status: int, error: Error, headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """Return `error` as a response, in the words of the API that was asked."""
     out = dict(headers or {})
     if status == 503:
         out.setdefault("Retry-After", RETRY_AFTER_SECONDS)
     return web.Response(
-        body=msgspec.json.encode(ErrorAnswer(error=error)),
+        body=msgspec.json.encode(_in_the_words_of(request.path, status, error)),
         status=status,
         headers=out,
         content_type="application/json",
     )
+
+
+def _in_the_words_of(path: str, status: int, error: Error) -> object:
+    """Return an error of the gateway as the clients of its APIs expect it; others are ours."""
+    if not path.startswith("/v1/"):
+        return ErrorAnswer(error=error)
+    ours = msgspec.to_builtins(error)
+    if path.startswith(_ANTHROPIC_PATH):
+        fallback = "invalid_request_error" if status < 500 else "api_error"
+        type_ = _ANTHROPIC_TYPES.get(status, fallback)
+        return {"type": "error", "error": {**ours, "type": type_, "code": error.type}}
+    return {"error": {**ours, "code": error.type, "param": ours.get("field")}}
 
 
 def _of_http(request: web.Request, error: web.HTTPException) -> web.Response:
@@ -111,7 +148,8 @@ def _of_http(request: web.Request, error: web.HTTPException) -> web.Response:
         message = f"the body is larger than server.max_body_bytes, {request.client_max_size:,}"
     else:
         message = error.text or error.reason
-    return respond(status, _error(TYPES.get(status, "http_error"), message, None), headers)
+    described = _error(TYPES.get(status, "http_error"), message, None)
+    return respond(request, status, described, headers)
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -130,4 +168,4 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         status, body = described(error)
         if status == 500:
             log.exception("%s %s failed", request.method, request.path)
-        return respond(status, body)
+        return respond(request, status, body, getattr(error, "headers", None))

@@ -123,7 +123,21 @@ class Journal:
         Unavailable
             If the log is not folded, or too much waits for the disk.
         """
-        router = await self.wait()
+        await self.wait()
+        result, done = self.begin(make)
+        if done is not None:
+            await asyncio.shield(done)  # what is folded is written, also if the caller has gone
+        return result
+
+    def begin(self, make: Callable[[Batch], T]) -> tuple[T, asyncio.Future[None] | None]:
+        """Let `make` add events at once; what it returns, and what is done when they are on disk.
+
+        Raises
+        ------
+        Unavailable
+            If the log is not folded, or too much waits for the disk.
+        """
+        router = self.router
         if self._writer.pending >= MAX_PENDING:
             raise Unavailable(f"{MAX_PENDING:,} events wait for the disk already")
         batch = Batch(router)
@@ -134,9 +148,7 @@ class Journal:
             if batch.events:
                 self._lose(router, error)
             raise
-        if done is not None:
-            await asyncio.shield(done)  # what is folded is written, also if the caller has gone
-        return result
+        return result, done
 
     # -- inside -----------------------------------------------------------------------------
 

@@ -66,29 +66,32 @@ class RouteRequest(_Body, frozen=True, kw_only=True):
     metadata: dict[str, Any] = {}
 
 
-class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """OpenAI's chat completion request: what of it is read; the rest is passed on as it is."""
-
-    model: Name
-    messages: Annotated[list[Message], Meta(min_length=1, max_length=10_000)]
-    stream: bool = False
-    user: Name | None = None
-
-
 class ModelListed(_Answer, frozen=True, kw_only=True):
-    """One entry of OpenAI's list of models."""
+    """One entry of the list of models, in OpenAI's form and in Anthropic's."""
 
     id: str
+    display_name: str
     object: Literal["model"] = "model"
+    type: Literal["model"] = "model"
     created: int = 0
+    created_at: str = "1970-01-01T00:00:00Z"
     owned_by: str = "bandit-router"
 
 
 class ModelList(_Answer, frozen=True, kw_only=True):
-    """OpenAI's list of models."""
+    """The list of models, in OpenAI's form and in Anthropic's."""
 
     data: list[ModelListed]
+    first_id: str
+    last_id: str
+    has_more: bool = False
     object: Literal["list"] = "list"
+
+
+class TokenCount(_Answer, frozen=True, kw_only=True):
+    """An estimate of the tokens of a Messages request."""
+
+    input_tokens: int
 
 
 class Expected(_Answer, frozen=True, kw_only=True):

@@ -218,7 +218,7 @@ def _turns(raw: Json) -> list[Json]:
         elif isinstance(content, str):
             blocks = [{"type": "text", "text": content}]
         else:
-            blocks = [_block(part) for part in content or ()]
+            blocks = [said for part in content or () if (said := _block(part)) is not None]
         if out and out[-1]["role"] == role:
             out[-1]["content"] += blocks
         elif blocks:
@@ -226,14 +226,14 @@ def _turns(raw: Json) -> list[Json]:
     return out
 
 
-def _block(part: Json) -> Json:
+def _block(part: Json) -> Json | None:
     if part["type"] == "text":
         return {"type": "text", "text": part["text"]}
     if part["type"] == "image_url":
         return {"type": "image", "source": _source(part["image_url"]["url"])}
-    if part["type"] == "file" and "file_data" in part["file"]:
+    if part["type"] == "file":
         return {"type": "document", "source": _source(part["file"]["file_data"])}
-    raise ValueError(f"a part of type {part['type']!r} cannot be sent to an Anthropic endpoint")
+    return None
 
 
 def _source(url: str) -> Json:

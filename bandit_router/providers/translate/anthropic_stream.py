@@ -43,9 +43,7 @@ class ChatFromMessages:
 
     def end(self) -> list[Json]:
         """Return why it ended, and the usage."""
-        if self._reason is None:
-            return []  # broken off
-        ended = self._chunk({}, chat_reason(self._reason))
+        ended = self._chunk({}, chat_reason(self._reason or "end_turn"))
         return [ended, {**self._base, "choices": [], "usage": chat_usage(self._usage)}]
 
     def _started(self, index: int, block: Json) -> list[Json]:
@@ -106,8 +104,6 @@ class MessagesFromChat:
 
     def end(self) -> list[Json]:
         """Return the end of the last block, why all ended, and the usage."""
-        if not self._began or self._reason is None:
-            return []  # broken off
         delta = {"stop_reason": messages_reason(self._reason), "stop_sequence": None}
         ended = {"type": "message_delta", "delta": delta, "usage": messages_usage(self._usage)}
         return [*self._close(), ended, {"type": "message_stop"}]

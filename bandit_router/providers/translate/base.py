@@ -15,7 +15,7 @@ class StreamTranslator(Protocol):
         """Take an event; return what the other API says by then."""
 
     def end(self) -> list[Json]:
-        """Return what the other API says at the end."""
+        """Return what the other API says at the end; never asked of a stream that broke off."""
 
 
 class Translation(Protocol):

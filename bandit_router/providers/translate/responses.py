@@ -1,6 +1,6 @@
 """A request of OpenAI's Responses API that a chat endpoint answers.
 
-Nothing is kept between requests, so what refers to an earlier one is not translated; see `wires`.
+Nothing is kept between requests, so what refers to an earlier one never comes here; see `wires`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ResponsesOverChat:
         out |= chosen(raw, "temperature", "top_p", "stream", "user", "parallel_tool_calls")
         out |= chosen(raw, max_tokens="max_output_tokens")
         if raw.get("tools"):
-            out["tools"] = [{"type": "function", "function": _plain(t)} for t in raw["tools"]]
+            out["tools"] = [{"type": "function", "function": _plain(tool)} for tool in raw["tools"]]
         choice = raw.get("tool_choice")
         if isinstance(choice, dict):
             choice = {"type": "function", "function": {"name": choice["name"]}}
@@ -71,19 +71,17 @@ def _append(messages: list[Json], item: Json) -> None:
     elif kind == "function_call_output":
         said = joined(item["output"])
         messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": said})
-    elif kind != "reasoning":
-        raise ValueError(f"an input item of type {kind!r} cannot be sent to a chat endpoint")
 
 
 def _content(content: Any, role: str) -> Any:
     if isinstance(content, str):
         return content
-    parts = [_part(part) for part in content]
+    parts = [said for part in content if (said := _part(part)) is not None]
     text_only = all(part["type"] == "text" for part in parts)
     return joined(parts) if role != "user" or text_only else parts
 
 
-def _part(part: Json) -> Json:
+def _part(part: Json) -> Json | None:
     kind = part["type"]
     if kind in ("input_text", "output_text", "text"):
         return {"type": "text", "text": part["text"]}
@@ -93,7 +91,7 @@ def _part(part: Json) -> Json:
         return {"type": "image_url", "image_url": chosen(part, "detail", url="image_url")}
     if kind == "input_file" and part.get("file_data"):
         return {"type": "file", "file": chosen(part, "file_data", "filename")}
-    raise ValueError(f"a part of type {kind!r} cannot be sent to a chat endpoint")
+    return None
 
 
 def _plain(tool: Json) -> Json:

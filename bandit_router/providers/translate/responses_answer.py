@@ -109,8 +109,7 @@ class ResponsesFromChat:
 
     def end(self) -> list[Json]:
         """Return the end of the last item, and the whole response."""
-        if self._response is None or self._reason is None:
-            return []  # broken off
+        assert self._response is not None
         out = self._close()
         ended = response(self._raw, self._response, self._reason)
         whole = {**ended, "id": self._response["id"], "output": self._done}

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
-
-from aiohttp import web
 
 from ...types import Decision
 from ..wire import Demo
 
 
-async def completion(
-    request: web.Request,
-    decision: Decision,
-    demo: Demo | None,
-    stream: bool,
-    headers: dict[str, str],
-) -> web.StreamResponse:
-    """Answer in the words of the demo: no model is called."""
-    content = _content(decision, demo)
-    base: dict[str, Any] = {
+def completion(decision: Decision, demo: Demo | None) -> dict[str, Any]:
+    """Return a chat completion in the words of the demo: no model is called."""
+    message = {"role": "assistant", "content": _content(decision, demo)}
+    return {
         "id": f"demo-{decision.decision_id}",
+        "object": "chat.completion",
         "created": int(time.time()),
         "model": decision.model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
     }
-    if not stream:
-        message = {"role": "assistant", "content": content}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        answer = {**base, "object": "chat.completion", "choices": [choice]}
-        return web.json_response(answer, headers=headers)
-    response = web.StreamResponse(headers=headers)
-    response.content_type = "text/event-stream"
-    await response.prepare(request)
-    deltas: list[tuple[dict[str, str], str | None]] = [
-        ({"role": "assistant", "content": content}, None),
-        ({}, "stop"),
-    ]
-    for delta, reason in deltas:
-        choice = {"index": 0, "delta": delta, "finish_reason": reason}
-        event = {**base, "object": "chat.completion.chunk", "choices": [choice]}
-        await response.write(f"data: {json.dumps(event)}\n\n".encode())
-    await response.write(b"data: [DONE]\n\n")
-    await response.write_eof()
-    return response
 
 
 def _content(decision: Decision, demo: Demo | None) -> str:

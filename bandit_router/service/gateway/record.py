@@ -1,0 +1,109 @@
+"""What serving observed: into the log, and into the headers of the answer."""
+
+from __future__ import annotations
+
+from time import monotonic
+from urllib.parse import quote
+
+from ...providers import Call, Failure, Served
+from ...providers.http import where
+from ...types import Decision, Model, Outcome
+from ..engine import Engine
+
+DECISION, MODEL, CLUSTER, ENDPOINT, ATTEMPTS, FAILED, FAILURES, COST, USAGE = (
+    f"x-bandit-router-{name}"
+    for name in (
+        "decision-id",
+        "model",
+        "cluster",
+        "endpoint",
+        "attempts",
+        "failed",
+        "failures",
+        "cost-usd",
+        "usage",
+    )
+)
+_SAFE = "/@ []=():+.-_"
+
+
+class Record:
+    """Writes down what becomes of one request; where the client named the model, nothing.
+
+    Parameters
+    ----------
+    engine
+        Has the log.
+    decision
+        Whose outcomes they are.
+    """
+
+    def __init__(self, engine: Engine, decision: Decision | None) -> None:
+        self._engine = engine
+        self.decision = decision
+
+    def failures(self, failures: list[Failure]) -> None:
+        """Log calls that failed; never a quality observation."""
+        for failure in failures:
+            self.failed(failure.model, where(failure.endpoint), str(failure.error))
+
+    def failed(self, model: Model, endpoint: str | None, message: str) -> None:
+        """Log that a call failed."""
+        self._log(model, endpoint=endpoint, error=message[:500])
+
+    def answered(self, served: Served, call: Call) -> Outcome:
+        """Log who answered, at what cost, how fast."""
+        answer = served.answer
+        usage = answer.used(call.raw)
+        return self._log(
+            served.model,
+            cost_usd=usage.cost(served.model, served.endpoint),
+            latency_ms=1000.0 * (monotonic() - served.started),
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            cached_tokens=usage.cached_tokens or None,
+            reasoning_tokens=usage.reasoning_tokens or None,
+            estimated=usage.estimated,
+            endpoint=where(served.endpoint),
+        )
+
+    def _log(self, model: Model, **observed: object) -> Outcome:
+        id_ = "" if self.decision is None else self.decision.decision_id
+        outcome = Outcome(seq=0, time=0.0, decision_id=id_, model=model.name, **observed)  # type: ignore[arg-type]
+        if self.decision is not None:
+            self._engine.note(outcome)
+        return outcome
+
+
+def headers(decision: Decision | None, served: Served | None = None) -> dict[str, str]:
+    """Return the headers that say what happened; a name's odd characters are percent-encoded."""
+    model = served.model.name if served else decision.model if decision else None
+    out = {} if model is None else {MODEL: quote(model, safe=_SAFE)}
+    if decision is not None:
+        out |= {DECISION: decision.decision_id, CLUSTER: str(decision.cluster)}
+    if served is not None:
+        out[ENDPOINT] = quote(where(served.endpoint), safe=_SAFE)
+        out |= failures(served.failures, 1 + len(served.failures))
+    return out
+
+
+def failures(failed: list[Failure], attempts: int) -> dict[str, str]:
+    """Return the headers that say which calls failed."""
+    out = {ATTEMPTS: str(attempts)}
+    if failed:
+        names = dict.fromkeys(quote(f.model.name, safe=_SAFE) for f in failed)
+        calls = [
+            f"{quote(f.model.name, safe=_SAFE)} at {quote(where(f.endpoint), safe=_SAFE)}: "
+            f"{f.error.kind}"
+            for f in failed[:20]
+        ]
+        out |= {FAILED: ", ".join(names), FAILURES: "; ".join(calls)}
+    return out
+
+
+def costs(outcome: Outcome) -> dict[str, str]:
+    """Return the headers that say what a whole answer cost, and how that is known."""
+    out = {USAGE: "estimated" if outcome.estimated else "reported"}
+    if outcome.cost_usd is not None:
+        out[COST] = f"{outcome.cost_usd:.9g}"
+    return out

@@ -1,0 +1,140 @@
+"""Getting the answer and passing it on; a client that leaves ends the call of the endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import ClientConnectionResetError, web
+
+from ...providers import Call, Json, Served, Stream, Unserved, UpstreamError, Whole, broken, spoken
+from ...providers.http import where
+from ...types import Outcome
+from ..errors import Refused
+from ..keys import ENGINE, FLEET
+from .answered import Answered, announce
+from .record import Record, costs, failures, headers
+from .target import SESSION, Target
+
+_LEFT = "the client left"
+
+
+async def serve(request: web.Request, call: Call, target: Target) -> web.StreamResponse:
+    """Answer a request by the first of the target's models that can be had."""
+    record = Record(request.app[ENGINE], target.decision)
+    try:
+        served = await request.app[FLEET].serve(target.order, call)
+    except Unserved as unserved:
+        record.failures(unserved.failures)
+        return _unserved(call, target, unserved)
+    except asyncio.CancelledError:
+        record.failed(target.order[0], None, _LEFT)
+        raise
+    record.failures(served.failures)
+    if isinstance(served.content, Stream):
+        return await _pass_on(request, call, served, served.content, record)
+    return _whole(request, call, served, served.content, record)
+
+
+def _whole(
+    request: web.Request, call: Call, served: Served, content: Whole, record: Record
+) -> web.Response:
+    outcome = record.answered(served, call)
+    _announce(request, call, served, record, outcome)
+    said = headers(record.decision, served) | costs(outcome)
+    return web.Response(body=content.body, content_type="application/json", headers=said)
+
+
+async def _pass_on(
+    request: web.Request, call: Call, served: Served, stream: Stream, record: Record
+) -> web.StreamResponse:
+    """Pass the pieces of a stream on as they come."""
+    response = web.StreamResponse(headers=headers(record.decision, served))
+    response.content_type = "text/event-stream"
+    response.headers["Cache-Control"] = "no-cache"
+    failure: str | None = None
+    try:
+        await response.prepare(request)
+        failure = await _pieces(request, call, served, stream, response)
+        await response.write_eof()
+    except (ClientConnectionResetError, asyncio.CancelledError):
+        failure = _LEFT
+        raise
+    finally:
+        await stream.close()
+        if failure is not None:
+            record.failed(served.model, where(served.endpoint), failure)
+    if failure is None:
+        _announce(request, call, served, record, record.answered(served, call))
+    return response
+
+
+async def _pieces(
+    request: web.Request,
+    call: Call,
+    served: Served,
+    stream: Stream,
+    response: web.StreamResponse,
+) -> str | None:
+    """Write every piece; return what went wrong, having told the client."""
+    try:
+        async with asyncio.timeout_at(call.deadline):
+            async for piece in stream.pieces():
+                await response.write(piece)
+    except TimeoutError:
+        error = UpstreamError("the deadline has passed", "deadline")
+    except UpstreamError as broke:
+        error = broke
+    else:
+        return None
+    request.app[FLEET].broke_off(served, error)
+    await response.write(broken(f"the stream broke off: {error}", call.form))
+    return str(error)
+
+
+def _announce(
+    request: web.Request, call: Call, served: Served, record: Record, outcome: Outcome
+) -> None:
+    session = request.headers.get(SESSION)
+    told = Answered(call, served.answer, outcome, record.decision, session)
+    announce(request.app, told)
+
+
+def _unserved(call: Call, target: Target, unserved: Unserved) -> web.Response:
+    """Return the answer of an endpoint that refused the request, or raise what became of it.
+
+    Raises
+    ------
+    Refused
+        422, 429, 502 or 504, with what was tried.
+    """
+    last = unserved.last
+    failed = unserved.failures
+    said = headers(target.decision) | failures(failed, len(failed))
+    if last.kind == "refused":
+        same = (call.form == "messages") == (failed[-1].endpoint.kind == "anthropic")
+        if last.body and same:
+            return web.Response(
+                body=last.body, status=last.status or 502, content_type="application/json",
+                headers=said,
+            )  # fmt: skip
+        raise Refused(last.status or 502, str(last), headers=said)
+    if last.kind == "unfit":
+        raise Refused(422, str(last), headers=said)
+    if last.kind == "deadline":
+        raise Refused(504, f"no answer in time; the last: {last}", headers=said)
+    if all(failure.error.kind == "rate_limited" for failure in failed):
+        waits = [f.error.retry_after for f in failed if f.error.retry_after is not None]
+        said["Retry-After"] = str(max(1, round(min(waits, default=1.0))))
+        raise Refused(429, f"every endpoint is over its limit; the last: {last}", headers=said)
+    raise Refused(502, f"no endpoint answered; the last: {last}", headers=said)
+
+
+async def demonstrate(
+    request: web.Request, call: Call, target: Target, answer: Json
+) -> web.StreamResponse:
+    """Answer in the demo fleet's words, in whatever API the client speaks."""
+    said = headers(target.decision)
+    data = spoken(call, answer)
+    if not call.stream:
+        return web.Response(body=data, content_type="application/json", headers=said)
+    return web.Response(body=data, content_type="text/event-stream", headers=said)
