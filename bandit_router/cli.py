@@ -19,6 +19,7 @@ from .exceptions import BanditRouterError, ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from .router import Router
+    from .store import ApiKey
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 CONFIG = click.option(
@@ -63,6 +64,7 @@ def main() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [8080].")
 @DB
 @click.option("--demo", is_flag=True, help="Route a bundled fleet of four models.")
+@click.option("--allow-open", is_flag=True, help="Listen beyond loopback without any API key.")
 @JSON
 @_plain_errors
 def serve(
@@ -71,6 +73,7 @@ def serve(
     port: int | None,
     db: Path | None,
     demo: bool,
+    allow_open: bool,
     as_json: bool,
 ) -> None:
     """Run the service until Ctrl-C."""
@@ -88,7 +91,7 @@ def serve(
     def echo(line: str) -> None:
         click.echo(json.dumps({"listening": line.rsplit(" ", 1)[-1]}) if as_json else line)
 
-    run(loaded, db=where, demo=demo, host=host, port=port, echo=echo)
+    run(loaded, db=where, demo=demo, host=host, port=port, allow_open=allow_open, echo=echo)
 
 
 @main.command(epilog="Example: bandit-router init bandit-router.toml")
@@ -297,6 +300,84 @@ def verify(db: Path, as_json: bool) -> None:
     else:
         click.echo(report.text())
     sys.exit(0 if report.agrees else 1)
+
+
+@main.group(epilog="Example: bandit-router keys add app --db router.db")
+def keys() -> None:
+    """API keys: once there is one, every request needs one."""
+
+
+KEYS_DB = click.option(
+    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
+)
+
+
+@keys.command("add", epilog="Example: bandit-router keys add app --db router.db --usd-per-day 5")
+@click.argument("name")
+@KEYS_DB
+@click.option(
+    "--scopes",
+    callback=_several,
+    default="route,feedback",
+    show_default=True,
+    help="What it may do: route, feedback, admin.",
+)
+@click.option("--requests-per-minute", type=float, help="More are refused (429).")
+@click.option("--usd-per-day", type=float, help="Spread over the day (UTC); then refused (429).")
+@click.option("--usd-total", type=float, help="Then refused (403).")
+@click.option("--no-pacing", is_flag=True, help="Only refuse beyond --usd-per-day.")
+@JSON
+@_plain_errors
+def add_key(
+    name: str, db: Path, scopes: list[str], no_pacing: bool, as_json: bool, **limits: float | None
+) -> None:
+    """Make a key and print it, once: only its hash is kept. A running service takes it at once."""
+    from .store import KeyStore
+
+    with KeyStore(db) as store:
+        key, text = store.add(name, scopes, paced=not no_pacing, **limits)
+    click.echo(json.dumps({"key": text, **_public(key)}) if as_json else text)
+
+
+@keys.command("list", epilog="Example: bandit-router keys list --db router.db")
+@KEYS_DB
+@JSON
+@_plain_errors
+def list_keys(db: Path, as_json: bool) -> None:
+    """List the keys, the revoked too; none of them can be read again."""
+    from .store import KeyStore
+
+    with KeyStore(db) as store:
+        found = [_public(key) for key in store.all()]
+    if as_json:
+        click.echo(json.dumps({"keys": found}))
+        return
+    for key in found:
+        state = "revoked" if key["revoked"] else "in use"
+        click.echo(f"{key['id']}  {state:8}  {','.join(key['scopes']):20}  {key['name']}")
+
+
+@keys.command("revoke", epilog="Example: bandit-router keys revoke app --db router.db")
+@click.argument("which")
+@KEYS_DB
+@JSON
+@_plain_errors
+def revoke_key(which: str, db: Path, as_json: bool) -> None:
+    """Revoke the key of this id or name; a running service refuses it within a second."""
+    from .store import KeyStore
+
+    with KeyStore(db) as store:
+        key = store.revoke(which)
+    click.echo(json.dumps(_public(key)) if as_json else f"revoked {key.name} ({key.id})")
+
+
+def _public(key: ApiKey) -> dict[str, Any]:
+    """Return what may be shown of a key."""
+    import msgspec
+
+    shown: dict[str, Any] = msgspec.to_builtins(key)
+    del shown["hash"]
+    return shown
 
 
 @main.command(epilog="Example: bandit-router bench --json")

@@ -33,6 +33,9 @@ class ServerSettings(_Table, frozen=True):
 
     `upstream_timeout_s` is how many seconds an endpoint may be silent, `deadline_s` how many a
     whole answer may take, retries and failovers included.
+
+    `cors_origins` are the web sites whose pages may call the service from a browser, such as
+    ``"https://app.example.com"``; none by default.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +44,7 @@ class ServerSettings(_Table, frozen=True):
     max_body_bytes: Count = 8_000_000
     upstream_timeout_s: Positive = 60.0
     deadline_s: Positive = 600.0
+    cors_origins: tuple[str, ...] = ()
 
 
 class EmbedderSettings(_Table, frozen=True):
@@ -156,7 +160,8 @@ class FeedbackSettings(_Table, frozen=True):
     """`[feedback]`: how much each source counts; a source not named counts `default_weight`.
 
     Where requests name several end users, the feedback of one user's decisions counts in full
-    for `user_cap` of them in `user_window` decisions of the whole service, and less beyond.
+    for `user_cap` of them in `user_window` decisions of the whole service, and beyond that only
+    as the window moves on; where several API keys can give feedback, `key_cap` says it of a key.
     With `estimate_reliability`, a source whose word agrees less with what was expected than that
     of the best source counts less.
     """
@@ -164,6 +169,7 @@ class FeedbackSettings(_Table, frozen=True):
     weights: dict[str, NonNegative] = {}
     default_weight: NonNegative = 1.0
     user_cap: Positive | None = 500.0
+    key_cap: Positive | None = 2_000.0
     user_window: Positive = 10_000.0
     estimate_reliability: bool = True
 
@@ -174,6 +180,21 @@ class StoreSettings(_Table, frozen=True):
     path: str = "bandit-router.db"
     snapshot_every: Count = 5_000
     keep_prompts: bool = False
+
+
+class KeysSettings(_Table, frozen=True):
+    """`[keys]`: how API keys are asked for; the keys themselves are in the database.
+
+    Without any key the service listens on loopback only, unless `allow_open`.
+    `signing_secret_env` names the environment variable that holds the secret (32 characters or
+    more) with which feedback links are signed; they hold for `link_days`. `requests_per_minute`
+    is the limit of a key that has none of its own.
+    """
+
+    allow_open: bool = False
+    requests_per_minute: Positive | None = None
+    signing_secret_env: str | None = None
+    link_days: Positive = 30.0
 
 
 class Profile(_Table, frozen=True):
@@ -196,6 +217,7 @@ class Settings(_Table, frozen=True):
     budget: BudgetSettings = BudgetSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     store: StoreSettings = StoreSettings()
+    keys: KeysSettings = KeysSettings()
     profiles: tuple[Profile, ...] = ()
 
 

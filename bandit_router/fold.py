@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from . import codec
+from .accounts import Accounts, Terms
 from .bandits.credit import W
 from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
@@ -14,7 +15,7 @@ from .config import BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
 from .embedding import shipped_projection
 from .exceptions import StoreError
-from .memory import Memory, Recall, expected_cost, settle, standing, with_event
+from .memory import Memory, Recall, expected_cost, settle, spoken, standing, with_event
 from .policies import Lesson, Policy
 from .sessions import Sessions
 from .sources import Sources
@@ -34,7 +35,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 9
+FOLD_VERSION = 10
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 
@@ -47,7 +48,7 @@ class Fold:
         Of the last event.
     models, settings
         As the events left them.
-    strategies, pacer, sessions, crowd, sources
+    strategies, pacer, sessions, users, keys, accounts, sources
         What was learnt; the pacer is None without a budget.
     killed
         The model that every request is given to, None if the strategies decide.
@@ -62,7 +63,9 @@ class Fold:
         self.killed: KillSwitch | None = None
         self.pacer: BudgetPacer | None = None
         self.sessions = Sessions()
-        self.crowd = Crowd(None, 1.0)
+        self.users = Crowd(None, 1.0)
+        self.keys = Crowd(None, 1.0)
+        self.accounts = Accounts()
         self.sources = Sources()
         self.names = RegionNames()
         self._dimension: int | None = None
@@ -92,7 +95,9 @@ class Fold:
                 self._dimension = len(vector)
             self._memory.put(History(decision=event))
             self.sessions.decided(event)
-            self.crowd.decided(event.request.user, event.seq)
+            self.users.decided(event.request.user, event.trust)
+            self.keys.decided(event.request.key, event.trust)
+            self.accounts.decided(event)
             if self.pacer:
                 self.pacer.decided(event.candidates, expected_cost(event), event.time)
             lineage = tuple(self.strategies.observe(vector, event.seq, event.time))
@@ -118,7 +123,8 @@ class Fold:
             steps = [(old.arm, -old.sums), (new.arm, new.sums)]
         for arm, sums in steps:
             if sums.any():
-                fresh = len(steps) == 1 and old.sums[W] == 0.0
+                # A voice that has used up its cap no longer tells that an arm has changed.
+                fresh = len(steps) == 1 and old.sums[W] == 0.0 and decision.trust == 1.0
                 lesson = Lesson(
                     arm=arm,
                     sums=sums,
@@ -127,9 +133,11 @@ class Fold:
                     fresh=fresh,
                 )
                 self.strategies.learn(lesson)
+        expected = expected_cost(decision)
+        difference = new.cost(expected) - old.cost(expected)
         if self.pacer:
-            expected = expected_cost(decision)
-            self.pacer.spent(new.cost(expected) - old.cost(expected), decision.time)
+            self.pacer.spent(difference, decision.time)
+        self.accounts.spent(decision.request.key, difference, decision.time)
         if isinstance(event, Feedback):
             self._hear(history, event)
 
@@ -142,10 +150,10 @@ class Fold:
         expected = history.decision.chosen.quality
         if event.reward is None or expected is None:
             return
-        before = standing(history).get(event.source)
+        before, name = standing(history).get(event.source), spoken(history.decision, event.source)
         if before is not None and before.reward is not None:
-            self.sources.heard(event.source, before.reward, expected, sign=-1.0)
-        self.sources.heard(event.source, event.reward, expected)
+            self.sources.heard(name, before.reward, expected, sign=-1.0)
+        self.sources.heard(name, event.reward, expected)
 
     def _change(self, event: Change) -> None:
         if event.what == "model_removed":
@@ -159,6 +167,10 @@ class Fold:
             self._kill(event.body["model"], event.time, event.body["reason"])
         elif event.what == "trained":
             self.strategies.train(msgspec.convert(event.body, Training))
+        elif event.what == "keys":
+            self._know_keys(event)
+        elif event.what == "spent":
+            self.accounts.spent(event.body["key"], event.body["usd"], event.time)
         else:
             self._configure(event)
 
@@ -195,8 +207,19 @@ class Fold:
             self.pacer.follow(old)
 
     def _tune_crowd(self) -> None:
-        self.crowd.cap = self.settings.feedback.user_cap
-        self.crowd.half_life = self.settings.feedback.user_window
+        said = self.settings.feedback
+        self.users.cap, self.users.half_life = said.user_cap, said.user_window
+        self.keys.cap, self.keys.half_life = said.key_cap, said.user_window
+
+    def _know_keys(self, event: Change) -> None:
+        """Take the keys there are; those that can give feedback are voices among others."""
+        terms = msgspec.convert(event.body["keys"], dict[str, Terms])
+        for key in self.accounts.terms.keys() - terms.keys():
+            self.keys.forget(key)
+        for key, term in terms.items():
+            if term.feedback:
+                self.keys.known(key)
+        self.accounts.agree(terms)
 
     def read(self, decision: Decision, prompt: str) -> None:
         """Let the region of a decision be named after its prompt too; no part of the state."""
@@ -262,7 +285,9 @@ class Fold:
                 "killed": msgspec.to_builtins(self.killed),
                 "pacer": self.pacer and self.pacer.state(),
                 "sessions": self.sessions.state(),
-                "crowd": self.crowd.state(),
+                "users": self.users.state(),
+                "keys": self.keys.state(),
+                "accounts": self.accounts.state(),
                 "sources": self.sources.state(),
             }
         )
@@ -282,7 +307,9 @@ class Fold:
         self.killed = msgspec.convert(state["killed"], KillSwitch | None)
         self.sessions.load(state["sessions"])
         self._tune_crowd()
-        self.crowd.load(state["crowd"])
+        self.users.load(state["users"])
+        self.keys.load(state["keys"])
+        self.accounts.load(state["accounts"])
         self.sources.load(state["sources"])
         budget = self.settings.budget
         self.pacer = make_pacer(budget.usd_per_request, budget.usd_per_day)

@@ -15,6 +15,7 @@ from .types import Decision, Feedback, History, Model, Outcome
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
 _MAX_WEIGHT = 100.0
+_FAR = 10.0
 _MOST = 1e12  # dollars, milliseconds, tokens: their squares are summed up
 
 Recall = Callable[[str, int], History | None]
@@ -99,26 +100,48 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     """Return what a decision has taught so far; what a new event teaches is the difference.
 
     Every source adds its reward with the weight of the feedback times that of the source and its
-    reliability. The last cost and latency reported are the ones that count.
+    reliability. The last cost and latency reported are the ones that count. Of a decision that
+    is capped, no feedback weighs more than its source does, all of them no more than all sources
+    together, and a reported cost or latency is taken for at most ten times what was expected.
     """
-    said = standing(history)
-    trust = history.decision.trust
+    decision = history.decision
     rewards = [
         (
-            trust
-            * f.weight
+            min(f.weight, 1.0 if decision.capped else f.weight)
             * f.reliability
             * settings.weights.get(source, settings.default_weight),
             f.reward,
         )
-        for source, f in said.items()
+        for source, f in standing(history).items()
         if f.reward is not None
     ]
+    scale = decision.trust
+    if decision.capped:
+        most = settings.default_weight + sum(settings.weights.values())
+        scale *= min(1.0, most / max(sum(weight for weight, _ in rewards), 1e-12))
+    rewards = [(scale * weight, reward) for weight, reward in rewards]
+    cost, latency = (_reported(history, what) for what in ("cost_usd", "latency_ms"))
+    return credit(history.answered_by, rewards, cost[1], latency[1], (cost[0], latency[0]))
+
+
+def _reported(history: History, what: str) -> tuple[float, float | None]:
+    """Return the weight and the value of what was reported last; what serving saw is believed."""
     reports: list[Outcome | Feedback] = [*history.outcomes, *history.feedback]
-    reports.sort(key=lambda event: event.seq)
-    cost = next((r.cost_usd for r in reversed(reports) if r.cost_usd is not None), None)
-    latency = next((r.latency_ms for r in reversed(reports) if r.latency_ms is not None), None)
-    return credit(history.answered_by, rewards, cost, latency)
+    reports = [report for report in reports if getattr(report, what) is not None]
+    if not reports:
+        return 1.0, None
+    last, decision = max(reports, key=lambda report: report.seq), history.decision
+    value: float = getattr(last, what)
+    if isinstance(last, Outcome) or not decision.capped:
+        return 1.0, value
+    expected = getattr(decision.candidate(history.answered_by), what, None)
+    return decision.trust, min(value, _FAR * expected) if expected else value
+
+
+def spoken(decision: Decision, source: str) -> str:
+    """Return under which name a source's word is judged: the same word of two keys is two's."""
+    key = decision.request.key
+    return source if key is None else f"{key}/{source}"
 
 
 def price(said: Feedback | Outcome, model: Model | None) -> float | None:

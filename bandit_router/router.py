@@ -8,11 +8,13 @@ folding it; `route` and `feedback` do both at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from . import codec
+from .accounts import Terms
+from .bandits.pacing import BudgetPacer, DayPacer
 from .config import Settings, check_kin, check_models
 from .eligibility import (
     affordable,
@@ -29,6 +31,7 @@ from .memory import (
     Recall,
     check_feedback,
     price,
+    spoken,
     standing,
     with_event,
 )
@@ -38,6 +41,7 @@ from .sessions import stay_or_go
 from .strategies import check_strategies
 from .types import (
     Change,
+    ChangeKind,
     Decision,
     Event,
     Feedback,
@@ -190,10 +194,11 @@ class Router(Fold):
         )
         policy = self.strategies[live_strategy(self.settings.bandit, profile)]
         context = within_limits(context, request, policy)
-        if self.pacer:
-            if time is None and self.settings.budget.usd_per_day is not None:
+        if pacers := self._pacers(request):
+            if time is None and any(isinstance(pacer, DayPacer) for pacer in pacers):
                 raise InvalidInput("a budget a day needs the time of each request", "time")
-            context = affordable(context, self.pacer.limit_usd(self._now(time)), policy)
+            limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
+            context = affordable(context, limit, policy)
         killed = None if self.killed is None else self.killed.model
         verdict = decide(self.strategies, self.settings.bandit, profile, killed, context, seq)
         current = self.sessions.model(request.session_id)
@@ -224,7 +229,7 @@ class Router(Fold):
             seq=self.seq + 1,
             time=self._now(time),
             cost_usd=price(feedback, self.models.get(history.answered_by)),
-            reliability=self._reliability(feedback.source),
+            reliability=self._reliability(spoken(history.decision, feedback.source)),
         )
         before = standing(history).get(feedback.source)
         if before is None:
@@ -254,7 +259,7 @@ class Router(Fold):
 
     def change(
         self,
-        what: Literal["model_set", "model_removed", "trained", "kill_switch"],
+        what: ChangeKind,
         body: dict[str, Any],
         *,
         time: float | None = None,
@@ -278,6 +283,11 @@ class Router(Fold):
             body = {"model": body["model"], "reason": body.get("reason", "")}
         elif what == "trained":
             body = msgspec.to_builtins(msgspec.convert(body, Training), builtin_types=(bytes,))
+        elif what == "keys":
+            terms = msgspec.convert(body["keys"], dict[str, Terms])
+            body = {"keys": msgspec.to_builtins(terms)}
+        elif what == "spent":
+            body = {"key": str(body["key"]), "usd": float(body["usd"])}
         else:
             model = msgspec.convert(body, Model)
             check_models((model,))
@@ -374,13 +384,20 @@ class Router(Fold):
         cost, latency = request.cost_weight, request.latency_weight
         reference = self.reference_cost_usd
         if cost is None:
-            cost = self.pacer.price * reference if self.pacer else ours.cost_weight
+            pacers = self._pacers(request)
+            price = max((pacer.price for pacer in pacers), default=0.0)
+            cost = price * reference if pacers else ours.cost_weight
         return Utility(
             cost_weight=cost,
             reference_cost_usd=reference,
             latency_weight=ours.latency_weight if latency is None else latency,
             reference_latency_ms=ours.reference_latency_ms,
         )
+
+    def _pacers(self, request: Request) -> list[BudgetPacer]:
+        """Return what paces this request: the service's budget, that of its key."""
+        found = (self.pacer, self.accounts.pacer(request.key))
+        return [pacer for pacer in found if pacer is not None]
 
     def _reliability(self, source: str) -> float:
         if not self.settings.feedback.estimate_reliability:
@@ -433,7 +450,8 @@ class Router(Fold):
             policy=verdict.strategy,
             role=verdict.role,
             shadows=verdict.shadows,
-            trust=self.crowd.trust(request.user, seq),
+            trust=min(self.users.trust(request.user), self.keys.trust(request.key)),
+            capped=self.users.caps(request.user) or self.keys.caps(request.key),
             prompt_chars=None if context.prompt is None else len(context.prompt),
             prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),
             prompt=_writable(context.prompt) if keep else None,

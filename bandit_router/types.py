@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 
 from .exceptions import InvalidInput
 
-EVENT_VERSION = 1
-"""Schema version that newly written events carry."""
+EVENT_VERSION = 2
+"""Schema version that newly written events carry; 2 knows API keys and erasure."""
 
 Vector = NDArray[np.float32]
 """A unit-norm embedding, shape (dimension,)."""
 
 Need = Literal["tools", "vision", "json"]
+ChangeKind = Literal[
+    "configured", "model_set", "model_removed", "trained", "kill_switch", "keys", "spent"
+]
 FeedbackStatus = Literal["recorded", "updated", "duplicate"]
 Role = Literal["live", "canary", "dry-run", "kill-switch"]
 
@@ -110,6 +113,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         Arms whose expected cost or latency is above are not eligible.
     needs
         Capabilities that an arm must support.
+    key
+        Id of the API key that asks, never the key itself.
     """
 
     models: tuple[str, ...] | None = None
@@ -123,6 +128,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     user: str | None = None
     metadata: Mapping[str, Any] = {}
+    key: str | None = None
 
 
 class Utility(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +189,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     little-endian float32 bytes; empty if the policy needs none. `propensities` of all candidates
     sum to 1; `exact` says that they were computed by quadrature or in closed form, otherwise
     `propensity_draws` Monte Carlo draws were used. `trust` is what its feedback counts, less
-    than 1 where one end user asks for very many (see `crowd.Crowd`).
+    than 1 where one end user or API key asks for very many (see `crowd.Crowd`); `capped` says
+    that it is one voice among several, so that no feedback counts more than it was meant to.
 
     `policy` is the strategy that chose and `role` its part: with a canary the propensities are
     those of the mixture, whichever of the two chose. `shadows` is what the others said.
@@ -205,6 +212,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     role: Role = "live"
     shadows: tuple[Shadow, ...] = ()
     trust: float = 1.0
+    capped: bool = False
     prompt_chars: int | None = None
     prompt_sha256: str | None = None
     prompt: str | None = None
@@ -284,12 +292,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     `what` is one of ``configured`` (settings, models and the map's projection as a whole; the
     first event of every log), ``model_set`` (one arm added or altered), ``model_removed``,
     ``trained`` (full information for a policy that is fitted; see `Training`), ``kill_switch``
-    (`body`: the `model` that every request is given to, None for none, and the `reason`).
+    (`body`: the `model` that every request is given to, None for none, and the `reason`),
+    ``keys`` (the API keys there are, by id, with their budgets), ``spent`` (what a key's
+    requests cost that were no decisions).
     """
 
     seq: int
     time: float
-    what: Literal["configured", "model_set", "model_removed", "trained", "kill_switch"]
+    what: ChangeKind
     body: dict[str, Any]
     version: int = EVENT_VERSION
 

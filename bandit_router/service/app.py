@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,11 +15,25 @@ from aiohttp import web
 
 from ..config import Config
 from ..embedding import Embedder
+from ..exceptions import ConfigError
 from ..providers import Fleet, check_installed
-from . import clusters, feedback, gateway, killswitch, models, operations, page, routing
+from ..store import KeyStore
+from . import (
+    browsers,
+    clusters,
+    feedback,
+    gateway,
+    killswitch,
+    models,
+    operations,
+    page,
+    routing,
+)
+from .access import guard
 from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
+from .gateway.record import DECISION
 from .keys import ENGINE, FLEET, OPENAPI
 from .openapi import document
 from .version import version
@@ -69,11 +84,16 @@ def create_app(
         config = demo_config(config)
     check_installed(config.models)
     app = web.Application(
-        middlewares=[errors_as_json],
+        middlewares=[
+            browsers.cors(config.settings.server.cors_origins),
+            errors_as_json,
+            guard(OPERATIONS, page.PUBLIC),
+        ],
         client_max_size=config.settings.server.max_body_bytes,
     )
     app.add_routes([web.route(o.method, o.path, o.handler) for o in OPERATIONS])
     app.add_routes(page.ROUTES)
+    app.on_response_prepare.extend([browsers.secure, browsers.allow, _link_feedback])
     app[OPENAPI] = document(OPERATIONS, version=version())
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
@@ -100,6 +120,7 @@ def run(
     demo: bool = False,
     host: str | None = None,
     port: int | None = None,
+    allow_open: bool = False,
     embedder: Embedder | None = None,
     echo: Callable[[str], object] = click.echo,
 ) -> None:
@@ -111,6 +132,8 @@ def run(
         See `create_app`.
     host, port
         Where to listen; None for what the settings say, port 0 for any free one.
+    allow_open
+        Listen beyond loopback also without any API key.
     echo
         Takes the one line that says where it listens.
 
@@ -122,10 +145,37 @@ def run(
         If the address cannot be listened on.
     """
     server = config.settings.server
-    app = create_app(config, db=db, demo=demo, embedder=embedder)
     host = server.host if host is None else host
     port = server.port if port is None else port
+    if not (allow_open or config.settings.keys.allow_open):
+        _refuse_open(host, db)
+    app = create_app(config, db=db, demo=demo, embedder=embedder)
     asyncio.run(_serve(app, host, port, echo))
+
+
+def _refuse_open(host: str, db: Path) -> None:
+    """Refuse to listen where others can reach, while nobody is asked for a key."""
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if loopback:
+        return
+    with KeyStore(db) as keys:
+        if keys.all():
+            return
+    raise ConfigError(
+        f"server.host: {host} can be reached by others, and there is no API key: make one "
+        "(bandit-router keys add NAME --db FILE), or say that everybody may (--allow-open)",
+        "server.host",
+    )
+
+
+async def _link_feedback(request: web.Request, response: web.StreamResponse) -> None:
+    """Put a signed link beside the id of a decision (`on_response_prepare`)."""
+    id_ = response.headers.get(DECISION)
+    if id_ and (link := request.app[ENGINE].links.make(id_)):
+        response.headers["x-bandit-router-feedback-url"] = link
 
 
 async def _serve(app: web.Application, host: str, port: int, echo: Callable[[str], object]) -> None:

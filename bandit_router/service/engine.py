@@ -6,8 +6,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -15,13 +16,15 @@ from ..config import Config
 from ..embedding import Embedder, SentenceTransformerEmbedder
 from ..exceptions import BanditRouterError, InvalidInput, UnknownDecision
 from ..router import OWN_VECTORS, Router
-from ..store import EventStore
-from ..types import Decision, Feedback, FeedbackStatus, Outcome, Request
+from ..store import EventStore, KeyStore
+from ..types import ChangeKind, Decision, Feedback, FeedbackStatus, Outcome, Request
 from .demo import DemoFleet
 from .demo.fleet import SOURCE
 from .encoder import Encoder
-from .errors import Unavailable
+from .errors import Refused, Unavailable
 from .journal import Batch, Journal
+from .keyring import Keyring
+from .links import Links
 from .wire import Demo
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ class Engine:
         Settings and models.
     store
         The open event log; the engine closes it.
+    keyring
+        The API keys; the engine closes them.
     embedder
         None for the one that the settings name.
     fleet
@@ -46,6 +51,7 @@ class Engine:
         self,
         config: Config,
         store: EventStore,
+        keyring: Keyring,
         *,
         embedder: Embedder | None = None,
         fleet: DemoFleet | None = None,
@@ -53,6 +59,8 @@ class Engine:
         embedder = embedder or _embedder(config)
         self.config = config if embedder is None else _named(config, embedder.name)
         self.store = store
+        self.keyring = keyring
+        self.links = Links.of(config.settings.keys)
         self._journal = Journal(store, self.config, embedder)
         self._encoder = Encoder(embedder) if embedder else None
         self._warming: asyncio.Task[None] | None = None
@@ -71,12 +79,13 @@ class Engine:
         ConfigError
             If a setting or a model cannot be used.
         """
-        store = EventStore.open(db)
-        try:
-            return cls(config, store, embedder=embedder, fleet=DemoFleet() if demo else None)
-        except BaseException:
-            store.close()
-            raise
+        with ExitStack() as opened:
+            store = opened.enter_context(EventStore.open(db))
+            keyring = Keyring(opened.enter_context(KeyStore(db)), config.settings.keys)
+            fleet = DemoFleet() if demo else None
+            made = cls(config, store, keyring, embedder=embedder, fleet=fleet)
+            opened.pop_all()
+            return made
 
     def start(self) -> None:
         """Begin to fold the log and to load the encoder, in the background."""
@@ -92,6 +101,7 @@ class Engine:
         if self._encoder is not None:
             self._encoder.close()
         await self._journal.close()
+        self.keyring.close()
 
     @property
     def router(self) -> Router:
@@ -160,17 +170,36 @@ class Engine:
         return await self._journal.write(make)
 
     async def feedback(
-        self, items: Sequence[Feedback | Exception]
+        self, items: Sequence[Feedback | Exception], *, key: str | None = None, signed: bool = False
     ) -> list[FeedbackStatus | Exception]:
         """Judge each feedback in order; what counts is on disk when this returns.
 
         An item that is an exception already, or that cannot be used, stays one in its place.
+
+        Parameters
+        ----------
+        key
+            Id of the API key that speaks; only of decisions that it made itself, or nobody's.
+        signed
+            It speaks by a link that was signed for the decision.
         """
 
         def make(batch: Batch) -> list[FeedbackStatus | Exception]:
-            return [_judge(batch, item) for item in items]
+            return [_judge(batch, item, key, signed=signed) for item in items]
 
+        await self.tell_keys()
         return await self._journal.write(make)
+
+    async def tell_keys(self) -> None:
+        """Let the log know of the API keys in use, if they are others than it knows."""
+        terms = self.keyring.terms()
+        if (await self.wait()).accounts.terms != terms:
+
+            def make(batch: Batch) -> None:
+                if batch.router.accounts.terms != terms:
+                    batch.add(batch.router.change("keys", {"keys": terms}, time=batch.time))
+
+            await self._journal.write(make)
 
     @property
     def demo(self) -> bool:
@@ -183,17 +212,24 @@ class Engine:
         def make(batch: Batch) -> None:
             batch.add(batch.router.outcome(outcome, time=batch.time))
 
+        self._begin(make, f"an outcome of {outcome.decision_id}")
+
+    def bill(self, key: str, usd: float) -> None:
+        """Log what an API key has spent on a request that was no decision; as `note` does."""
+
+        def make(batch: Batch) -> None:
+            batch.add(batch.router.change("spent", {"key": key, "usd": usd}, time=batch.time))
+
+        self._begin(make, f"what key {key} has spent")
+
+    def _begin(self, make: Callable[[Batch], None], what: str) -> None:
         try:
             self._journal.begin(make)
         except BanditRouterError as error:  # the answer is the client's all the same
-            log.warning("an outcome of %s is not recorded: %s", outcome.decision_id, error)
+            log.warning("%s is not recorded: %s", what, error)
 
-    async def change(
-        self,
-        what: Literal["model_set", "model_removed", "kill_switch"],
-        body: Callable[[Router], dict[str, Any]],
-    ) -> None:
-        """Set or remove an arm or the kill switch, `body` being made of the router as it is."""
+    async def change(self, what: ChangeKind, body: Callable[[Router], dict[str, Any]]) -> None:
+        """Write a change, `body` being made of the router as it then is."""
 
         def make(batch: Batch) -> None:
             batch.add(batch.router.change(what, body(batch.router), time=batch.time))
@@ -224,14 +260,19 @@ class Engine:
         )
         batch.add(batch.router.outcome(observed, time=batch.time))
         said = Feedback(decision_id=decision.decision_id, reward=answer.quality, source=SOURCE)
-        _judge(batch, said)
+        _judge(batch, said, None, signed=True)
         return answer
 
 
-def _judge(batch: Batch, item: Feedback | Exception) -> FeedbackStatus | Exception:
+def _judge(
+    batch: Batch, item: Feedback | Exception, key: str | None, *, signed: bool
+) -> FeedbackStatus | Exception:
     if isinstance(item, Exception):
         return item
     try:
+        owner = batch.router.history(item.decision_id).decision.request.key
+        if not signed and owner not in (None, key):
+            return Refused(403, "another key made this decision: only it may judge", "decision_id")
         status, event = batch.router.judge(item, time=batch.time)
     except (InvalidInput, UnknownDecision) as error:
         return error

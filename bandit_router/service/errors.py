@@ -24,6 +24,8 @@ RETRY_AFTER_SECONDS = "1"
 
 TYPES = {
     400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
     409: "conflict",

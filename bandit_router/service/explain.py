@@ -24,7 +24,7 @@ from .wire import (
 )
 
 
-def route_answer(decision: Decision, demo: Demo | None) -> RouteAnswer:
+def route_answer(decision: Decision, demo: Demo | None, link: str | None) -> RouteAnswer:
     """Return the answer to ``POST /route``."""
     return RouteAnswer(
         decision_id=decision.decision_id,
@@ -33,6 +33,7 @@ def route_answer(decision: Decision, demo: Demo | None) -> RouteAnswer:
         propensity=decision.propensity,
         expected=_expected(decision.chosen),
         candidates=[_candidate(c) for c in decision.candidates],
+        feedback_url=link or UNSET,
         demo=demo or UNSET,
     )
 

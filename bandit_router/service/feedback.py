@@ -8,15 +8,18 @@ from aiohttp import web
 from ..exceptions import InvalidInput
 from ..types import Feedback
 from . import body
+from .access import caller
 from .errors import described
 from .keys import ENGINE
-from .openapi import Operation
+from .links import PATH as SIGNED
+from .openapi import Operation, Parameter
 from .wire import (
     BatchAnswer,
     BatchStatus,
     FeedbackAnswer,
     FeedbackBatch,
     FeedbackRequest,
+    SignedFeedback,
 )
 
 _RATINGS = {"up": 1.0, "down": 0.0}
@@ -25,7 +28,23 @@ _RATINGS = {"up": 1.0, "down": 0.0}
 async def feedback(request: web.Request) -> web.Response:
     """Take one feedback; 200 means that it is on disk."""
     said = _noun(await body.read(request, FeedbackRequest))
-    [status] = await request.app[ENGINE].feedback([said])
+    [status] = await request.app[ENGINE].feedback([said], key=caller(request))
+    if isinstance(status, Exception):
+        raise status
+    return body.answer(FeedbackAnswer(status=status))
+
+
+async def signed_feedback(request: web.Request) -> web.Response:
+    """Take feedback from somebody without a key, by the link that was signed for the decision."""
+    engine = request.app[ENGINE]
+    link = [request.query.get(name, "") for name in ("decision_id", "expires", "signature")]
+    engine.links.check(*link)
+    said = await body.read(request, SignedFeedback)
+    if (said.reward is None) == (said.rating is None):
+        raise InvalidInput("give a reward or a rating", "rating")
+    reward = said.reward if said.rating is None else _RATINGS[said.rating]
+    item = Feedback(decision_id=link[0], reward=reward)
+    [status] = await engine.feedback([item], signed=True)
     if isinstance(status, Exception):
         raise status
     return body.answer(FeedbackAnswer(status=status))
@@ -36,7 +55,7 @@ async def feedback_batch(request: web.Request) -> web.Response:
     batch = await body.read(request, FeedbackBatch)
     items = [_item(raw) for raw in batch.feedback]
     said = [feedback for _, feedback in items]
-    statuses = await request.app[ENGINE].feedback(said)
+    statuses = await request.app[ENGINE].feedback(said, key=caller(request))
     results = [
         BatchStatus(decision_id=id_, error=described(status)[1])
         if isinstance(status, Exception)
@@ -87,6 +106,22 @@ OPERATIONS = (
         body=FeedbackRequest,
         answer=FeedbackAnswer,
         errors=(404, 503),
+        scopes=("feedback",),
+    ),
+    Operation(
+        method="POST",
+        path=SIGNED,
+        handler=signed_feedback,
+        summary="Say how good an answer was by a signed link, without a key",
+        body=SignedFeedback,
+        answer=FeedbackAnswer,
+        errors=(403, 404, 503),
+        scopes=(),
+        parameters=(
+            Parameter("decision_id", "As in the link."),
+            Parameter("expires", "As in the link: when it ends, seconds since 1970."),
+            Parameter("signature", "As in the link."),
+        ),
     ),
     Operation(
         method="POST",
@@ -96,5 +131,6 @@ OPERATIONS = (
         body=FeedbackBatch,
         answer=BatchAnswer,
         errors=(503,),
+        scopes=("feedback",),
     ),
 )

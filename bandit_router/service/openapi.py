@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from ..store.keys import Scope
 from .wire import ErrorAnswer, FeedbackRequest
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REF = "#/components/schemas/{name}"
 _WITH_BODY = (400, 413, 415, 422)
+_WITH_KEYS = (401, 403, 429, 503)
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -48,6 +50,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         Statuses it can give beside 405 and those that any body brings (400, 413, 415, 422).
     parameters
         Those of the query; those of the path are found in it.
+    scopes
+        An API key needs one of these, once there are keys; none: open to everybody.
     """
 
     method: str
@@ -59,6 +63,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     body: type[msgspec.Struct] | None = None
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    scopes: tuple[Scope, ...] = ("admin",)
 
     @property
     def template(self) -> str:
@@ -69,6 +74,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     def statuses(self) -> list[int]:
         """Every status it can give, the good one first."""
         bad = {405, *self.errors, *(_WITH_BODY if self.body else ())}
+        bad |= set(_WITH_KEYS if self.scopes else ())
         return [self.status, *sorted(bad)]
 
 
@@ -89,7 +95,10 @@ def document(operations: Sequence[Operation], *, version: str) -> dict[str, Any]
             "description": "Routes each prompt to a model, and learns from feedback.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
     }
 
 
@@ -113,6 +122,10 @@ def _described(operation: Operation, schemas: dict[Any, dict[str, Any]]) -> dict
             str(status): _response(status, operation, schemas) for status in operation.statuses
         },
     }
+    if operation.scopes:  # without any key in the database, none is asked for
+        needed = " or ".join(operation.scopes)
+        out["description"] = f"With API keys configured: needs one of scope {needed}."
+        out["security"] = [{}, {"key": []}]
     if parameters:
         out["parameters"] = [_parameter(p) for p in parameters]
     if operation.body:
@@ -138,7 +151,7 @@ def _response(
         schema = schemas[operation.answer] if operation.answer else {"type": "object"}
         return {**out, "content": _json(schema)}
     out["content"] = _json(schemas[ErrorAnswer])
-    if status == 503:
+    if status in (429, 503):
         out["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}
     return out
 

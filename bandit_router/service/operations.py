@@ -35,13 +35,16 @@ async def openapi(request: web.Request) -> web.Response:
 
 
 OPERATIONS = (
-    Operation(method="GET", path="/", handler=index, summary="What this is", answer=Index),
+    Operation(
+        method="GET", path="/", handler=index, summary="What this is", answer=Index, scopes=()
+    ),
     Operation(
         method="GET",
         path="/healthz",
         handler=healthz,
         summary="Whether the process answers",
         answer=Health,
+        scopes=(),
     ),
     Operation(
         method="GET",
@@ -50,6 +53,13 @@ OPERATIONS = (
         summary="Whether the log is folded and the encoder warm",
         answer=Ready,
         errors=(503,),
+        scopes=(),
     ),
-    Operation(method="GET", path="/openapi.json", handler=openapi, summary="This document"),
+    Operation(
+        method="GET",
+        path="/openapi.json",
+        handler=openapi,
+        summary="This document",
+        scopes=(),
+    ),
 )

@@ -11,6 +11,8 @@ from aiohttp import web
 from ..exceptions import InvalidInput
 from ..types import Request
 from . import body
+from .access import caller, is_admin
+from .errors import Refused
 from .explain import decision_answer, route_answer
 from .keys import ENGINE
 from .openapi import Operation
@@ -37,18 +39,22 @@ async def route(request: web.Request) -> web.Response:
         session_id=asked.session_id,
         user=asked.user,
         metadata=asked.metadata,
+        key=caller(request),
     )
     wanted = with_pins(request, wanted, (await engine.wait()).models)
     decision, demo = await engine.route(
         text, meaning=meaning, vector=asked.embedding, request=wanted
     )
-    return body.answer(route_answer(decision, demo))
+    link = engine.links.make(decision.decision_id)
+    return body.answer(route_answer(decision, demo, link))
 
 
 async def decision(request: web.Request) -> web.Response:
     """Say why a model was chosen, and what was said of it since."""
     router = await request.app[ENGINE].wait()
     history = router.history(body.path_text(request, "id"))
+    if not is_admin(request) and history.decision.request.key != caller(request):
+        raise Refused(403, "another key made this decision", "decision_id")
     return body.answer(decision_answer(history))
 
 
@@ -124,6 +130,7 @@ OPERATIONS = (
         body=RouteRequest,
         answer=RouteAnswer,
         errors=(503,),
+        scopes=("route",),
     ),
     Operation(
         method="GET",
@@ -132,5 +139,6 @@ OPERATIONS = (
         summary="Why a model was chosen, and what was said of it since",
         answer=DecisionAnswer,
         errors=(404, 503),
+        scopes=("route", "admin"),
     ),
 )

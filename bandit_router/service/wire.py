@@ -129,7 +129,10 @@ class Demo(_Answer, frozen=True, kw_only=True):
 
 
 class RouteAnswer(_Answer, frozen=True, kw_only=True):
-    """The chosen arm, how probable it was, and what was believed of every candidate."""
+    """The chosen arm, how probable it was, and what was believed of every candidate.
+
+    `feedback_url` is a signed link for feedback without a key, where links are configured.
+    """
 
     decision_id: str
     model: str
@@ -137,6 +140,7 @@ class RouteAnswer(_Answer, frozen=True, kw_only=True):
     propensity: float
     expected: Expected
     candidates: list[CandidateAnswer]
+    feedback_url: str | UnsetType = UNSET
     demo: Demo | UnsetType = UNSET
 
 
@@ -152,6 +156,13 @@ class FeedbackRequest(_Body, frozen=True, kw_only=True):
     completion_tokens: Tokens | None = None
     source: Label = "user"
     weight: Annotated[float, Meta(gt=0, le=100)] = 1.0
+
+
+class SignedFeedback(_Body, frozen=True, kw_only=True):
+    """What somebody says by a signed link: `reward` or `rating`."""
+
+    reward: Probability | None = None
+    rating: Literal["up", "down"] | None = None
 
 
 class FeedbackAnswer(_Answer, frozen=True, kw_only=True):

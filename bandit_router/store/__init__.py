@@ -2,7 +2,18 @@
 
 from .events import EventStore
 from .fold import Report, restore, verify
+from .keys import ApiKey, KeyStore
 from .rows import Snapshot, SnapshotInfo
 from .writer import Writer
 
-__all__ = ["EventStore", "Report", "Snapshot", "SnapshotInfo", "Writer", "restore", "verify"]
+__all__ = [
+    "ApiKey",
+    "EventStore",
+    "KeyStore",
+    "Report",
+    "Snapshot",
+    "SnapshotInfo",
+    "Writer",
+    "restore",
+    "verify",
+]

@@ -9,7 +9,8 @@ from sqlite_utils import Database
 from ..exceptions import StoreError
 
 APPLICATION = "bandit-router"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: API keys."""
 
 
 def prepare(db: Database, path: Path) -> None:
@@ -26,9 +27,12 @@ def prepare(db: Database, path: Path) -> None:
         check(db, path)
     db.enable_wal()
     db.execute("PRAGMA synchronous = FULL")  # an answer that says "recorded" survives power loss
-    if not db.table_names():
-        with db.atomic():
+    db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten
+    with db.atomic():
+        if not db.table_names():
             _create(db)
+        else:
+            _migrate(db)
 
 
 def check(db: Database, path: Path) -> None:
@@ -44,12 +48,20 @@ def check(db: Database, path: Path) -> None:
         meta = dict(db.execute("SELECT key, value FROM meta").fetchall())
     if meta.get("application") != APPLICATION:
         raise StoreError(f"{path}: not a bandit-router database: choose another file")
-    version = int(meta["schema_version"])
+    version = int(meta.get("schema_version", "0"))
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path}: written by a newer bandit-router (schema {version}, this release knows "
             f"{SCHEMA_VERSION}): upgrade bandit-router, or choose another file"
         )
+
+
+def _migrate(db: Database) -> None:
+    """Bring the tables of an earlier release to those of this one, step by step."""
+    [text] = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    for step in _STEPS[int(text) - 1 :]:
+        step(db)
+    db["meta"].upsert({"key": "schema_version", "value": str(SCHEMA_VERSION)}, pk="key")
 
 
 def _create(db: Database) -> None:
@@ -98,3 +110,29 @@ def _create(db: Database) -> None:
         pk="seq",
         not_null={"time", "digest", "fold_version"},
     )
+    for step in _STEPS:
+        step(db)
+
+
+def _add_keys(db: Database) -> None:
+    db.create_table(
+        "api_keys",
+        {
+            "id": str,
+            "name": str,
+            "hash": str,
+            "scopes": str,
+            "created": float,
+            "revoked": float,
+            "requests_per_minute": float,
+            "usd_per_day": float,
+            "usd_total": float,
+            "paced": int,
+        },
+        pk="id",
+        not_null={"name", "hash", "scopes", "created", "paced"},
+    )
+
+
+_STEPS = (_add_keys,)
+"""From schema 1 to 2, and so on: each takes the tables one version further."""

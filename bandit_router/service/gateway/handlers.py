@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ...exceptions import InvalidInput
 from ...providers import Call, count
+from ...store.keys import Scope
 from .. import body
 from ..demo.answer import completion
 from ..errors import Refused
@@ -24,6 +25,7 @@ from .serving import demonstrate, serve
 from .target import AUTO, named_model, target
 
 _BAD_DAYS = (429, 502, 503, 504)
+_SCOPES: tuple[Scope, ...] = ("route",)
 
 
 async def chat(request: web.Request) -> web.StreamResponse:
@@ -104,6 +106,7 @@ OPERATIONS = (
         summary="Answer a conversation by the model that has earned it (OpenAI-compatible)",
         body=ChatRequest,
         errors=_BAD_DAYS,
+        scopes=_SCOPES,
     ),
     Operation(
         method="POST",
@@ -112,6 +115,7 @@ OPERATIONS = (
         summary="The same in the form of OpenAI's Responses API",
         body=ResponsesRequest,
         errors=_BAD_DAYS,
+        scopes=_SCOPES,
     ),
     Operation(
         method="POST",
@@ -120,6 +124,7 @@ OPERATIONS = (
         summary="The same in the form of Anthropic's Messages API",
         body=MessagesRequest,
         errors=_BAD_DAYS,
+        scopes=_SCOPES,
     ),
     Operation(
         method="POST",
@@ -129,6 +134,7 @@ OPERATIONS = (
         body=CountRequest,
         answer=TokenCount,
         errors=(503,),
+        scopes=_SCOPES,
     ),
     Operation(
         method="POST",
@@ -137,6 +143,7 @@ OPERATIONS = (
         summary="Embeddings of the model that is named (OpenAI-compatible)",
         body=EmbeddingsRequest,
         errors=_BAD_DAYS,
+        scopes=_SCOPES,
     ),
     Operation(
         method="GET",
@@ -145,6 +152,7 @@ OPERATIONS = (
         summary="List what can be asked for (OpenAI's and Anthropic's form in one)",
         answer=ModelList,
         errors=(503,),
+        scopes=_SCOPES,
     ),
     Operation(
         method="GET",
@@ -153,5 +161,6 @@ OPERATIONS = (
         summary="One of what can be asked for",
         answer=ModelListed,
         errors=(404, 503),
+        scopes=_SCOPES,
     ),
 )

@@ -28,7 +28,7 @@ _SAFE = "/@ []=():+.-_"
 
 
 class Record:
-    """Writes down what becomes of one request; where the client named the model, nothing.
+    """Writes down what becomes of one request; where the client named the model, only its bill.
 
     Parameters
     ----------
@@ -36,10 +36,13 @@ class Record:
         Has the log.
     decision
         Whose outcomes they are.
+    key
+        Id of the API key that pays.
     """
 
-    def __init__(self, engine: Engine, decision: Decision | None) -> None:
+    def __init__(self, engine: Engine, decision: Decision | None, key: str | None = None) -> None:
         self._engine = engine
+        self._key = key
         self.decision = decision
 
     def failures(self, failures: list[Failure]) -> None:
@@ -72,6 +75,8 @@ class Record:
         outcome = Outcome(seq=0, time=0.0, decision_id=id_, model=model.name, **observed)  # type: ignore[arg-type]
         if self.decision is not None:
             self._engine.note(outcome)
+        elif self._key is not None and outcome.cost_usd:
+            self._engine.bill(self._key, outcome.cost_usd)
         return outcome
 
 

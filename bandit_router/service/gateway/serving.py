@@ -9,6 +9,7 @@ from aiohttp import ClientConnectionResetError, web
 from ...providers import Call, Json, Served, Stream, Unserved, UpstreamError, Whole, broken, spoken
 from ...providers.http import where
 from ...types import Outcome
+from ..access import caller
 from ..errors import Refused
 from ..keys import ENGINE, FLEET
 from .answered import Answered, announce
@@ -20,7 +21,7 @@ _LEFT = "the client left"
 
 async def serve(request: web.Request, call: Call, target: Target) -> web.StreamResponse:
     """Answer a request by the first of the target's models that can be had."""
-    record = Record(request.app[ENGINE], target.decision)
+    record = Record(request.app[ENGINE], target.decision, caller(request))
     try:
         served = await request.app[FLEET].serve(target.order, call)
     except Unserved as unserved:

@@ -12,6 +12,7 @@ from ...providers import Call, Fleet, Json
 from ...router import Router
 from ...types import Decision, Model, Need, Request
 from .. import body
+from ..access import caller
 from ..keys import ENGINE, FLEET
 from ..pins import refuse_contradiction, with_pins
 from ..routing import texts_of_messages
@@ -56,6 +57,7 @@ async def target(request: web.Request, call: Call, model: str, user: str | None)
         needs=_needs(chat),
         user=user,
         session_id=request.headers.get(SESSION),
+        key=caller(request),
     )
     wanted = with_pins(request, wanted, router.models)
     decision, demo = await engine.route(text, meaning=meaning, request=wanted)

@@ -32,5 +32,8 @@ async def page(request: web.Request) -> web.Response:
     return web.Response(body=data, content_type=_FILES[name], charset="utf-8", headers=_HEADERS)
 
 
+PUBLIC = ("/map", "/map/")
+"""Open to everybody: what they show is asked for with a key."""
+
 ROUTES = (web.get("/map", page), web.get("/map/{file}", page))
 """Not in the OpenAPI document: a page is for people."""

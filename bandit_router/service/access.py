@@ -1,0 +1,78 @@
+"""Who may do what: every request that needs one is made with an API key, and within its budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ..accounts import DAY
+from ..store.keys import ApiKey, Scope
+from .engine import Engine
+from .errors import Refused
+from .keys import ENGINE
+from .openapi import Operation
+
+_KEY = web.RequestKey("key", ApiKey)
+
+
+def key_of(request: web.Request) -> ApiKey | None:
+    """Return the API key that a request was admitted with."""
+    return request.get(_KEY)
+
+
+def caller(request: web.Request) -> str | None:
+    """Return the id of the API key that a request was admitted with."""
+    key = key_of(request)
+    return None if key is None else key.id
+
+
+def is_admin(request: web.Request) -> bool:
+    """Tell whether a request may see what is another key's."""
+    key = key_of(request)
+    return key is None or "admin" in key.scopes
+
+
+def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
+    """Return the middleware that asks for keys.
+
+    A route that is neither an operation nor `public` (a path, or the start of paths when it ends
+    in a slash) takes an admin key: what somebody forgot to open stays shut.
+    """
+    scopes = {operation.handler: operation.scopes for operation in operations}
+    public = tuple(public)
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        info = request.match_info
+        if info.http_exception is None:
+            path = request.path
+            free = any(path.startswith(p) if p.endswith("/") else path == p for p in public)
+            needed: tuple[Scope, ...] = () if free else scopes.get(info.handler, ("admin",))
+            engine = request.app[ENGINE]
+            key = engine.keyring.admit(request, needed)
+            if key is not None:
+                request[_KEY] = key
+                if request.method == "POST" and "route" in needed:
+                    await _check_budget(engine, key)
+        return await handler(request)
+
+    return guarded
+
+
+async def _check_budget(engine: Engine, key: ApiKey) -> None:
+    """Refuse a request of a key that has spent its budget."""
+    await engine.tell_keys()
+    now = time.time()
+    spent = (await engine.wait()).accounts.exhausted(key.id, now)
+    if spent == "total":
+        raise Refused(403, f"{key.name!r} has spent its budget of {key.usd_total:g} USD")
+    if spent == "day":
+        raise Refused(
+            429,
+            f"{key.name!r} has spent its {key.usd_per_day:g} USD of today (UTC)",
+            headers={"Retry-After": str(math.ceil(DAY - now % DAY))},
+        )

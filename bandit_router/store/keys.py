@@ -1,0 +1,195 @@
+"""`KeyStore`: API keys in the database, of which only the SHA-256 is kept.
+
+Keys are no events: they can be added and revoked beside a running service, which notices.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from ..exceptions import InvalidInput
+from . import schema
+from .connection import connect, plain_words
+from .lock import FileLock
+
+Scope = Literal["route", "feedback", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+PREFIX = "br"
+_ID_BYTES, _SECRET_BYTES = 6, 32
+_NOBODY = hashlib.sha256(b"").hexdigest()
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an API key.
+
+    Parameters
+    ----------
+    id
+        Public; the first part of the key.
+    hash
+        SHA-256 of the whole key, in hex. A key is 256 random bits, so no slow hash is needed.
+    scopes
+        What it may do.
+    requests_per_minute, usd_per_day, usd_total
+        Its limits; None is none.
+    paced
+        Whether `usd_per_day` is spread over the day, rather than only refused beyond.
+    """
+
+    id: str
+    name: str
+    hash: str
+    scopes: tuple[Scope, ...]
+    created: float
+    revoked: float | None = None
+    requests_per_minute: float | None = None
+    usd_per_day: float | None = None
+    usd_total: float | None = None
+    paced: bool = True
+
+
+_FIELDS = ApiKey.__struct_fields__
+
+
+class KeyStore:
+    """The keys of one database. Any process may open it; changes are seen by all.
+
+    Raises
+    ------
+    StoreError
+        If the file is not ours or cannot be opened.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).resolve()
+        self._lock = threading.Lock()
+        with plain_words(self.path):
+            self._db = connect(self.path, readonly=False)
+            try:
+                if not {"meta", "api_keys"} <= set(self._db.table_names()):
+                    self._prepare()
+                schema.check(self._db, self.path)
+                self._db.execute("PRAGMA synchronous = FULL")
+            except BaseException:
+                self._db.close()
+                raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
+
+    def __enter__(self) -> KeyStore:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def add(
+        self,
+        name: str,
+        scopes: Sequence[str] = ("route", "feedback"),
+        *,
+        requests_per_minute: float | None = None,
+        usd_per_day: float | None = None,
+        usd_total: float | None = None,
+        paced: bool = True,
+    ) -> tuple[ApiKey, str]:
+        """Make a key; return what is kept of it, and the key itself, which nobody can ask again.
+
+        Raises
+        ------
+        InvalidInput
+            If the name is blank or taken, or a scope is none.
+        """
+        if not name.strip() or not name.isprintable() or len(name) > 64:
+            raise InvalidInput("name: give 1 to 64 printable characters", "name")
+        wrong = [scope for scope in scopes if scope not in SCOPES]
+        if wrong or not scopes:
+            raise InvalidInput(f"scopes: give some of {', '.join(SCOPES)}", "scopes")
+        for field, value in (
+            ("requests_per_minute", requests_per_minute),
+            ("usd_per_day", usd_per_day),
+            ("usd_total", usd_total),
+        ):
+            if value is not None and not 0.0 < value < 1e9:
+                raise InvalidInput(f"{field}: must be above 0 and finite", field)
+        id_ = secrets.token_hex(_ID_BYTES)
+        text = f"{PREFIX}_{id_}_{secrets.token_urlsafe(_SECRET_BYTES)}"
+        key = ApiKey(
+            id=id_,
+            name=name,
+            hash=_hashed(text),
+            scopes=tuple(scope for scope in SCOPES if scope in scopes),
+            created=time.time(),
+            requests_per_minute=requests_per_minute,
+            usd_per_day=usd_per_day,
+            usd_total=usd_total,
+            paced=paced,
+        )
+        with self._lock, plain_words(self.path), self._db.atomic():
+            taken = "SELECT 1 FROM api_keys WHERE name = ? AND revoked IS NULL"
+            if self._db.execute(taken, [name]).fetchone():
+                raise InvalidInput(
+                    f"name: there is a key {name!r} already: revoke it first", "name"
+                )
+            self._db["api_keys"].insert(
+                {**msgspec.to_builtins(key), "scopes": " ".join(key.scopes)}
+            )
+        return key, text
+
+    def revoke(self, which: str) -> ApiKey:
+        """Revoke a key, named by its id or its name. It stays in the list.
+
+        Raises
+        ------
+        InvalidInput
+            If there is none, or it has been revoked already.
+        """
+        for key in self.all():
+            if which in (key.id, key.name) and key.revoked is None:
+                gone = msgspec.structs.replace(key, revoked=time.time())
+                with self._lock, plain_words(self.path), self._db.atomic():
+                    self._db["api_keys"].update(key.id, {"revoked": gone.revoked})
+                return gone
+        raise InvalidInput(f"there is no key {which!r} in use; `keys list` shows them", "which")
+
+    def all(self) -> list[ApiKey]:
+        """Return every key, the revoked too, oldest first."""
+        with self._lock, plain_words(self.path):
+            sql = f"SELECT {', '.join(_FIELDS)} FROM api_keys ORDER BY created, id"
+            rows = self._db.execute(sql).fetchall()
+        out = []
+        for row in rows:
+            named = dict(zip(_FIELDS, row, strict=True))
+            named |= {"scopes": named["scopes"].split(), "paced": bool(named["paced"])}
+            out.append(msgspec.convert(named, ApiKey))
+        return out
+
+    def _prepare(self) -> None:
+        """Make the database, or bring it to this release: nobody else may write meanwhile."""
+        with ExitStack() as held:
+            held.callback(FileLock(self.path).release)
+            schema.prepare(self._db, self.path)
+
+
+def matching(keys: dict[str, ApiKey], text: str) -> ApiKey | None:
+    """Return the key that `text` is, or None; takes the same time for every wrong text."""
+    parts = text.split("_", 2)
+    found = keys.get(parts[1]) if len(parts) == 3 else None
+    same = hmac.compare_digest(found.hash if found else _NOBODY, _hashed(text))
+    return found if found is not None and same and found.revoked is None else None
+
+
+def _hashed(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

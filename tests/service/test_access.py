@@ -1,0 +1,273 @@
+"""API keys over real HTTP: who gets in, how far, how often, and what is never shown."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import time
+
+import pytest
+
+from bandit_router.exceptions import ConfigError, InvalidInput
+from bandit_router.service import run
+from bandit_router.service.app import OPERATIONS
+from bandit_router.service.keys import ENGINE
+from bandit_router.service.links import Links
+from bandit_router.store import KeyStore
+
+from .conftest import MODELS, config, state
+
+SECRET = "a signing secret of forty-two characters.."
+
+
+@pytest.fixture
+def keys(db):
+    with KeyStore(db) as store:
+        yield store
+
+
+def bearer(text):
+    return {"Authorization": f"Bearer {text}"}
+
+
+async def call(client, method, path, key=None, body=None):
+    headers = bearer(key) if key else {}
+    async with client.request(method, path, json=body, headers=headers) as response:
+        return response.status, await response.json(), response.headers
+
+
+async def route(client, key=None, **fields):
+    return await call(client, "POST", "/route", key, {"prompt": "some words", **fields})
+
+
+async def vote(client, id_, key=None, reward=1.0, **fields):
+    said = {"decision_id": id_, "reward": reward, **fields}
+    return await call(client, "POST", "/feedback", key, said)
+
+
+async def test_a_key_is_asked_for_as_soon_as_there_is_one_and_ever_after(start, keys):
+    client = await start()
+    assert (await route(client))[0] == 200
+    made, text = keys.add("app")
+    client.app[ENGINE].keyring._read_at = -1.0  # as if a second had passed
+    status, answer, headers = await route(client)
+    assert status == 401
+    assert headers["WWW-Authenticate"].startswith("Bearer")
+    assert answer["error"]["type"] == "unauthorized"
+    for wrong in ("x", text[:-1], text + "x", f"br_{made.id}_", "br_" + "0" * 12 + text[15:], "é"):
+        assert (await route(client, wrong))[0] == 401
+    assert (await route(client, text))[0] == 200
+    keys.revoke("app")
+    client.app[ENGINE].keyring._read_at = -1.0
+    assert (await route(client, text))[0] == 401
+    assert (await route(client))[0] == 401  # revoking the last key opens no door
+    assert (await call(client, "GET", "/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
+async def test_every_operation_wants_its_scope(start, keys, operation):
+    others = [s for s in ("route", "feedback", "admin") if s not in operation.scopes]
+    client = await start()
+    before = state(client)
+    _, wrong = keys.add("wrong", others or ["route"])
+    client.app[ENGINE].keyring._read_at = -1.0
+    path = operation.path.replace("{id}", "x").replace("{name:.+}", "x")
+    if not operation.scopes:
+        assert (await call(client, operation.method, path))[0] not in (401, 429)
+        return
+    assert (await call(client, operation.method, path))[0] == 401
+    status, answer, _ = await call(client, operation.method, path, wrong, {})
+    assert status == 403
+    assert operation.scopes[0] in answer["error"]["message"]
+    assert state(client) == before
+
+
+async def test_a_route_that_nobody_opened_stays_shut(start, keys):
+    client = await start()
+    keys.add("app")
+    client.app[ENGINE].keyring._read_at = -1.0
+    described = {(o.method, o.path) for o in OPERATIONS}
+    for route_ in client.app.router.routes():
+        path = route_.resource.canonical
+        if (
+            route_.method == "HEAD"
+            or (route_.method, path) in described
+            or path.startswith("/map")
+            or "{" in path
+        ):
+            continue
+        assert (await client.request(route_.method, path)).status == 401
+
+
+async def test_feedback_comes_from_the_key_that_decided(start, keys):
+    _, mine = keys.add("mine")
+    _, theirs = keys.add("theirs")
+    _, admin = keys.add("admin", ["admin"])
+    client = await start()
+    id_ = (await route(client, mine))[1]["decision_id"]
+    assert len(id_) > 20
+    before = state(client)
+    status, answer, _ = await vote(client, id_, theirs)
+    assert (status, answer["error"]["field"]) == (403, "decision_id")
+    batch = {"feedback": [{"decision_id": id_, "reward": 0.0}]}
+    _, answer, _ = await call(client, "POST", "/feedback/batch", theirs, batch)
+    assert answer["results"][0]["error"]["type"] == "forbidden"
+    assert (await call(client, "GET", f"/decisions/{id_}", theirs))[0] == 403
+    assert state(client) == before
+    assert (await vote(client, id_, mine))[1] == {"status": "recorded"}
+    assert (await call(client, "GET", f"/decisions/{id_}", mine))[0] == 200
+    assert (await call(client, "GET", f"/decisions/{id_}", admin))[0] == 200
+
+
+async def test_rates_and_budgets_of_a_key(start, keys):
+    _, slow = keys.add("slow", requests_per_minute=3)
+    made, poor = keys.add("poor", usd_per_day=0.005)
+    _, spent = keys.add("spent", usd_total=0.005)
+    client = await start()
+    found = [(await route(client, slow)) for _ in range(4)]
+    assert [status for status, _, _ in found] == [200, 200, 200, 429]
+    assert 0 < int(found[-1][2]["Retry-After"]) <= 20
+    for key, code in ((poor, 429), (spent, 403)):
+        for _ in range(50):
+            status, answer, headers = await route(client, key)
+            if status != 200:
+                break
+            await vote(client, answer["decision_id"], key, cost_usd=1.0)  # believed in part
+        assert status == code
+        assert "USD" in answer["error"]["message"]
+        assert code == 403 or 0 < int(headers["Retry-After"]) <= 86_400
+    router = client.app[ENGINE].router
+    again = type(router).restore([], state=router.snapshot())
+    assert again.accounts.exhausted(made.id, time.time()) == "day"
+
+
+async def test_a_key_budget_is_paced(start, keys):
+    made, text = keys.add("paced", usd_per_day=0.01)
+    _, free = keys.add("free")
+    client = await start()
+    for _ in range(40):
+        status, answer, _ = await route(client, text)
+        if status == 429:
+            break
+        cost = 0.004 if "large" in answer["model"] else 0.00001
+        await vote(client, answer["decision_id"], text, cost_usd=cost)
+    assert client.app[ENGINE].router.accounts.total(made.id) < 0.02
+    weights = []
+    for key in (text, free):
+        status, answer, _ = await route(client, key)
+        if status == 200:
+            router = client.app[ENGINE].router
+            weights.append(router.history(answer["decision_id"]).decision.utility.cost_weight)
+    assert weights[-1] == 0.0  # the other key is not slowed down
+
+
+async def test_a_signed_link_takes_feedback_without_a_key(start, keys, monkeypatch):
+    monkeypatch.setenv("LINKS", SECRET)
+    _, text = keys.add("app")
+    client = await start(config(keys={"signing_secret_env": "LINKS"}))
+    link = (await route(client, text))[1]["feedback_url"]
+    assert (await call(client, "POST", link, body={"rating": "up"}))[1] == {"status": "recorded"}
+    assert (await call(client, "POST", link, body={"rating": "up"}))[1] == {"status": "duplicate"}
+    other = (await route(client, text))[1]
+    before = state(client)
+    stolen = link.replace(link.split("decision_id=")[1].split("&")[0], other["decision_id"])
+    late = Links(SECRET, days=1).make(other["decision_id"], now=0.0)
+    for wrong in (stolen, late, link[:-1] + "x", link.replace("expires=", "expires=9"), "?x"):
+        path = wrong if wrong.startswith("/") else f"/feedback/signed{wrong}"
+        assert (await call(client, "POST", path, body={"rating": "down"}))[0] == 403
+    assert (await call(client, "POST", link, body={"rating": "up", "weight": 9}))[0] == 422
+    assert state(client) == before
+    async with client.post("/v1/chat/completions", headers=bearer(text)) as response:
+        assert response.status == 415
+
+
+async def test_without_a_secret_there_are_no_links(client):
+    assert "feedback_url" not in (await route(client))[1]
+    assert (await call(client, "POST", "/feedback/signed?expires=nan", body={}))[0] == 403
+
+
+def test_a_short_or_missing_secret_is_refused(monkeypatch):
+    for value in ("short", None):
+        if value is not None:
+            monkeypatch.setenv("LINKS", value)
+        with pytest.raises(ConfigError, match="LINKS"):
+            Links.of(config(keys={"signing_secret_env": "LINKS"}).settings.keys)
+
+
+async def test_no_secret_is_kept_or_told(start, db, keys, monkeypatch, caplog):
+    monkeypatch.setenv("LINKS", SECRET)
+    caplog.set_level(logging.DEBUG)
+    made, text = keys.add("app", ["route", "feedback", "admin"])
+    secret = text.removeprefix(f"br_{made.id}_")
+    client = await start(config(keys={"signing_secret_env": "LINKS"}))
+    said = []
+    for path in [o.path for o in OPERATIONS if o.method == "GET" and "{" not in o.path]:
+        async with client.get(path, headers=bearer(text)) as response:
+            said.append(await response.text())
+    said.append(str((await route(client, text))[1]))
+    said.append(str((await route(client, text + "?"))[1]))
+    said += [caplog.text, repr(keys.all())]
+    await client.close()
+    files = [file.read_bytes() for file in db.parent.iterdir()]
+    for hidden in (secret, SECRET):
+        assert not [text for text in said if hidden in text]
+        assert not [data for data in files if hidden.encode() in data]
+    assert sqlite3.connect(db).execute("SELECT hash FROM api_keys").fetchone()[0] == made.hash
+
+
+async def test_other_sites_may_not_call_unless_named(start):
+    client = await start(config(server={"cors_origins": ["https://good.example"]}))
+    for origin, allowed in (("https://good.example", True), ("https://evil.example", False)):
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        async with client.options("/route", headers=asked) as response:
+            assert response.status == (204 if allowed else 405)
+            assert ("Access-Control-Allow-Origin" in response.headers) is allowed
+        async with client.post(
+            "/route", json={"prompt": "words"}, headers={"Origin": origin}
+        ) as response:
+            assert response.status == 200
+            told = response.headers.get("Access-Control-Allow-Origin")
+            assert told == (origin if allowed else None)
+    # Errors must be readable too.
+    async with client.post("/route", headers={"Origin": "https://good.example"}) as response:
+        assert response.headers["Access-Control-Allow-Origin"] == "https://good.example"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/map", "/nothing", "/map/map.js"])
+async def test_security_headers(client, path):
+    async with client.get(path) as response:
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Server"] == "bandit-router"
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "Access-Control-Allow-Origin" not in response.headers
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.com"])
+def test_nobody_listens_beyond_loopback_without_a_key(db, host, embedder):
+    with pytest.raises(ConfigError, match="keys add"):
+        run(config(), db=db, host=host, port=0, embedder=embedder)
+
+
+def test_limits_that_make_no_sense(keys):
+    for wrong in ({"name": " "}, {"name": "x", "scopes": ["root"]}, {"name": "x", "usd_total": 0}):
+        with pytest.raises(InvalidInput):
+            keys.add(**wrong)
+    keys.add("x")
+    with pytest.raises(InvalidInput, match="revoke it first"):
+        keys.add("x")
+    with pytest.raises(InvalidInput, match="keys list"):
+        keys.revoke("y")
+
+
+async def test_one_key_among_several_is_capped(start, keys):
+    _, loud = keys.add("loud")
+    keys.add("quiet")
+    client = await start(config(feedback={"key_cap": 5}, models=MODELS[:1]))
+    for _ in range(30):
+        answer = (await route(client, loud))[1]
+        for source in ("a", "b", "c"):
+            await vote(client, answer["decision_id"], loud, 0.0, source=source, weight=100)
+    [arm] = client.app[ENGINE].router.arms()
+    assert arm.evidence == pytest.approx(5.0, abs=0.1)
