@@ -33,6 +33,7 @@ ifneq ($(TORCH_INDEX_URL),)
 	$(PIP) install --constraint constraints.txt --extra-index-url $(TORCH_INDEX_URL) torch
 endif
 	$(PIP) install --constraint constraints.txt --editable '.[simulator]' --group dev
+	$(BIN)/python -m bandit_router.precompile
 	touch $@
 
 serve: install

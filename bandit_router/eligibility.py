@@ -73,7 +73,8 @@ def eligible_arms(
     arms = [m for m in arms if m.name not in request.exclude]
     if not arms:
         raise NoEligibleArm("every model that the request allows is excluded", "exclude")
-    arms = [m for m in arms if set(request.needs) <= set(m.supports)]
+    if request.needs:
+        arms = [m for m in arms if set(request.needs) <= set(m.supports)]
     if not arms:
         raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")
     tokens = len(prompt or "") / _CHARS_PER_TOKEN

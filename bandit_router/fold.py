@@ -13,6 +13,7 @@ from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
 from .config import BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
+from .draws import Draws
 from .embedding import shipped_projection
 from .exceptions import StoreError
 from .memory import Memory, Recall, expected_cost, settle, spoken, standing, with_event
@@ -68,6 +69,7 @@ class Fold:
         self.accounts = Accounts()
         self.sources = Sources()
         self.names = RegionNames()
+        self._draws = Draws(0)
         self._dimension: int | None = None
         self._drawn_at = 0  # the event that the map was last drawn anew by
         self._projection_digest: str | None = None
@@ -177,6 +179,7 @@ class Fold:
     def _configure(self, event: Change) -> None:
         before = self.settings
         self.settings = msgspec.convert(event.body["settings"], Settings)
+        self._draws = Draws(self.settings.bandit.seed)
         models = msgspec.convert(event.body["models"], tuple[Model, ...])
         self._projection_digest = event.body["projection"]
         map_ = self.strategies.mapped
@@ -299,6 +302,7 @@ class Fold:
                 f"this is version {FOLD_VERSION}: fold the whole log"
             )
         self.settings = msgspec.convert(state["settings"], Settings)
+        self._draws = Draws(self.settings.bandit.seed)
         self._projection_digest = state["projection"]
         models = msgspec.convert(state["models"], tuple[Model, ...])
         self.models = {model.name: model for model in models}

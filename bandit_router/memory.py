@@ -54,8 +54,10 @@ class Memory:
             raise UnknownDecision(f"no decision {decision_id!r} is known{hint}")
         return found
 
-    def holds(self, decision_id: str, before_seq: int) -> bool:
-        """Tell whether there is such a decision."""
+    def holds(self, decision_id: str, before_seq: int, logged: bool = True) -> bool:
+        """Tell whether there is such a decision, in the log too if `logged`."""
+        if not logged:
+            return decision_id in self._recent
         try:
             self.history(decision_id, before_seq)
         except UnknownDecision:
@@ -105,6 +107,8 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     together, and a reported cost or latency is taken for at most ten times what was expected.
     """
     decision = history.decision
+    if not (history.outcomes or history.feedback):
+        return credit(decision.model, (), None, None)
     rewards = [
         (
             min(f.weight, 1.0 if decision.capped else f.weight)

@@ -6,13 +6,13 @@ that the log stays good for off-policy evaluation.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 
 from .config import BanditSettings, Profile
+from .draws import Draws
 from .policies import Choice, Context, FixedPolicy
 from .strategies import Strategies
 from .types import Role, Shadow
@@ -59,6 +59,7 @@ def decide(
     killed: str | None,
     context: Context,
     seq: int,
+    draws: Draws,
 ) -> Verdict:
     """Let the strategies speak, and choose.
 
@@ -68,16 +69,16 @@ def decide(
         That of the request.
     killed
         The kill switch's model; no strategy is asked then.
-    seq
-        Of the decision; seeds its draws. Those of the live strategy do not depend on who else
-        is asked.
+    seq, draws
+        Of the decision, and where its random numbers come from. Those of the live strategy do not
+        depend on who else is asked.
     """
     if killed is not None:
         return _given_to(killed, "kill-switch", context)
     live, *others = asked(bandit, profile)
-    said = {live: strategies[live].choose(context, np.random.default_rng([bandit.seed, seq]))}
+    said = {live: strategies[live].choose(context, draws.at(seq))}
     for name in others:
-        said[name] = strategies[name].choose(context, _rng(bandit.seed, seq, name))
+        said[name] = strategies[name].choose(context, draws.at(seq, name))
     path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
     canary = canary_strategy(bandit, profile)
     if bandit.dry_run is not None:
@@ -89,7 +90,7 @@ def decide(
         rest = {name: said[name] for name in others}
         shadows = _shadows(rest, context, live, canary)
         return Verdict(choice=said[live], strategy=live, path=path, shadows=shadows)
-    goes = _rng(bandit.seed, seq, "canary share").random() < bandit.canary_share
+    goes = draws.at(seq, "canary share").random() < bandit.canary_share
     return Verdict(
         choice=mixed(said[live], said[canary], bandit.canary_share, second=bool(goes)),
         strategy=canary if goes else live,
@@ -150,7 +151,3 @@ def _shadows(
 
 def _chances(choice: Choice) -> dict[str, float]:
     return {c.model: c.propensity for c in choice.candidates}
-
-
-def _rng(seed: int, seq: int, what: str) -> np.random.Generator:
-    return np.random.default_rng([seed, seq, zlib.crc32(what.encode())])

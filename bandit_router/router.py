@@ -52,6 +52,7 @@ from .types import (
     Training,
     Utility,
     Vector,
+    as_bytes,
     unit,
 )
 
@@ -200,7 +201,9 @@ class Router(Fold):
             limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
             context = affordable(context, limit, policy)
         killed = None if self.killed is None else self.killed.model
-        verdict = decide(self.strategies, self.settings.bandit, profile, killed, context, seq)
+        verdict = decide(
+            self.strategies, self.settings.bandit, profile, killed, context, seq, self._draws
+        )
         current = self.sessions.model(request.session_id)
         if current in context.arms and current in self.models:
             margin = self.settings.bandit.session_margin
@@ -429,7 +432,7 @@ class Router(Fold):
         decision_id: str | None,
     ) -> Decision:
         name = decision_id or f"d{seq}"
-        if self._memory.holds(name, seq):
+        if self._memory.holds(name, seq, logged=decision_id is not None):
             raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
         choice = verdict.choice
         chosen = next(c for c in choice.candidates if c.model == choice.model)
@@ -444,7 +447,7 @@ class Router(Fold):
             candidates=choice.candidates,
             utility=context.utility,
             path=verdict.path,
-            vector=b"" if context.vector is None else context.vector.astype("<f4").tobytes(),
+            vector=b"" if context.vector is None else as_bytes(context.vector),
             exact=choice.exact,
             propensity_draws=choice.propensity_draws,
             policy=verdict.strategy,

@@ -6,6 +6,7 @@ All are frozen `msgspec.Struct` values. The four event kinds (`Decision`, `Outco
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -388,6 +389,11 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
         return next((f for f in reversed(self.feedback) if f.source == source), None)
 
 
+def as_bytes(vector: Vector) -> bytes:
+    """Return an embedding as little-endian float32 bytes, as logs hold it."""
+    return vector.astype("<f4", copy=False).tobytes()
+
+
 def unit(vector: Any, *, field: str = "embedding") -> Vector:
     """Return `vector` as contiguous float32 of norm 1.
 
@@ -397,13 +403,17 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
         If it is not one-dimensional, not finite or has no length.
     """
     try:
-        with np.errstate(over="ignore"):  # infinity is refused below
-            out = np.asarray(vector, dtype=np.float32)
+        if isinstance(vector, np.ndarray) and vector.dtype == np.float32:
+            out = vector
+        else:
+            with np.errstate(over="ignore"):  # infinity is refused below
+                out = np.asarray(vector, dtype=np.float32)
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{field} must be a list of numbers", field) from None
     if out.ndim != 1 or not out.size:
         raise InvalidInput(f"{field} must be a flat, non-empty list of numbers", field)
-    length = float(np.linalg.norm(out.astype(np.float64)))
-    if not np.isfinite(length) or length < 1e-12:
+    exact = out.astype(np.float64)
+    length = math.sqrt(exact @ exact)
+    if not math.isfinite(length) or length < 1e-12:
         raise InvalidInput(f"{field} must be finite and not all zeros", field)
     return np.ascontiguousarray(out / np.float32(length))

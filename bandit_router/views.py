@@ -93,7 +93,7 @@ def cluster_views(
             continue
         views = arm_views(policy, arms, place)
         best = max(views, key=lambda view: view.quality).model if views else None
-        evidence = float(policy.posterior.evidence(place.level, place.id).sum())
+        evidence = float(policy.posterior.evidence(place.id).sum())
         out.append(
             ClusterView(
                 id=place.id,

@@ -6,9 +6,14 @@ import re
 import zlib
 from collections.abc import Sequence
 
+import hypothesis
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+# No test asserts a time: what is compiled at its first call would fail one by chance.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 class WordsEmbedder:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..compiled import compiled
 from .belief import Array
 from .credit import R, W
+from .pooled import difficulty_at
 
 _SLOPE_DOUBT = 5.0  # pseudo-observations behind no slope of difficulty, and no common shift
 _SPREAD = 0.2  # standard deviation of the arms' levels around their priors, before any evidence
@@ -28,6 +30,10 @@ class AdjustedLevels:
     ----------
     spread
         Variance of the levels around their priors, as believed now.
+    levels, lambdas
+        Of the arms, and the observations that their priors weigh as much as; shape (arms,).
+    slope
+        Of the difficulty, and its value in the middle, shape (dimension + 1,).
 
     Notes
     -----
@@ -48,7 +54,7 @@ class AdjustedLevels:
         self.spread = _SPREAD**2
         self.levels = np.zeros(0)
         self.lambdas = np.zeros(0)
-        self._slope = np.zeros(1)
+        self.slope = np.zeros(1)
         self._gram = np.zeros((0, 1, 1))
         self._sum = np.zeros((0, 1))
         self._moment = np.zeros((0, 1))
@@ -56,7 +62,7 @@ class AdjustedLevels:
     @property
     def dimension(self) -> int:
         """Of the places that it has learnt from."""
-        return len(self._slope) - 1
+        return len(self.slope) - 1
 
     def add_arm(self) -> None:
         """Add an arm of which nothing is known."""
@@ -71,10 +77,7 @@ class AdjustedLevels:
         x = np.zeros(self.dimension + 1)
         x[self.dimension - len(z) : -1] = z  # a prompt without a place is at the middle
         x[-1] = 1.0
-        if sums[W]:
-            self._gram[arm] += sums[W] * np.outer(x, x)
-            self._sum[arm] += sums[W] * x
-        self._moment[arm] += sums[R] * x
+        _add(self._gram[arm], self._sum[arm], self._moment[arm], sums, x)
 
     def only_level(self, arm: int, sums: Array) -> None:
         """Hold of an arm the `sums` of its weight and rewards alone, as if at the middle."""
@@ -97,8 +100,8 @@ class AdjustedLevels:
             self.placeless(np.maximum(weight, 0.0), self._moment[:, -1].copy())
             self.fit(prior, noise)
             return
-        self._slope = np.linalg.solve(precision, target)
-        levels = per * (moment[:, -1] - self._sum @ self._slope)
+        self.slope = np.linalg.solve(precision, target)
+        levels = per * (moment[:, -1] - self._sum @ self.slope)
         self.levels = prior + levels
         squares = float((levels * levels + noise * per).sum())
         self.spread = (_SPREAD_WEIGHT * _SPREAD**2 + squares) / (_SPREAD_WEIGHT + len(prior))
@@ -109,16 +112,8 @@ class AdjustedLevels:
         Without a place, the mean over everything seen.
         """
         if len(z) != self.dimension or not len(z):
-            return float(self.difficulties(self._sum.sum(axis=0)[None])[0])
-        return float(self._slope[:-1] @ z + self._slope[-1])
-
-    def difficulties(self, places: Array) -> Array:
-        """Return the mean difficulty of weighted sums of places, shape (n, dimension + 1)."""
-        if places.shape[1] != len(self._slope):
-            return np.full(len(places), self._slope[-1])
-        mean = places[:, :-1] / np.maximum(places[:, -1:], 1e-9)
-        out: Array = mean @ self._slope[:-1] + self._slope[-1]
-        return out
+            return float(difficulty_at(self._sum.sum(axis=0), self.slope))
+        return float(self.slope[:-1] @ z + self.slope[-1])
 
     def moved(self, arm: int, by: float, scale: float) -> None:
         """Shift every reward of an arm by `by`, and scale its evidence."""
@@ -129,7 +124,7 @@ class AdjustedLevels:
     def placeless(self, weight: Array, reward: Array) -> None:
         """Start again from each arm's weight and sum of rewards alone, as if at the middle."""
         arms = len(weight)
-        self._slope = np.zeros(1)
+        self.slope = np.zeros(1)
         self._gram = weight.reshape(arms, 1, 1).copy()
         self._sum = weight.reshape(arms, 1).copy()
         self._moment = reward.reshape(arms, 1).copy()
@@ -140,7 +135,7 @@ class AdjustedLevels:
             "spread": self.spread,
             "levels": self.levels,
             "lambdas": self.lambdas,
-            "slope": self._slope,
+            "slope": self.slope,
             "gram": self._gram,
             "sum": self._sum,
             "moment": self._moment,
@@ -150,7 +145,7 @@ class AdjustedLevels:
         """Take over what `state` returned."""
         self.spread = state["spread"]
         self.levels, self.lambdas = state["levels"], state["lambdas"]
-        self._slope, self._gram = state["slope"], state["gram"]
+        self.slope, self._gram = state["slope"], state["gram"]
         self._sum, self._moment = state["sum"], state["moment"]
 
     def _shape(self, dimension: int) -> None:
@@ -158,8 +153,17 @@ class AdjustedLevels:
         more = dimension - self.dimension
         if more <= 0:
             return
-        self._slope = np.pad(self._slope, (more, 0))
+        self.slope = np.pad(self.slope, (more, 0))
         self._gram = np.pad(self._gram, ((0, 0), (more, 0), (more, 0)))
         self._sum, self._moment = (
             np.pad(a, ((0, 0), (more, 0))) for a in (self._sum, self._moment)
         )
+
+
+@compiled
+def _add(gram: Array, sum_: Array, moment: Array, sums: Array, x: Array) -> None:
+    for i in range(len(x)):
+        for j in range(len(x)):
+            gram[i, j] += sums[W] * x[i] * x[j]
+        sum_[i] += sums[W] * x[i]
+        moment[i] += sums[R] * x[i]

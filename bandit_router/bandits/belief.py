@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..types import Utility
 
 Array = NDArray[np.float64]
@@ -71,10 +72,24 @@ def compose(belief: Belief, utility: Utility) -> UtilityBelief:
         ),
     ):
         if weight:
-            scale = weight / reference
-            known = np.isfinite(value)
-            middle = value[known].mean() if known.any() else 0.0
-            mean = mean - scale * np.where(known, value, middle)
-            spread = np.where(known, value_var, 0.1 * middle * middle)
-            var = var + scale * scale * spread / belief.sharpening
+            mean, var = _less(mean, var, value, value_var, weight / reference, belief.sharpening)
     return UtilityBelief(mean=mean, var=var, quality=belief.quality, beta=belief.beta)
+
+
+@compiled
+def _less(
+    mean: Array, var: Array, value: Array, value_var: Array, scale: float, sharpening: float
+) -> tuple[Array, Array]:
+    total, known = 0.0, 0
+    for a in range(len(value)):
+        if np.isfinite(value[a]):
+            total += value[a]
+            known += 1
+    middle = total / known if known else 0.0
+    less, more = np.empty(len(mean)), np.empty(len(mean))
+    for a in range(len(value)):
+        finite = np.isfinite(value[a])
+        less[a] = mean[a] - scale * (value[a] if finite else middle)
+        spread = value_var[a] if finite else 0.1 * middle * middle
+        more[a] = var[a] + scale * scale * spread / sharpening
+    return less, more

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..compiled import compiled
 from .belief import Array
 
 W, R, R2, CN, C, C2, LN, L, L2 = range(9)
@@ -18,22 +19,26 @@ NOTHING = 1e-9
 """A weight of evidence below this is none."""
 
 
+@compiled
 def settled(sums: Array) -> bool:
     """Let sums of one arm, shape (9,), hold no less than nothing; in place. Tell if they did.
 
     More can be taken back than was held, after evidence was scaled down because an arm changed,
     or from a policy that was not there when it came.
     """
-    before = sums[: R2 + 1].copy()
+    sound = True
     for first in (W, CN, LN):
         if sums[first] < NOTHING:
-            sums[first : first + 3] = 0.0
+            for i in range(first, first + 3):
+                sound = sound and (first != W or sums[i] == 0.0)
+                sums[i] = 0.0
     slack = 1e-6 * sums[W]
-    if not -slack <= sums[R] <= sums[W] + slack:
-        sums[R] = min(max(sums[R], 0.0), sums[W])
-    if not -slack <= sums[R2] <= sums[R] + slack:
-        sums[R2] = min(max(sums[R2], 0.0), sums[R])
-    return bool((before == sums[: R2 + 1]).all())
+    for row in (R, R2):  # no reward is above 1, and its square not above itself
+        most = sums[row - 1]
+        if not -slack <= sums[row] <= most + slack:
+            sums[row] = min(max(sums[row], 0.0), most)
+            sound = False
+    return sound
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,19 @@ merge, and taking a feedback back is exact, unless its arm has changed since (se
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..clustering import Surroundings
+from ..compiled import compiled
 from .adjusted import AdjustedLevels
 from .belief import Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, ROWS, C, R, W, settled
+from .credit import C2, CN, LN, R2, ROWS, C, R, W, settled
+from .pooled import MEAN, SAMPLING, SUPPORT, VAR, Rows, Widths, believe
 from .priors import Priors
 from .rates import rates
 
@@ -34,17 +35,12 @@ _LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
 _REFRESH = 10
 _YOUNG = 300
 _FEW = 25
-# Variances to sample with, before sharpening, in units of noise / evidence: for the level of an
-# arm, for what is particular to a place, and what each grows by with the logarithm of how far
-# an arm has been tried less than its share. Without the logarithm some streams abandon, for
-# ten thousands of prompts, an arm that had bad luck in its first twenty.
-_WIDTH, _WIDTH_LOG = 1.0, 0.5
-_WIDTH_YOUNG, _CHILDHOOD = 4.0, 20.0  # an arm hardly tried is sampled as widely as it is known
-_WIDTH_HERE = 0.05
-# What a place may differ by from what its surroundings say, over what pooling at the strength
-# that foretells best would have it: so intervals hold the truth about as often as they say where an
-# arm was tried, and less often where it hardly was (see ``simulations/intervals.py``).
-_DOUBT_HERE = 1.6
+# Without the logarithms some streams abandon, for ten thousands of prompts, an arm that had bad
+# luck in its first twenty. The doubt lets intervals hold the truth about as often as they say
+# where an arm was tried, and less often where it hardly was (see ``simulations/intervals.py``).
+_WIDTHS = Widths(
+    level=1.0, untried=0.5, young=4.0, childhood=20.0, place=0.05, untried_here=0.2, doubt=1.6
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +65,6 @@ class Pooling:
     flat: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
-    """What the candidate strengths say of every arm at a place.
-
-    `mean`, `var` and `sampling` have shape (strengths, arms); variances are in units of `noise`,
-    the variance of one reward around its mean, shape (arms,). `sampling` is not yet sharpened.
-    """
-
-    mean: Array
-    var: Array
-    sampling: Array
-    noise: Array
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """What the clusters of one level around a prompt hold; see `Near` and `Cells.look`."""
-
-    kernel: Array
-    sums: Array
-    places: Array
-
-
 class Posterior:
     """Posterior of each arm at each place: level + difficulty + interaction.
 
@@ -99,8 +72,8 @@ class Posterior:
     `AdjustedLevels`; without a map, its plain mean). At each resolution, coarse to fine, the
     clusters around the prompt first move all arms together, by their *difficulty* (the mean
     residual of everything observed there, shrunk), then each arm by its own residual, shrunk with
-    `strength` pseudo-observations: the *interaction*. Clusters count by nearness (`Near.kernel`),
-    so that a border between two of them is no border of what is known.
+    `strength` pseudo-observations: the *interaction*. Clusters count by their `kernel`, so that a
+    border between two of them is no border of what is known; see `pooled.believe`.
 
     How strongly to shrink differs from stream to stream: several strengths are kept side by side
     and averaged by how well each has foretold the rewards so far (prequentially, so a resolution
@@ -140,17 +113,27 @@ class Posterior:
     """
 
     def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
-        self.pooling = pooling or Pooling()
+        self.tune(pooling or Pooling())
         self.arms: list[str] = []
         self.index: dict[str, int] = {}
         self._priors = Priors()
         self._active = np.zeros(0, dtype=bool)
         self._total = np.zeros((ROWS, 0))
-        self._levels = [Cells() for _ in range(levels)]
+        self._levels = levels
+        self._noise = np.zeros(0)
+        self._cells = Cells()
         self._adjusted = AdjustedLevels()
         self._log_weights = _LOG_PRIOR.copy()
         self._learnt = 0
-        self._derive()
+        self._prior = self._guess()
+        self._weigh()
+        self._suppose()
+
+    def tune(self, pooling: Pooling) -> None:
+        """Pool in another way; what was learnt stays."""
+        self.pooling = pooling
+        self._strengths = pooling.strength * _STRENGTHS
+        self._widths = replace(_WIDTHS, untried_here=pooling.exploration).array()
 
     def set_arm(
         self, arm: str, prior: float | None, cost: float | None, like: str | None = None
@@ -171,8 +154,7 @@ class Posterior:
             self.index[arm] = len(self.arms)
             self.arms.append(arm)
             self._total = np.pad(self._total, ((0, 0), (0, 1)))
-            for level in self._levels:
-                level.add_arm()
+            self._cells.add_arm()
             self._adjusted.add_arm()
             self._priors.add_arm()
             self._active = np.append(self._active, True)
@@ -216,32 +198,35 @@ class Posterior:
         """
         index = self.index[arm]
         z = _coordinates(here.z)
-        around = self._look(here)
-        chain = self._chain(z, around)
-        quality = float(self._strength_weights() @ chain.mean[:, index])
-        cost = self._rate(around, CN, self._priors.cost)[0][index] if sums[CN] else np.nan
-        foretold = Foretold(quality, float(cost))
+        rows = self._cells.rows(here.ids)
+        believed = self._believe(here, rows)
+        cost = np.nan
+        if sums[CN]:
+            cost = float(self._rates(here, rows, CN, self._priors.cost)[0][index])
+        foretold = Foretold(float(believed[MEAN, index]), cost)
         if self._levels and fresh and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
-            error = float(sums[R] / sums[W]) - chain.mean[:, index]
+            error = float(sums[R] / sums[W]) - believed[-len(_STRENGTHS) :, index]
             weight = min(float(sums[W]), 1.0)
-            self._log_weights -= weight * error * error / (2.0 * chain.noise[index])
+            self._log_weights -= weight * error * error / (2.0 * self._noise[index])
             self._log_weights -= self._log_weights.max()
-        self._total[:, index] += sums
-        sound = settled(self._total[:, index])
-        for level, id_ in zip(self._levels, path, strict=True):
+            self._weigh()
+        total = self._total[:, index]
+        total += sums
+        sound = settled(total)
+        for id_ in path:
             if id_:
-                level.add(id_, index, sums, z)
+                self._cells.add(id_, index, sums, z)
         if self._levels:
             self._adjusted.add(index, sums, z)
             if not sound:
-                self._adjusted.only_level(index, self._total[:, index])
+                self._adjusted.only_level(index, total)
         self._learnt += 1
-        young = self._learnt < _YOUNG or self._total[W, index] < _FEW
+        young = self._learnt < _YOUNG or total[W] < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
         else:
-            self._noise = self._noises()
+            self._noise = noises(self._total, self._prior)
         return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
@@ -259,7 +244,7 @@ class Posterior:
         scale = min(1.0, keep / max(float(weight), 1e-12))
         before = reward / weight if weight > 0 else 0.0
         shift = min(max(before + by, 0.0), 1.0) - before  # of the mean, over the whole map
-        for sums in (self._total[:, index], *(r for c in self._levels for r in c.of_arm(index))):
+        for sums in (self._total[:, index], *self._cells.of_arm(index)):
             weight, reward, square = sums[:CN]
             if weight > 0:
                 mean = reward / weight
@@ -274,28 +259,26 @@ class Posterior:
     def repriced(self, arm: str, ratio: float) -> None:
         """Believe that everything an arm is asked costs `ratio` times what it did."""
         index = self.index[arm]
-        for sums in (self._total[:, index], *(c.of_arm(index).T for c in self._levels)):
+        for sums in (self._total[:, index], self._cells.of_arm(index).T):
             sums[C] *= ratio
             sums[C2] *= ratio * ratio
 
-    def merge(self, level: int, id_: int, heir: int) -> None:
+    def merge(self, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it (coarser levels have it)."""
-        self._levels[level].merge(id_, heir)
+        self._cells.merge(id_, heir)
 
     def inherit(self, other: Posterior) -> None:
         """Take over arms and what is known of the whole map, as when the map is drawn anew."""
-        levels = len(self._levels)
-        self.load({**other.state(), "levels": [], "log_weights": _LOG_PRIOR.copy()})
-        self._levels = [Cells() for _ in range(levels)]
-        for cells in self._levels:
-            for _ in self.arms:
-                cells.add_arm()
+        self.load({**other.state(), "log_weights": _LOG_PRIOR.copy()})
+        self._cells = Cells()
+        for _ in self.arms:
+            self._cells.add_arm()
         self._adjusted.placeless(self._total[W], self._total[R])
         self._refit()
 
-    def evidence(self, level: int, id_: int) -> Array:
+    def evidence(self, id_: int) -> Array:
         """Return the weight of feedback of each arm in one cluster, shape (arms,)."""
-        return self._levels[level].evidence(id_)
+        return self._cells.evidence(id_)
 
     @property
     def total(self) -> Array:
@@ -304,41 +287,35 @@ class Posterior:
 
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
-        around = self._look(here)
-        cost, cost_var = self._rate(around, CN, self._priors.cost)
-        latency, latency_var = self._rate(around, LN, np.full(len(self.arms), np.nan))
-        support = np.stack([self._total[W], *(a.kernel @ a.sums[:, W] for a in around)])
-        path = zip(self._levels, here.path, strict=True)
-        held = [level.evidence(id_) for level, id_ in path if id_]
-        evidence = held[-1] if held else support[0]
-        rest = {
-            "cost": cost,
-            "cost_var": cost_var,
-            "latency": latency,
-            "latency_var": latency_var,
-            "evidence": evidence,
-            "support": support,
-        }
-        if self.pooling.flat:
-            return self._flat(here, rest)
-        chain = self._chain(_coordinates(here.z), around)
-        weight = self._strength_weights()
-        mean = weight @ chain.mean
-        between = weight @ (chain.mean - mean) ** 2
-        return Belief(
-            quality=mean,
-            quality_var=chain.noise * (weight @ chain.var) + between,
-            sampling_var=(chain.noise * (weight @ chain.sampling) + between) / self._sharpening,
+        rows = self._cells.rows(here.ids)
+        believed = self._believe(here, rows)
+        support = believed[SUPPORT : SUPPORT + len(here.starts)]
+        cost, cost_var = self._rates(here, rows, CN, self._priors.cost)
+        latency, latency_var = self._rates(here, rows, LN, self._unknown)
+        held = next((id_ for id_ in reversed(here.path) if id_), 0)
+        belief = Belief(
+            quality=believed[MEAN],
+            quality_var=believed[VAR],
+            sampling_var=believed[SAMPLING] / self._sharpening,
             sharpening=self._sharpening,
-            **rest,
+            cost=cost,
+            cost_var=cost_var,
+            latency=latency,
+            latency_var=latency_var,
+            evidence=self._cells.evidence(held) if held else support[0],
+            support=support,
         )
+        return self._flat(held, belief) if self.pooling.flat else belief
 
     def overall(self) -> tuple[Array, Array]:
         """Return mean quality and mean cost (nan: unknown) over all that was observed."""
         weight, reward = self._total[:2]
         quality = (reward + _PRIOR_WEIGHT * self._prior) / (weight + _PRIOR_WEIGHT)
-        count, cost = self._total[CN : C + 1]
-        return quality, np.where(count > 0, cost / np.maximum(count, 1.0), self._priors.cost)
+        return quality, self.costs()
+
+    def costs(self) -> Array:
+        """Return each arm's mean cost over all that was observed (nan: unknown), (arms,)."""
+        return mean_costs(self._total, self._priors.cost)
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -348,7 +325,7 @@ class Posterior:
             "active": self._active,
             "prior": self._prior,
             "total": self._total,
-            "levels": [level.state() for level in self._levels],
+            "cells": self._cells.state(),
             "adjusted": self._adjusted.state(),
             "log_weights": self._log_weights,
             "learnt": self._learnt,
@@ -361,12 +338,12 @@ class Posterior:
         self._priors.load(state["priors"])
         self._active, self._total = state["active"], state["total"]
         self._adjusted.load(state["adjusted"])
-        for level, inner in zip(self._levels, state["levels"], strict=False):
-            level.load(inner)
+        self._cells.load(state["cells"])
         self._log_weights = state["log_weights"]
         self._learnt = state["learnt"]
         self._prior = state["prior"]
-        self._noise = self._noises()
+        self._weigh()
+        self._suppose()
 
     @property
     def _sharpening(self) -> float:
@@ -379,103 +356,103 @@ class Posterior:
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
-    def _noises(self) -> Array:
-        """Variance of one reward of each arm around its mean, shape (arms,).
-
-        Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from
-        all arms at once, since an arm's own few rewards say too little (three zeros in a row
-        have no variance, and must not end its exploration).
-        """
-        n, s, s2 = self._total[:CN]
-        middle = np.clip((s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT), 0.0, 1.0)
-        bernoulli = np.maximum(middle * (1.0 - middle), _LEAST_NOISE)
-        observed = float(np.maximum(s2 - s * s / np.maximum(n, 1e-12), 0.0).sum())
-        expected = float((np.maximum(n - 1.0, 0.0) * bernoulli).sum())
-        ratio = (_NOISE_WEIGHT + observed) / (_NOISE_WEIGHT + expected)
-        noise: Array = min(ratio, 1.0) * bernoulli
-        return noise
-
-    def _look(self, here: Surroundings) -> list[_Around]:
-        return [
-            _Around(near.kernel, *cells.look(near.ids))
-            for cells, near in zip(self._levels, here.near, strict=True)
-        ]
-
-    def _chain(self, z: Array, around: Sequence[_Around]) -> _Chain:
-        """Go from the whole map to the finest clusters, once for each candidate strength."""
-        noise = self._noise
-        n, s = self._total[: R + 1]
+    def _believe(self, here: Surroundings, rows: Rows) -> Array:
+        """See `pooled.believe`; without a map, an arm's level is its mean."""
+        adjusted, pooling = self._adjusted, self.pooling
         if not self._levels:
+            n, s = self._total[W], self._total[R]
             mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-            var = 1.0 / (n + _PRIOR_WEIGHT)
-            return _Chain(mean[None], var[None], var[None], noise)
-        difficulty = self._adjusted.difficulty(z)
-        level = self._adjusted.levels + difficulty
-        k = self.pooling.strength * _STRENGTHS[:, None]
-        beside = np.zeros((len(k), len(level)))  # of the mean, beside the level
-        var = 1.0 / (n + self._adjusted.lambdas)
-        wide = _WIDTH + _WIDTH_YOUNG * _CHILDHOOD / (_CHILDHOOD + n)
-        sampling = (wide + _WIDTH_LOG * _shortfall(n, self._active)) * var
-        kin = self._priors.kin(self.index)
-        for near in around:
-            weight, kernel = near.sums[:, W], near.kernel
-            easier = self._adjusted.difficulties(near.places) - difficulty
-            residual = near.sums[:, R] - weight * (level + easier[:, None])  # (clusters, arms)
-            shared = residual.sum(axis=1) - beside @ weight.T  # (strengths, clusters)
-            shared /= weight.sum(axis=1) + self.pooling.difficulty_strength
-            counted = kernel[:, None] * weight
-            here = counted.sum(axis=0)
-            own: Array = kernel @ residual - here * beside - shared @ counted
-            size = here + k
-            own /= size
-            if kin is not None:
-                own += np.where(kin == np.arange(len(kin)), 0.0, (k / size) * own[:, kin])
-            beside = beside + (shared @ kernel / max(kernel.sum(), 1.0))[:, None] + own
-            # Neighbours are not here: for what is known they count less than for a guess.
-            known = kernel * kernel @ weight + k
-            var = (k / known) ** 2 * var + _DOUBT_HERE / known
-            short = _shortfall(here, self._active)
-            sampling = sampling + (_WIDTH_HERE + self.pooling.exploration * short) / size
-        return _Chain(level + beside, var, sampling, noise)
+            var = self._noise / (n + _PRIOR_WEIGHT)
+            return np.stack([mean, var, var, n])
+        return believe(
+            self._total[W],
+            adjusted.levels,
+            adjusted.lambdas,
+            self._noise,
+            self._active,
+            self._kin,
+            self._cells.sums,
+            self._cells.places,
+            rows,
+            here.kernel,
+            here.starts,
+            adjusted.difficulty(_coordinates(here.z)),
+            adjusted.slope,
+            self._strengths,
+            self._weights,
+            pooling.difficulty_strength,
+            self._widths,
+        )
 
-    def _strength_weights(self) -> Array:
-        if not self._levels:
-            return np.ones(1)
-        weight: Array = np.exp(self._log_weights - self._log_weights.max())
-        weight /= weight.sum()
-        return weight
+    def _rates(self, here: Surroundings, rows: Rows, row: int, guess: Array) -> Array:
+        return rates(self._total, guess, row, self._cells.sums, rows, here.kernel, here.starts)
 
-    def _rate(self, around: Sequence[_Around], row: int, listed: Array) -> tuple[Array, Array]:
-        near = [(a.kernel @ a.sums[:, row], a.kernel @ a.sums[:, row + 1]) for a in around]
-        return rates(self._total[row : row + 3], near, listed)
+    def _weigh(self) -> None:
+        """Work out how much each candidate strength is believed."""
+        weight = np.exp(self._log_weights)
+        self._weights: Array = weight / weight.sum()
 
-    def _flat(self, here: Surroundings, rest: dict[str, Any]) -> Belief:
-        held = [(level, id_) for level, id_ in zip(self._levels, here.path, strict=True) if id_]
-        finest = held[-1][0].inside(held[-1][1]) if held else self._total
+    def _flat(self, held: int, belief: Belief) -> Belief:
+        """Give every (finest cluster, arm) a Beta posterior of its own."""
+        finest = self._cells.inside(held) if held else self._total
         n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[W], finest[R])
         prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
         beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
         size = beta.sum(axis=0)
         mean = beta[0] / size
         var = mean * (1 - mean) / (size + 1)
-        return Belief(quality=mean, quality_var=var, sampling_var=var, beta=beta, **rest)
+        return replace(
+            belief, quality=mean, quality_var=var, sampling_var=var, sharpening=1.0, beta=beta
+        )
 
-    def _derive(self) -> None:
-        """Work out again what follows from the state."""
-        self._prior = self._guess()
-        self._noise = self._noises()
+    def _suppose(self) -> None:
+        """Work out again what follows from evidence and priors."""
+        self._noise = noises(self._total, self._prior)
+        kin = self._priors.kin(self.index)
+        self._kin = np.arange(len(self.arms)) if kin is None else np.array(kin, np.int64)
+        self._unknown = np.full(len(self.arms), np.nan)
 
     def _refit(self) -> None:
-        self._derive()
+        self._prior = self._guess()
+        self._suppose()
         if self._levels:
             self._adjusted.fit(self._prior, self._noise)
 
 
-def _shortfall(n: Array, active: NDArray[np.bool_]) -> Array:
-    """Return ``log(1 + N / (arms (n + 1)))``: how far each arm was tried less than its share."""
-    share = float(n[active].sum()) / max(int(active.sum()), 1)
-    out: Array = np.log1p(share / (n + 1.0))
+@compiled
+def mean_costs(total: Array, listed: Array) -> Array:
+    """Return what each arm was billed in the mean, else its list price, shape (arms,)."""
+    out = np.empty(len(listed))
+    for a in range(len(listed)):
+        out[a] = total[C, a] / total[CN, a] if total[CN, a] > 0 else listed[a]
     return out
+
+
+@compiled
+def noises(total: Array, prior: Array) -> Array:
+    """Return the variance of one reward of each arm around its mean, shape (arms,).
+
+    Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from all
+    arms at once, since an arm's own few rewards say too little (three zeros in a row have no
+    variance, and must not end its exploration).
+
+    Parameters
+    ----------
+    total
+        Sums of each arm, shape (`ROWS`, arms).
+    prior
+        Mean quality that is believed before any evidence, shape (arms,).
+    """
+    observed, expected = _NOISE_WEIGHT, _NOISE_WEIGHT
+    noise = np.empty(len(prior))
+    for a in range(len(prior)):
+        n, s = total[W, a], total[R, a]
+        middle = (s + _PRIOR_WEIGHT * prior[a]) / (n + _PRIOR_WEIGHT)
+        middle = min(max(middle, 0.0), 1.0)
+        noise[a] = max(middle * (1.0 - middle), _LEAST_NOISE)
+        observed += max(total[R2, a] - s * s / max(n, 1e-12), 0.0)
+        expected += max(n - 1.0, 0.0) * noise[a]
+    return min(observed / expected, 1.0) * noise
 
 
 def _coordinates(z: Array) -> Array:

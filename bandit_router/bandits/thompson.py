@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv, ndtr, ndtri
 
 from .belief import UtilityBelief
+from .normal import highest
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -63,6 +64,10 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
     ``(F_a(x_k+1) - F_a(x_k)) * prod_b (F_b(x_k) + F_b(x_k+1)) / 2``, b over the other arms,
     normalised. Against 10^7 Monte Carlo draws the error is below 0.002 (tested).
     """
+    if belief.beta is None:
+        found = highest(belief.mean, np.sqrt(belief.var) + _MIN_SD, eligible)
+        if found is not None:
+            return found
     out = np.zeros(len(belief.mean))
     rows = _contenders(belief, np.flatnonzero(eligible))
     if len(rows) > 1:

@@ -6,7 +6,7 @@ from .denstream import DenStream
 from .kmeans import KMeans, STREAMKMeans
 from .lineage import WHOLE
 from .map import ClusterMap, Place
-from .surroundings import NOWHERE, Near, Surroundings
+from .surroundings import NOWHERE, Surroundings
 
 __all__ = [
     "DBSTREAM",
@@ -16,7 +16,6 @@ __all__ = [
     "ClusterMap",
     "DenStream",
     "KMeans",
-    "Near",
     "Place",
     "STREAMKMeans",
     "Surroundings",

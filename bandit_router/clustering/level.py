@@ -10,6 +10,7 @@ import numpy as np
 
 from .dbstream import DBSTREAM
 from .matrix import Array, Rows
+from .nearest import around
 
 NewId = Callable[[], int]
 
@@ -49,8 +50,8 @@ class Level(Protocol):
         """Return the cluster whose centre is closest, however far; None if there is none."""
         ...
 
-    def near(self, z: Array, most: int) -> tuple[Rows, Array]:
-        """Return up to `most` clusters, nearest first, and the distances of their centres."""
+    def near(self, z: Array, bandwidth: float, ids: Rows, kernel: Array) -> tuple[int, float]:
+        """Write the nearest clusters and what they count; see `nearest.around`."""
         ...
 
     def center(self, id_: int, default: Array) -> Array:
@@ -127,10 +128,9 @@ class DbstreamLevel(DBSTREAM):
         """Return the micro-cluster whose centre is closest."""
         return self.nearest_micro_cluster(z)[0] if self._matrix.size else None
 
-    def near(self, z: Array, most: int) -> tuple[Rows, Array]:
-        """Return the nearest micro-clusters; see `Level`."""
-        rows, distances = self._matrix.near(z, most)
-        return self._matrix.ids[rows], distances
+    def near(self, z: Array, bandwidth: float, ids: Rows, kernel: Array) -> tuple[int, float]:
+        """Write the nearest micro-clusters; see `Level`."""
+        return around(self._matrix.centers, self._matrix.ids, z, bandwidth, ids, kernel)
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a micro-cluster; see `Level`."""

@@ -24,7 +24,7 @@ from .level import DbstreamLevel, Level
 from .lineage import WHOLE, Lineage
 from .matrix import Array
 from .slots import SlotLevel
-from .surroundings import MOST, Near, Surroundings, kernel
+from .surroundings import MOST, Surroundings
 
 _NEARER = 0.8
 """A cluster changes its parent for one that is nearer than the old one by this factor."""
@@ -98,21 +98,26 @@ class ClusterMap:
         Parameters
         ----------
         bandwidth
-            How far, as a distance, evidence of other clusters reaches; see `Near`.
+            How far, as a distance, evidence of other clusters reaches; see `Surroundings`.
         """
-        path, around = [], []
+        path: list[int] = []
+        ids = np.empty(MOST * len(self.levels), np.int64)
+        kernel = np.empty(len(ids))
+        starts, end = [0], 0
         unborn = self.lineage.next_id
         for level in self.levels:
-            ids, distances = level.near(z, MOST)
-            if len(ids) and distances[0] < level.radius:
-                path.append(int(ids[0]))
+            near = ids[end : end + MOST]
+            count, distance = level.near(z, bandwidth, near, kernel[end : end + MOST])
+            if distance < level.radius:
+                path.append(int(near[0]))
             elif level.grows:
                 path.append(unborn)
                 unborn += 1
             else:
                 path.append(WHOLE)
-            around.append(Near(ids, kernel(distances, bandwidth)))
-        return Surroundings(z, tuple(path), tuple(around))
+            end += count
+            starts.append(end)
+        return Surroundings(z, tuple(path), ids[:end], kernel[:end], np.array(starts))
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""

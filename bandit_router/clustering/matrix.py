@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .nearest import nearest
+
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
@@ -145,25 +147,8 @@ class CenterMatrix:
 
     def nearest(self, x: Array) -> tuple[int, float]:
         """The row closest to `x` (the first of equals) and its distance."""
-        scores, _, slack = self._scores(x)
-        rows = (scores >= float(scores.max()) - slack).nonzero()[0]
-        distances = self._exact(rows, x)
-        best = int(distances.argmin())
-        return int(rows[best]), float(distances[best])
-
-    def near(self, x: Array, most: int) -> tuple[Rows, Array]:
-        """Up to `most` rows closest to `x`, nearest first (equals in order), and distances."""
-        if not self.size:
-            return np.zeros(0, dtype=np.int64), np.zeros(0)
-        scores, _, slack = self._scores(x)
-        if len(scores) > most:
-            least = np.partition(scores, len(scores) - most)[len(scores) - most]
-            rows = (scores >= float(least) - slack).nonzero()[0]
-        else:
-            rows = np.arange(len(scores))
-        distances = self._exact(rows, x)
-        order = np.argsort(distances, kind="stable")[:most]
-        return rows[order], distances[order]
+        rows, distances = nearest(self.centers, x, 1)
+        return int(rows[0]), float(distances[0])
 
     def closest_pair(self) -> tuple[int, int]:
         """The two rows nearest to each other (the first of equals), of at least two."""

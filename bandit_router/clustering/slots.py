@@ -20,6 +20,7 @@ from . import mended, saved
 from .kmeans import KMeans, STREAMKMeans
 from .level import NewId, Turnover
 from .matrix import Array, Rows
+from .nearest import around
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     # River's KMeans starts its centres far from the unit sphere: the first winner would take all.
@@ -134,15 +135,12 @@ class SlotLevel:
         """Return the cluster with the nearest centre."""
         return self.locate(z)
 
-    def near(self, z: Array, most: int) -> tuple[Rows, Array]:
-        """Return the nearest clusters; see `Level`."""
-        ids, centers = self._sorted()
-        if not len(ids):
-            return ids, np.zeros(0)
-        apart = centers - z
-        distances = np.sqrt(np.vecdot(apart, apart))
-        order = np.argsort(distances, kind="stable")[:most]
-        return ids[order], distances[order]
+    def near(self, z: Array, bandwidth: float, ids: Rows, kernel: Array) -> tuple[int, float]:
+        """Write the nearest clusters; see `Level`."""
+        if not self._ids:
+            return 0, np.inf
+        known, centers = self._sorted()
+        return around(centers, known, z, bandwidth, ids, kernel)
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a cluster; see `Level`."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
 from ..types import Vector
 
 
@@ -72,9 +73,20 @@ class Projection:
 
         A vector at the very mean has no direction there and stays zero.
         """
-        out = self.components @ (vector - self.mean)
-        length = float(np.sqrt(out @ out))
-        return out / length if length > 1e-9 else out
+        return _projected(self.components, self.mean, vector)
+
+
+@compiled
+def _projected(
+    components: NDArray[np.float64], mean: NDArray[np.float64], vector: Vector
+) -> NDArray[np.float64]:
+    apart, out = vector - mean, np.zeros(len(components))
+    square = 0.0
+    for i in range(len(components)):
+        for j in range(len(apart)):
+            out[i] += components[i, j] * apart[j]
+        square += out[i] * out[i]
+    return out / np.sqrt(square) if square > 1e-18 else out
 
 
 @cache

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from ..bandits.belief import Array
+from ..bandits.belief import Array, Belief
 from ..config import BanditSettings
 from ..types import Candidate, LineageEvent, Model, Training, Utility, Vector
 
@@ -129,6 +131,44 @@ class Policy(ABC):
         return
 
 
+def candidates(
+    arms: Sequence[str],
+    index: Mapping[str, int],
+    belief: Belief,
+    chance: Sequence[float],
+    utility: Sequence[float],
+    drawn: Sequence[float],
+) -> tuple[Candidate, ...]:
+    """Return what was believed of each of `arms`, from rows by `index`."""
+    quality = belief.quality.clip(0.0, 1.0).tolist()
+    sd = np.sqrt(belief.quality_var).tolist()
+    cost, latency = belief.cost.tolist(), belief.latency.tolist()
+    evidence, support = belief.evidence.tolist(), belief.support.T.tolist()
+    out = []
+    for arm in arms:
+        i = index[arm]
+        out.append(
+            Candidate(
+                model=arm,
+                propensity=chance[i],
+                quality=quality[i],
+                quality_sd=sd[i],
+                cost_usd=cost[i] if cost[i] == cost[i] else None,  # nan: unknown
+                latency_ms=latency[i] if latency[i] == latency[i] else None,
+                utility=utility[i],
+                draw=drawn[i],
+                evidence=evidence[i],
+                support=tuple(support[i]),
+            )
+        )
+    return tuple(out)
+
+
+def known(value: float) -> float | None:
+    """Return a number, or None for one that is nan or infinite."""
+    return value if math.isfinite(value) else None
+
+
 def typical_cost(
     model: Model, prompt_tokens: int = 500, completion_tokens: int = 300
 ) -> float | None:
@@ -145,5 +185,5 @@ def dearest(cost: Array) -> float | None:
     Not that of the arm that looks best so far: were it a cheap one, every other would look dear,
     be tried less, and never show that it is better.
     """
-    known = cost[np.isfinite(cost)]
-    return float(known.max()) if len(known) and known.max() > 0 else None
+    most = max((usd for usd in cost.tolist() if math.isfinite(usd)), default=0.0)
+    return most if most > 0 else None

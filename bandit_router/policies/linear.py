@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bandits.belief import Array, Belief, UtilityBelief, compose
+from ..bandits.belief import Array, UtilityBelief, compose
 from ..bandits.linear import LinearPosterior
 from ..bandits.thompson import with_floor
 from ..config import BanditSettings
 from ..embedding.base import Projection
-from ..types import Candidate, Model, Vector
-from .base import Choice, Context, Expectation, Lesson, Policy, dearest, typical_cost
+from ..types import Model, Vector
+from .base import (
+    Choice,
+    Context,
+    Expectation,
+    Lesson,
+    Policy,
+    candidates,
+    dearest,
+    known,
+    typical_cost,
+)
 
 Mask = NDArray[np.bool_]
 
@@ -72,7 +82,14 @@ class LinearPolicy(Policy):
         chance[chosen] = max(chance[chosen], 1e-12)  # it was possible: no log may say 0
         return Choice(
             model=self.posterior.arms[chosen],
-            candidates=self._candidates(context, belief, utility, score, chance),
+            candidates=candidates(
+                context.arms,
+                self.posterior.index,
+                belief,
+                chance.tolist(),
+                utility.mean.tolist(),
+                score.tolist(),
+            ),
         )
 
     def expected(self, context: Context) -> dict[str, Expectation]:
@@ -80,7 +97,7 @@ class LinearPolicy(Policy):
         belief = self.posterior.at(self._features(context.vector))
         return {
             arm: Expectation(
-                cost_usd=_number(belief.cost[i]), latency_ms=_number(belief.latency[i])
+                cost_usd=known(float(belief.cost[i])), latency_ms=known(float(belief.latency[i]))
             )
             for i, arm in enumerate(self.posterior.arms)
         }
@@ -117,33 +134,3 @@ class LinearPolicy(Policy):
         else:
             z = self._projection.apply(vector)
         return np.append(np.sqrt(len(z)) * z, 1.0)
-
-    def _candidates(
-        self,
-        context: Context,
-        belief: Belief,
-        utility: UtilityBelief,
-        score: Array,
-        chance: Array,
-    ) -> tuple[Candidate, ...]:
-        sd = np.sqrt(belief.quality_var)
-        return tuple(
-            Candidate(
-                model=arm,
-                propensity=float(chance[i]),
-                quality=float(belief.quality[i]),
-                quality_sd=float(sd[i]),
-                cost_usd=_number(belief.cost[i]),
-                latency_ms=_number(belief.latency[i]),
-                utility=float(utility.mean[i]),
-                draw=float(score[i]),
-                evidence=float(belief.evidence[i]),
-                support=tuple(belief.support[:, i].tolist()),
-            )
-            for arm in context.arms
-            for i in (self.posterior.index[arm],)
-        )
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

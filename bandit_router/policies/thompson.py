@@ -7,14 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from ..bandits.belief import Array, Belief, compose
+from ..bandits.belief import compose
 from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
 from ..config import BanditSettings
-from ..types import Candidate, LineageEvent, Model, Vector
-from .base import Choice, Context, Expectation, Lesson, Policy, dearest, typical_cost
+from ..types import LineageEvent, Model, Vector
+from .base import (
+    Choice,
+    Context,
+    Expectation,
+    Lesson,
+    Policy,
+    candidates,
+    dearest,
+    known,
+    typical_cost,
+)
 
 _KEPT = 30.0  # weight of an arm's evidence after a change was found
 
@@ -44,12 +54,14 @@ class ThompsonPolicy(Policy):
         self._floor = settings.floor
         self._watch = settings.detect_changes
         self._bandwidth = settings.bandwidth
-        self.posterior.pooling = Pooling(
-            strength=settings.strength,
-            difficulty_strength=settings.difficulty_strength,
-            exploration=settings.exploration,
-            sharpening=settings.sharpening,
-            flat=settings.pooling == "flat",
+        self.posterior.tune(
+            Pooling(
+                strength=settings.strength,
+                difficulty_strength=settings.difficulty_strength,
+                exploration=settings.exploration,
+                sharpening=settings.sharpening,
+                flat=settings.pooling == "flat",
+            )
         )
 
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:
@@ -58,15 +70,26 @@ class ThompsonPolicy(Policy):
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
         eligible = self._mask(context.arms)
-        chance = with_floor(propensities(utility, eligible), eligible, self._floor)
+        chance = propensities(utility, eligible)
+        if self._floor:
+            chance = with_floor(chance, eligible, self._floor)
         drawn = np.where(eligible, draw(utility, rng), -np.inf)
         chosen = int(drawn.argmax())
         if self._floor and rng.random() < self._floor * len(context.arms):
             chosen = int(rng.choice(np.flatnonzero(eligible)))
+        # The chosen arm was possible, however unlikely: no log may say 0.
+        chance[chosen] = max(chance[chosen], 1e-12)
         return Choice(
             model=self.posterior.arms[chosen],
             path=here.path,
-            candidates=self._candidates(context.arms, belief, utility.mean, drawn, chance, chosen),
+            candidates=candidates(
+                context.arms,
+                self.posterior.index,
+                belief,
+                chance.tolist(),
+                utility.mean.tolist(),
+                drawn.tolist(),
+            ),
         )
 
     def expected(self, context: Context) -> dict[str, Expectation]:
@@ -74,14 +97,14 @@ class ThompsonPolicy(Policy):
         belief = self.posterior.at(self.survey(context.vector))
         return {
             arm: Expectation(
-                cost_usd=_number(belief.cost[i]), latency_ms=_number(belief.latency[i])
+                cost_usd=known(float(belief.cost[i])), latency_ms=known(float(belief.latency[i]))
             )
             for i, arm in enumerate(self.posterior.arms)
         }
 
     def reference_cost(self) -> float | None:
         """Return the mean cost of the dearest arm; see `base.dearest`."""
-        return dearest(self.posterior.overall()[1])
+        return dearest(self.posterior.costs())
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Let the map learn the prompt, and evidence follow what became of its clusters."""
@@ -90,9 +113,9 @@ class ThompsonPolicy(Policy):
         events = self.map.learn(self.map.project(vector), seq, time)
         for event in events:
             if event.what == "merged":
-                self.posterior.merge(event.level, event.cluster, event.other)
+                self.posterior.merge(event.cluster, event.other)
             elif event.what == "faded":  # the coarser levels hold its evidence already
-                self.posterior.merge(event.level, event.cluster, WHOLE)
+                self.posterior.merge(event.cluster, WHOLE)
         return events
 
     def learn(self, lesson: Lesson) -> None:
@@ -191,36 +214,3 @@ class ThompsonPolicy(Policy):
     def _mask(self, arms: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
         wanted = set(arms)
         return np.array([arm in wanted for arm in self.posterior.arms])
-
-    def _candidates(
-        self,
-        arms: tuple[str, ...],
-        belief: Belief,
-        utility: Array,
-        drawn: Array,
-        chance: Array,
-        chosen: int,
-    ) -> tuple[Candidate, ...]:
-        # The chosen arm was possible, however unlikely: no log may say 0.
-        chance[chosen] = max(chance[chosen], 1e-12)
-        sd = np.sqrt(belief.quality_var)
-        return tuple(
-            Candidate(
-                model=arm,
-                propensity=float(chance[i]),
-                quality=min(max(float(belief.quality[i]), 0.0), 1.0),
-                quality_sd=float(sd[i]),
-                cost_usd=_number(belief.cost[i]),
-                latency_ms=_number(belief.latency[i]),
-                utility=float(utility[i]),
-                draw=float(drawn[i]),
-                evidence=float(belief.evidence[i]),
-                support=tuple(belief.support[:, i].tolist()),
-            )
-            for arm in arms
-            for i in (self.posterior.index[arm],)
-        )
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

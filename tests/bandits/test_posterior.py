@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bandit_router.bandits.belief import Belief
 from bandit_router.bandits.credit import Credit, credit
 from bandit_router.bandits.posterior import Pooling, Posterior
-from bandit_router.clustering import Near, Surroundings
+from bandit_router.clustering import Surroundings
 from bandit_router.codec import decode_state, encode_state
 
 ARMS = ("a", "b", "c")
@@ -30,7 +30,7 @@ def learn(
 
 
 def at(model: Posterior, path: tuple, z: tuple = (0.6, 0.8)) -> Belief:
-    return model.at(Surroundings.inside(path or (0,) * len(model._levels), np.array(z)))
+    return model.at(Surroundings.inside(path or (0,) * model._levels, np.array(z)))
 
 
 observations = st.lists(
@@ -72,25 +72,25 @@ def test_taking_back_is_exact(kept: list, taken: list) -> None:
     feed(model, taken, -1.0)
     feed(other, kept)
     assert np.allclose(model.total, other.total, atol=1e-9)
-    for level, id_ in [(0, 1), (1, 4), (1, 9)]:
-        assert np.allclose(model.evidence(level, id_), other.evidence(level, id_), atol=1e-9)
+    for id_ in (1, 4, 9):
+        assert np.allclose(model.evidence(id_), other.evidence(id_), atol=1e-9)
 
 
 @given(observations)
 def test_merging_clusters_adds_their_evidence(seen: list) -> None:
     model = posterior()
     feed(model, seen)
-    before = model.evidence(1, 4) + model.evidence(1, 5)
-    model.merge(1, 4, heir=5)
-    assert np.allclose(model.evidence(1, 5), before)
-    assert not model.evidence(1, 4).any()
+    before = model.evidence(4) + model.evidence(5)
+    model.merge(4, heir=5)
+    assert np.allclose(model.evidence(5), before)
+    assert not model.evidence(4).any()
 
 
 @given(observations)
 def test_evidence_is_in_exactly_one_cluster_of_a_level(seen: list) -> None:
     model = posterior()
     feed(model, seen)
-    leaves = sum(model.evidence(1, id_) for id_ in range(4, 10))
+    leaves = sum(model.evidence(id_) for id_ in range(4, 10))
     assert np.allclose(leaves, model.total)
 
 
@@ -198,8 +198,14 @@ def test_evidence_of_a_neighbour_counts_by_nearness() -> None:
         learn(model, (9,), credit("b", [(1.0, 1.0)], None, None), "b")
 
     def lead(kernel: float) -> float:
-        near = Near(np.array([2, 1]), np.array([1.0, kernel]))
-        quality = model.at(Surroundings(np.array([0.6, 0.8]), (2,), (near,))).quality
+        here = Surroundings(
+            z=np.array([0.6, 0.8]),
+            path=(2,),
+            ids=np.array([2, 1]),
+            kernel=np.array([1.0, kernel]),
+            starts=np.array([0, 2]),
+        )
+        quality = model.at(here).quality
         return float(quality[0] - quality[1])
 
     assert abs(lead(0.0)) < 0.05  # a new cluster far from everything: the levels are equal

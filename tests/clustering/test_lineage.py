@@ -139,7 +139,7 @@ def check_evidence(policy: ThompsonPolicy, said: list[tuple[tuple[int, ...], flo
         for path, weight in said:
             held[policy.map.heirs(path)[depth]] += weight
         held.pop(WHOLE, None)
-        here = {p.id: float(posterior.evidence(depth, p.id).sum()) for p in places}
+        here = {p.id: float(posterior.evidence(p.id).sum()) for p in places}
         here = {p.id: here[p.id] for p in places if p.level == depth and here[p.id]}
         assert here == pytest.approx(dict(held))
     resting: Counter[int] = Counter()

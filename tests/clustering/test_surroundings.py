@@ -8,30 +8,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit_router.clustering import ClusterMap
-from bandit_router.clustering.matrix import CenterMatrix
-from bandit_router.clustering.surroundings import MOST, kernel
+from bandit_router.clustering.nearest import around, nearest
+from bandit_router.clustering.surroundings import MOST
 from bandit_router.config import ClustererSettings
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_the_nearest_rows_are_the_nearest(size: int, most: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    matrix = CenterMatrix(list(range(5)))
-    for i in range(size):
-        matrix.append(i, rng.normal(size=5), 1.0, 0.0)
-    x = rng.normal(size=5)
-    rows, distances = matrix.near(x, most)
-    exact = np.linalg.norm(matrix.centers - x, axis=1)
+    centers, x = rng.normal(size=(size, 5)), rng.normal(size=5)
+    rows, distances = nearest(centers, x, most)
+    exact = np.linalg.norm(centers - x, axis=1)
     assert rows.tolist() == np.argsort(exact, kind="stable")[:most].tolist()
     assert distances == pytest.approx(exact[rows])
 
 
-def test_the_kernel_is_one_for_the_nearest_and_falls() -> None:
-    weights = kernel(np.array([0.3, 0.5, 0.9]), 0.4)
-    assert weights[0] == 1.0
-    assert (np.diff(weights) < 0).all()
-    assert kernel(np.array([0.3, 0.5]), 0.0).tolist() == [1.0, 0.0]
-    assert kernel(np.zeros(0), 0.4).tolist() == []
+@pytest.mark.parametrize(("bandwidth", "falls"), [(0.4, True), (0.0, False)])
+def test_the_kernel_is_one_for_the_nearest_and_falls(bandwidth: float, falls: bool) -> None:
+    centers = np.array([[0.3], [0.5], [0.9]])
+    ids, kernel = np.zeros(4, np.int64), np.zeros(4)
+    count, distance = around(centers, np.array([7, 8, 9]), np.zeros(1), bandwidth, ids, kernel)
+    assert (count, distance) == (3, pytest.approx(0.3))
+    assert ids[:3].tolist() == [7, 8, 9]
+    assert kernel[0] == 1.0
+    expected = [np.exp(-(d * d - 0.09) / 0.32) if falls else 0.0 for d in (0.5, 0.9)]
+    assert kernel[1:3] == pytest.approx(expected)
+
+
+def test_nothing_is_around_on_an_empty_map() -> None:
+    ids, kernel = np.zeros(4, np.int64), np.zeros(4)
+    nothing = np.zeros(0, np.int64)
+    assert around(np.zeros((0, 1)), nothing, np.zeros(1), 0.4, ids, kernel) == (0, np.inf)
 
 
 @pytest.mark.parametrize("name", ["dbstream", "kmeans", "clustream"])
@@ -43,6 +50,6 @@ def test_the_path_of_a_survey_is_where_the_map_locates(name: str) -> None:
         z /= np.linalg.norm(z)
         here = map_.survey(z, 0.4)
         assert here.path == map_.locate(z)
-        for near in here.near:
-            assert len(near.ids) == len(near.kernel) <= MOST
+        assert len(here.ids) == len(here.kernel) == here.starts[-1]
+        assert (np.diff(here.starts) <= MOST).all()
         map_.learn(z, step + 1, float(step))

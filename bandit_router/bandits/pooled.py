@@ -1,0 +1,221 @@
+"""What pooled evidence says of every arm at a place; in machine code. See `Posterior`.
+
+Below, S is the number of candidate strengths, A of arms, L of levels, n of clusters around the
+place at all levels together; those of level ``l`` are ``starts[l]`` to ``starts[l + 1]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiled import compiled
+from .belief import Array
+from .credit import R, W
+
+Rows = NDArray[np.int64]
+
+MEAN, VAR, SAMPLING, SUPPORT = range(4)
+"""Rows of what `believe` returns; `SUPPORT` is the first of several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Widths:
+    """How widely to sample, and how much to doubt; variances in units of noise / evidence.
+
+    `level` is for the level of an arm, `place` for what is particular to a place, before
+    sharpening. `untried` and `untried_here` are what each grows by with the logarithm of how
+    far an arm has been tried less than its share. `young` is what an arm's first trials widen
+    its level by, until it has had about `childhood` of them. `doubt` is what a place may differ
+    by from what its surroundings say.
+    """
+
+    level: float
+    untried: float
+    young: float
+    childhood: float
+    place: float
+    untried_here: float
+    doubt: float
+
+    def array(self) -> Array:
+        """Return the numbers in this order, as `believe` takes them."""
+        return np.array(astuple(self))
+
+
+@compiled
+def believe(
+    evidence: Array,
+    level: Array,
+    prior: Array,
+    noise: Array,
+    active: NDArray[np.bool_],
+    kin: Rows,
+    sums: Array,
+    places: Array,
+    rows: Rows,
+    kernel: Array,
+    starts: Rows,
+    difficulty: float,
+    slope: Array,
+    strengths: Array,
+    weights: Array,
+    difficulty_strength: float,
+    widths: Array,
+) -> Array:
+    """Go from the whole map to the finest clusters, once for each candidate strength.
+
+    Parameters
+    ----------
+    evidence, level, prior, noise
+        Of the arms over the whole map, shape (A,): weight of feedback; level, adjusted for the
+        prompts that an arm was tried on; weight of what was believed before, in observations;
+        variance of one reward around its mean.
+    active, kin
+        Whether an arm is one of those that share the traffic; the arm that it is like, itself if
+        none; shape (A,).
+    sums, places
+        Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
+    rows, kernel, starts
+        The clusters around: where in `sums` each is, and how much it counts, shape (n,); and
+        where each level starts, shape (L + 1,).
+    difficulty
+        Of the place; added to every arm's level.
+    slope
+        Of the difficulty, and its value in the middle, shape (dimension + 1,).
+    strengths, weights
+        Of the pooling, and how much each is believed, shape (S,).
+    widths
+        See `Widths`.
+
+    Returns
+    -------
+    Array
+        Shape (S + L + 4, A): `MEAN`, `VAR` and `SAMPLING` (not yet sharpened) of quality; then
+        the weight of feedback over the whole map and around the place at every level, shape
+        (L + 1, A); then the mean by every strength, shape (S, A).
+    """
+    count, size = len(strengths), len(level)
+    wide, untried, young, childhood, wide_here, untried_here, doubt = widths
+    out = np.zeros((SUPPORT + len(starts) + count, size))
+    support = out[SUPPORT : SUPPORT + len(starts)]
+    support[0] = evidence
+    means = out[SUPPORT + len(starts) :]  # beside the level, first
+    var, sampling = np.empty((count, size)), np.empty((count, size))
+    short = np.empty(size)
+    _shortfall(evidence, active, short)
+    for a in range(size):
+        per = 1.0 / (evidence[a] + prior[a])
+        width = wide + young * childhood / (childhood + evidence[a]) + untried * short[a]
+        for s in range(count):
+            var[s, a], sampling[s, a] = per, width * per
+    for depth in range(len(starts) - 1):
+        here, squared = support[depth + 1], np.zeros(size)
+        near = rows[starts[depth] : starts[depth + 1]]
+        counts = kernel[starts[depth] : starts[depth + 1]]
+        _descend(
+            level, kin, sums, places, near, counts, slope, strengths, difficulty_strength, means
+        )
+        for i in range(len(near)):
+            k = counts[i]
+            for a in range(size):
+                weight = sums[near[i], W, a]
+                here[a] += k * weight
+                squared[a] += k * k * weight
+        _shortfall(here, active, short)
+        for s in range(count):
+            strength = strengths[s]
+            for a in range(size):
+                # Neighbours are not here: for what is known they count less than for a guess.
+                known = squared[a] + strength
+                var[s, a] = (strength / known) ** 2 * var[s, a] + doubt / known
+                width = wide_here + untried_here * short[a]
+                sampling[s, a] += width / (here[a] + strength)
+    quality, spread, sampled = out[MEAN], out[VAR], out[SAMPLING]
+    for a in range(size):
+        for s in range(count):
+            means[s, a] += level[a] + difficulty
+            quality[a] += weights[s] * means[s, a]
+        between = 0.0
+        for s in range(count):
+            between += weights[s] * (means[s, a] - quality[a]) ** 2
+            spread[a] += weights[s] * var[s, a]
+            sampled[a] += weights[s] * sampling[s, a]
+        spread[a] = noise[a] * spread[a] + between
+        sampled[a] = noise[a] * sampled[a] + between
+    return out
+
+
+@compiled
+def _descend(
+    level: Array,
+    kin: Rows,
+    sums: Array,
+    places: Array,
+    rows: Rows,
+    kernel: Array,
+    slope: Array,
+    strengths: Array,
+    difficulty_strength: float,
+    beside: Array,
+) -> None:
+    """Move the means by one level's clusters: all arms together, then each by its own residual."""
+    near, size = len(rows), len(level)
+    residual, shared = np.empty((near, size)), np.empty(near)
+    own, seen = np.empty(size), np.empty(size)
+    total = 0.0
+    for i in range(near):
+        total += kernel[i]
+        place = difficulty_at(places[rows[i]], slope)
+        for a in range(size):
+            residual[i, a] = sums[rows[i], R, a] - sums[rows[i], W, a] * (level[a] + place)
+    for s in range(len(strengths)):
+        together = 0.0
+        for i in range(near):
+            moved, held = 0.0, difficulty_strength
+            for a in range(size):
+                weight = sums[rows[i], W, a]
+                moved += residual[i, a] - weight * beside[s, a]
+                held += weight
+            shared[i] = moved / held
+            together += shared[i] * kernel[i]
+        together /= max(total, 1.0)
+        own[:] = 0.0
+        seen[:] = 0.0
+        for i in range(near):
+            for a in range(size):
+                weight = sums[rows[i], W, a]
+                own[a] += kernel[i] * (residual[i, a] - weight * (beside[s, a] + shared[i]))
+                seen[a] += kernel[i] * weight
+        for a in range(size):
+            own[a] /= seen[a] + strengths[s]
+        for a in range(size):
+            beside[s, a] += together + own[a]
+            if kin[a] != a:  # as far as it was not tried here, it is what its kin is
+                beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[kin[a]]
+
+
+@compiled
+def difficulty_at(place: Array, slope: Array) -> float:
+    """Return the mean difficulty of a weighted sum of places, shape (dimension + 1,)."""
+    out = 0.0
+    if len(place) == len(slope):
+        for i in range(len(place) - 1):
+            out += place[i] * slope[i]
+        out /= max(place[-1], 1e-9)
+    return float(out + slope[-1])
+
+
+@compiled
+def _shortfall(n: Array, active: NDArray[np.bool_], out: Array) -> None:
+    """Write ``log(1 + N / (arms (n + 1)))``: how far each arm was tried less than its share."""
+    share, arms = 0.0, 0
+    for a in range(len(n)):
+        if active[a]:
+            share += n[a]
+            arms += 1
+    share /= max(arms, 1)
+    for a in range(len(n)):
+        out[a] = np.log1p(share / (n[a] + 1.0))

@@ -1,0 +1,71 @@
+"""The centres nearest to a point, and how much each says of it; in machine code."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..compiled import compiled
+
+Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+
+@compiled
+def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
+    """Return up to `most` rows of `centers`, nearest first (equals in order), and distances.
+
+    Parameters
+    ----------
+    centers
+        Shape (n, dimension).
+    x
+        Shape (dimension,).
+    """
+    n, dimension = centers.shape
+    size = min(most, n)
+    rows = np.empty(size, np.int64)
+    squares = np.full(size, np.inf)
+    for row in range(n):
+        square = 0.0
+        for i in range(dimension):
+            apart = centers[row, i] - x[i]
+            square += apart * apart
+        if square < squares[size - 1]:
+            place = size - 1
+            while place > 0 and square < squares[place - 1]:
+                squares[place], rows[place] = squares[place - 1], rows[place - 1]
+                place -= 1
+            squares[place], rows[place] = square, row
+    return rows, np.sqrt(squares)
+
+
+@compiled
+def around(
+    centers: Array, ids: Rows, x: Array, bandwidth: float, near: Rows, kernel: Array
+) -> tuple[int, float]:
+    """Write the clusters nearest to `x`, and how much each counts beside the nearest.
+
+    Parameters
+    ----------
+    centers, ids
+        Of the clusters, shape (n, dimension) and (n,).
+    bandwidth
+        How far, as a distance, a cluster counts; with 0 only the nearest does.
+    near, kernel
+        Take the ids, nearest first, and ``exp(-(d^2 - d_nearest^2) / (2 bandwidth^2))``; as many
+        as fit.
+
+    Returns
+    -------
+    tuple
+        How many were written, and the distance of the nearest.
+    """
+    rows, distances = nearest(centers, x, len(near))
+    for i in range(len(rows)):
+        near[i] = ids[rows[i]]
+        kernel[i] = 1.0 if i == 0 else 0.0
+        if i and bandwidth > 0:
+            apart = distances[i] * distances[i] - distances[0] * distances[0]
+            kernel[i] = np.exp(-apart / (2.0 * bandwidth * bandwidth))
+    return len(rows), distances[0] if len(rows) else np.inf
