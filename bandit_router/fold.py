@@ -179,7 +179,6 @@ class Fold:
     def _configure(self, event: Change) -> None:
         before = self.settings
         self.settings = msgspec.convert(event.body["settings"], Settings)
-        self._draws = Draws(self.settings.bandit.seed)
         models = msgspec.convert(event.body["models"], tuple[Model, ...])
         self._projection_digest = event.body["projection"]
         map_ = self.strategies.mapped
@@ -302,7 +301,6 @@ class Fold:
                 f"this is version {FOLD_VERSION}: fold the whole log"
             )
         self.settings = msgspec.convert(state["settings"], Settings)
-        self._draws = Draws(self.settings.bandit.seed)
         self._projection_digest = state["projection"]
         models = msgspec.convert(state["models"], tuple[Model, ...])
         self.models = {model.name: model for model in models}

@@ -16,6 +16,7 @@ from . import codec
 from .accounts import Terms
 from .bandits.pacing import BudgetPacer, DayPacer
 from .config import Settings, check_kin, check_models
+from .draws import Draws
 from .eligibility import (
     affordable,
     eligible_arms,
@@ -201,6 +202,8 @@ class Router(Fold):
             limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
             context = affordable(context, limit, policy)
         killed = None if self.killed is None else self.killed.model
+        if self._draws.seed != self.settings.bandit.seed:
+            self._draws = Draws(self.settings.bandit.seed)
         verdict = decide(
             self.strategies, self.settings.bandit, profile, killed, context, seq, self._draws
         )
