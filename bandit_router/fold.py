@@ -36,7 +36,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 10
+FOLD_VERSION = 11
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 
