@@ -175,13 +175,24 @@ def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
     "--scenario", default="stationary", show_default=True, help="One, or several: degrade+delay."
 )
 @click.option("--embedder", default="minilm", show_default=True)
+@click.option(
+    "--judge-error",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="How often the simulated judge of llm-judge is wrong.",
+)
 @JSON
 @_plain_errors
-def simulate(as_json: bool, tables: list[str], policies: list[str], **options: Any) -> None:
+def simulate(
+    as_json: bool, tables: list[str], policies: list[str], judge_error: float, **options: Any
+) -> None:
     """Play policies over routing tables and compare them."""
+    from .config import LLMJudgeSettings, Settings
     from .simulator import simulate as play
     from .simulator import text
 
+    options["settings"] = Settings(llm_judge=LLMJudgeSettings(error_rate=judge_error))
     result = play(tables=[Path(t) for t in tables], policies=policies, **options)
     click.echo(json.dumps(result, allow_nan=False) if as_json else text(result))
     if result.get("interrupted"):

@@ -144,6 +144,27 @@ class BanditSettings(_Table, frozen=True):
     rules: tuple[Rule, ...] = ()
 
 
+class LLMJudgeSettings(_Table, frozen=True):
+    """`[llm_judge]`: the LLM that the strategy `llm-judge` asks which model is to answer.
+
+    `base_url` is OpenAI-compatible; the key comes from the environment variable `api_key_env`.
+    If it has not answered in `timeout_s` seconds, or names no eligible model, the request goes to
+    `fallback` (default: the main model, see the strategy `failover`). It is shown the first
+    `max_prompt_chars` characters of a prompt. The prices, US dollars per million tokens, are those
+    of a small model of 2025. A simulated judge is wrong at the `error_rate`.
+    """
+
+    base_url: str | None = None
+    api_key_env: str | None = None
+    model: str | None = None
+    timeout_s: Positive = 5.0
+    fallback: str | None = None
+    max_prompt_chars: Count = 4_000
+    input_usd_per_m: NonNegative = 0.15
+    output_usd_per_m: NonNegative = 0.60
+    error_rate: Fraction = 0.3
+
+
 class BudgetSettings(_Table, frozen=True):
     """`[budget]`: ceilings, US dollars; with one, the pacer sets the cost weight.
 
@@ -214,6 +235,7 @@ class Settings(_Table, frozen=True):
     embedder: EmbedderSettings = EmbedderSettings()
     clusterer: ClustererSettings = ClustererSettings()
     bandit: BanditSettings = BanditSettings()
+    llm_judge: LLMJudgeSettings = LLMJudgeSettings()
     budget: BudgetSettings = BudgetSettings()
     feedback: FeedbackSettings = FeedbackSettings()
     store: StoreSettings = StoreSettings()
@@ -370,6 +392,8 @@ def _models_named(settings: Settings) -> Iterator[tuple[str, str]]:
     for key, strategy in strategies_named(settings):
         if strategy.startswith("fixed:"):
             yield key, strategy.removeprefix("fixed:")
+    if settings.llm_judge.fallback is not None:
+        yield "llm_judge.fallback", settings.llm_judge.fallback
     for rule in bandit.rules:
         yield from (("bandit.rules", name) for name in rule.models)
     for profile in settings.profiles:

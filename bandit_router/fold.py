@@ -101,7 +101,8 @@ class Fold:
             self.keys.decided(event.request.key, event.trust)
             self.accounts.decided(event)
             if self.pacer:
-                self.pacer.decided(event.candidates, expected_cost(event), event.time)
+                asking = event.advice.cost_usd if event.advice else 0.0
+                self.pacer.decided(event.candidates, expected_cost(event) + asking, event.time)
             lineage = tuple(self.strategies.observe(vector, event.seq, event.time))
             self.names.follow(lineage)
             if event.prompt is not None:

@@ -15,7 +15,7 @@ from .config import BanditSettings, Profile
 from .draws import Draws
 from .policies import Choice, Context, FixedPolicy
 from .strategies import Strategies
-from .types import Role, Shadow
+from .types import Advice, Role, Shadow
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "live"
     path: tuple[int, ...] = ()
     shadows: tuple[Shadow, ...] = ()
+    advice: Advice | None = None
 
 
 def live_strategy(bandit: BanditSettings, profile: Profile | None) -> str:
@@ -79,17 +80,18 @@ def decide(
     said = {live: strategies[live].choose(context, draws.at(seq))}
     for name in others:
         said[name] = strategies[name].choose(context, draws.at(seq, name))
+    advice = next((c.advice for c in said.values() if c.advice is not None), None)
     path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
     canary = canary_strategy(bandit, profile)
     if bandit.dry_run is not None:
         verdict = _given_to(bandit.dry_run, "dry-run", context)
         return msgspec.structs.replace(
-            verdict, path=path, shadows=_shadows(said, context, live, canary)
+            verdict, path=path, advice=advice, shadows=_shadows(said, context, live, canary)
         )
     if canary is None:
         rest = {name: said[name] for name in others}
         shadows = _shadows(rest, context, live, canary)
-        return Verdict(choice=said[live], strategy=live, path=path, shadows=shadows)
+        return Verdict(choice=said[live], strategy=live, path=path, shadows=shadows, advice=advice)
     goes = draws.at(seq, "canary share").random() < bandit.canary_share
     return Verdict(
         choice=mixed(said[live], said[canary], bandit.canary_share, second=bool(goes)),
@@ -97,6 +99,7 @@ def decide(
         role="canary" if goes else "live",
         path=path,
         shadows=_shadows(said, context, live, canary),
+        advice=advice,
     )
 
 

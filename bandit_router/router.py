@@ -36,8 +36,8 @@ from .memory import (
     standing,
     with_event,
 )
-from .policies import Context
-from .rollout import Verdict, decide, live_strategy
+from .policies import Context, Outside
+from .rollout import Verdict, asked, decide, live_strategy
 from .sessions import stay_or_go
 from .strategies import check_strategies
 from .types import (
@@ -59,6 +59,10 @@ from .types import (
 
 OWN_VECTORS = "none"
 """The embedder's name where the caller brings vectors."""
+
+
+ALONE = Outside()
+"""Nobody to ask."""
 
 
 class Router(Fold):
@@ -151,6 +155,7 @@ class Router(Fold):
         request: Request | None = None,
         time: float | None = None,
         decision_id: str | None = None,
+        outside: Outside = ALONE,
     ) -> Decision:
         """Choose a model for a prompt.
 
@@ -166,6 +171,8 @@ class Router(Fold):
             Seconds; never before that of the last event. None: that of the last event.
         decision_id
             A name for the decision; None numbers it.
+        outside
+            What strategies may ask of the world: a judge, which providers answer.
 
         Returns
         -------
@@ -193,6 +200,7 @@ class Router(Fold):
             utility=self.utility(request),
             vector=unit_vector,
             prompt=prompt,
+            outside=outside,
         )
         policy = self.strategies[live_strategy(self.settings.bandit, profile)]
         context = within_limits(context, request, policy)
@@ -328,10 +336,16 @@ class Router(Fold):
         request: Request | None = None,
         time: float | None = None,
         decision_id: str | None = None,
+        outside: Outside = ALONE,
     ) -> Decision:
         """Choose a model for a prompt and let the map learn it; see `decide`."""
         decision = self.decide(
-            prompt, vector=vector, request=request, time=time, decision_id=decision_id
+            prompt,
+            vector=vector,
+            request=request,
+            time=time,
+            decision_id=decision_id,
+            outside=outside,
         )
         self.apply(decision)
         if prompt is not None and decision.prompt is None:
@@ -367,6 +381,21 @@ class Router(Fold):
     def needs_vector(self) -> bool:
         """Whether anybody who decides or learns asks where a prompt lies."""
         return self.killed is None and self.strategies.needs_vector
+
+    def judge_among(self, request: Request, prompt: str | None) -> tuple[Model, ...]:
+        """Return the models that an LLM is to choose among for a request; () if none is asked.
+
+        Raises
+        ------
+        InvalidInput
+            As `decide` does.
+        """
+        profile = profile_of(request, self.settings.profiles)
+        names = () if self.killed else asked(self.settings.bandit, profile)
+        if not any(self.strategies[name].needs_judge for name in names):
+            return ()
+        arms = eligible_arms(self.models, with_profile(request, profile), prompt)
+        return tuple(self.models[arm] for arm in arms)
 
     def embed(self, prompt: str) -> Vector:
         """Return the unit embedding of a text, shape (dimension,). Slow; changes nothing."""
@@ -456,6 +485,7 @@ class Router(Fold):
             policy=verdict.strategy,
             role=verdict.role,
             shadows=verdict.shadows,
+            advice=verdict.advice,
             trust=min(self.users.trust(request.user), self.keys.trust(request.key)),
             capped=self.users.caps(request.user) or self.keys.caps(request.key),
             prompt_chars=None if context.prompt is None else len(context.prompt),

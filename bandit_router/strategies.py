@@ -152,7 +152,9 @@ def _names(settings: Settings) -> list[str]:
 
 
 def _outdated(policy: Policy, before: Settings, settings: Settings) -> bool:
-    """Tell whether a policy's features mean something else under the new settings."""
+    """Tell whether new settings mean something else to a policy than it was made for."""
+    if not policy.learns:
+        return True
     old, new = before.clusterer, settings.clusterer
     space = (before.embedder.name, old.dimensions) != (settings.embedder.name, new.dimensions)
     if isinstance(policy, ThompsonPolicy) and policy.map is not None:

@@ -165,6 +165,18 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     support: tuple[float, ...] = ()
 
 
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """What an LLM that was asked for a model said, and what asking it took.
+
+    `model` is None if it gave no usable answer, and `error` then says why.
+    """
+
+    model: str | None
+    cost_usd: float = 0.0
+    latency_ms: float | None = None
+    error: str | None = None
+
+
 class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     """What another strategy said of a decision, and whether it had a part in it.
 
@@ -189,12 +201,14 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     clusters that hold it, coarsest resolution first. `vector` is the unit embedding as
     little-endian float32 bytes; empty if the policy needs none. `propensities` of all candidates
     sum to 1; `exact` says that they were computed by quadrature or in closed form, otherwise
-    `propensity_draws` Monte Carlo draws were used. `trust` is what its feedback counts, less
-    than 1 where one end user or API key asks for very many (see `crowd.Crowd`); `capped` says
-    that it is one voice among several, so that no feedback counts more than it was meant to.
+    `propensity_draws` Monte Carlo draws were used (0: the probability is not known, and 1 stands
+    for the model that was chosen). `trust` is what its feedback counts, less than 1 where one end
+    user or API key asks for very many (see `crowd.Crowd`); `capped` says that it is one voice
+    among several, so that no feedback counts more than it was meant to.
 
     `policy` is the strategy that chose and `role` its part: with a canary the propensities are
-    those of the mixture, whichever of the two chose. `shadows` is what the others said.
+    those of the mixture, whichever of the two chose. `shadows` is what the others said, and
+    `advice` what an LLM said that any of them asked.
     """
 
     seq: int
@@ -212,6 +226,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
     policy: str = "thompson"
     role: Role = "live"
     shadows: tuple[Shadow, ...] = ()
+    advice: Advice | None = None
     trust: float = 1.0
     capped: bool = False
     prompt_chars: int | None = None

@@ -6,10 +6,11 @@ from ..clustering import ClusterMap
 from ..config import Settings, nearest
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
-from .base import Choice, Context, Expectation, Lesson, Policy, typical_cost
+from .base import Choice, Context, Expectation, Lesson, Outside, Policy, typical_cost
 from .failover import FailoverPolicy
 from .features import FeaturesPolicy
 from .forest import ForestPolicy
+from .judge import JudgePolicy
 from .kmeans import KMeansPolicy
 from .length import LengthPolicy
 from .lints import LinTSPolicy
@@ -26,6 +27,7 @@ NAMES = (
     "random",
     "fixed:MODEL",
     "failover",
+    "llm-judge",
     "length",
     "features",
     "forest",
@@ -42,6 +44,7 @@ __all__ = [
     "Lesson",
     "LinTSPolicy",
     "LinUCBPolicy",
+    "Outside",
     "Policy",
     "RandomPolicy",
     "ThompsonPolicy",
@@ -91,6 +94,8 @@ def make_policy(
         return RandomPolicy()
     if name == "failover":
         return FailoverPolicy()
+    if name == "llm-judge":
+        return JudgePolicy(settings.llm_judge)
     if name == "length":
         return LengthPolicy()
     if name == "features":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,18 @@ import numpy as np
 
 from ..bandits.belief import Array, Belief
 from ..config import BanditSettings
-from ..types import Candidate, LineageEvent, Model, Training, Utility, Vector
+from ..types import Advice, Candidate, LineageEvent, Model, Training, Utility, Vector
+
+
+class Outside(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy may ask of the world, answered by who drives the router.
+
+    `judge` names a model for ``(prompt, arms)``: a service asks an LLM beforehand. `up` tells
+    whether any provider of a model answers. None: there is nobody to ask.
+    """
+
+    judge: Callable[[str | None, tuple[str, ...]], Advice] | None = None
+    up: Callable[[str], bool] | None = None
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,6 +37,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     utility: Utility
     vector: Vector | None = None
     prompt: str | None = None
+    outside: Outside = Outside()
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +48,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     path: tuple[int, ...] = ()
     exact: bool = True
     propensity_draws: int = 0
+    advice: Advice | None = None
 
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +84,9 @@ class Policy(ABC):
     name: str
     needs_vector = False
     needs_training = False
+    needs_judge = False
+    learns = True
+    """Whether it holds more than settings and arms say; if not, new settings make it anew."""
 
     @abstractmethod
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:

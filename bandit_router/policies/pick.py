@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..types import Candidate, Model
-from .base import Choice, Context, Policy, typical_cost
+from .base import Choice, Context, Expectation, Policy, typical_cost
 
 
 def certain(chosen: str, context: Context) -> Choice:
@@ -18,6 +18,8 @@ def certain(chosen: str, context: Context) -> Choice:
 
 class PricedPolicy(Policy):
     """A policy that ranks arms by list price, cheapest first; in the order given without prices."""
+
+    learns = False
 
     def __init__(self) -> None:
         self._models: dict[str, Model] = {}
@@ -43,6 +45,31 @@ class PricedPolicy(Policy):
                 place.get(arm, len(place)),
             ),
         )
+
+    def mains(self, arms: tuple[str, ...]) -> list[str]:
+        """Return `arms`, the main model first.
+
+        That is the one with the highest `quality_prior`; without priors the dearest by list
+        price, as people buy who have no data; without prices the first.
+        """
+        prior = {arm: self._prior(arm) for arm in arms}
+        if any(value is not None for value in prior.values()):
+            return sorted(arms, key=lambda arm: -(prior[arm] or 0.0))
+        if all(self._price(arm) is None for arm in arms):
+            return self.ranked(arms)
+        return self.ranked(arms)[::-1]
+
+    def expected(self, context: Context) -> dict[str, Expectation]:
+        """Return what a typical request costs at list price, where there is one."""
+        return {arm: Expectation(cost_usd=self._price(arm)) for arm in context.arms}
+
+    def reference_cost(self) -> float | None:
+        """Return what a typical request costs with the dearest model."""
+        return max((p for arm in self._models if (p := self._price(arm))), default=None)
+
+    def _prior(self, arm: str) -> float | None:
+        model = self._models.get(arm)
+        return None if model is None else model.quality_prior
 
     def _price(self, arm: str) -> float | None:
         model = self._models.get(arm)

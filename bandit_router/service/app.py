@@ -30,6 +30,7 @@ from . import (
     routing,
 )
 from .access import guard
+from .advisor import Advisor
 from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
@@ -105,6 +106,7 @@ def create_app(
     async def fleet(app: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
+            app[ENGINE].advisor = Advisor(session, config.settings.llm_judge)
             yield
 
     app.cleanup_ctx.append(engine)

@@ -15,9 +15,19 @@ import msgspec
 from ..config import Config
 from ..embedding import Embedder, SentenceTransformerEmbedder
 from ..exceptions import BanditRouterError, InvalidInput, UnknownDecision
+from ..policies import Outside
 from ..router import OWN_VECTORS, Router
 from ..store import EventStore, KeyStore
-from ..types import ChangeKind, Decision, Feedback, FeedbackStatus, Outcome, Request
+from ..types import (
+    Advice,
+    ChangeKind,
+    Decision,
+    Feedback,
+    FeedbackStatus,
+    Outcome,
+    Request,
+)
+from .advisor import Advisor, check_judge
 from .demo import DemoFleet
 from .demo.fleet import SOURCE
 from .encoder import Encoder
@@ -56,6 +66,7 @@ class Engine:
         embedder: Embedder | None = None,
         fleet: DemoFleet | None = None,
     ) -> None:
+        check_judge(config.settings)
         embedder = embedder or _embedder(config)
         self.config = config if embedder is None else _named(config, embedder.name)
         self.store = store
@@ -65,6 +76,8 @@ class Engine:
         self._encoder = Encoder(embedder) if embedder else None
         self._warming: asyncio.Task[None] | None = None
         self._fleet = fleet
+        self.advisor: Advisor | None = None  # both are the application's, which has the network
+        self.up: Callable[[str], bool] | None = None
 
     @classmethod
     def open(
@@ -150,9 +163,14 @@ class Engine:
             The decision, and what the demo fleet answered if there is one.
         """
         router = await self.wait()
+        request = request or Request()
         found: Any = vector
         if found is None and (router.needs_vector or self._fleet):
-            found = await self._embed(meaning or text or "")
+            found, outside = await asyncio.gather(
+                self._embed(meaning or text or ""), self._outside(router, request, text)
+            )
+        else:
+            outside = await self._outside(router, request, text)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
             decision = batch.router.decide(
@@ -161,6 +179,7 @@ class Engine:
                 request=request,
                 time=batch.time,
                 decision_id=secrets.token_urlsafe(16),
+                outside=outside,
             )
             batch.add(decision)
             if text is not None and decision.prompt is None:
@@ -242,6 +261,17 @@ class Engine:
                 "this router has no embedder: give the embedding of the prompt", "embedding"
             )
         return await self._encoder.embed(text)
+
+    async def _outside(self, router: Router, request: Request, text: str | None) -> Outside:
+        """Return what strategies may ask of the world; the judge has answered already."""
+        models = router.judge_among(request, text)
+        if not models or self.advisor is None:
+            return Outside(up=self.up)
+        if text is None:
+            advice = Advice(model=None, error="there is no text to judge by, only an embedding")
+        else:
+            advice = await self.advisor.ask(text, models)
+        return Outside(up=self.up, judge=lambda prompt, arms: advice)
 
     def _play(self, batch: Batch, decision: Decision) -> Demo | None:
         """Let the demo fleet answer, and fold what it observed."""

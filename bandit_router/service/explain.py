@@ -7,9 +7,10 @@ from msgspec import UNSET
 
 from ..explain import insufficient
 from ..memory import standing
-from ..types import Candidate, Decision, Feedback, History, Outcome, Shadow
+from ..types import Advice, Candidate, Decision, Feedback, History, Outcome, Shadow
 from ..views import interval
 from .wire import (
+    AdviceAnswer,
     Asked,
     CandidateAnswer,
     Chance,
@@ -55,6 +56,7 @@ def decision_answer(history: History) -> DecisionAnswer:
         policy=decision.policy,
         role=decision.role,
         shadows=[_shadow(shadow, decision) for shadow in decision.shadows],
+        advice=None if decision.advice is None else _advice(decision.advice),
         expected=_expected(decision.chosen),
         candidates=[_candidate(c) for c in decision.candidates],
         utility=UtilityAnswer(**msgspec.structs.asdict(decision.utility)),
@@ -89,6 +91,10 @@ def _candidate(candidate: Candidate) -> CandidateAnswer:
         support=list(candidate.support),
         insufficient_evidence=insufficient(candidate),
     )
+
+
+def _advice(advice: Advice) -> AdviceAnswer:
+    return AdviceAnswer(**msgspec.structs.asdict(advice))
 
 
 def _shadow(shadow: Shadow, decision: Decision) -> ShadowAnswer:

@@ -268,6 +268,15 @@ class ShadowAnswer(_Answer, frozen=True, kw_only=True):
     propensity_draws: int
 
 
+class AdviceAnswer(_Answer, frozen=True, kw_only=True):
+    """What an LLM said that was asked for a model; if it named none, `error` says why."""
+
+    model: str | None
+    cost_usd: float
+    latency_ms: float | None
+    error: str | None
+
+
 class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     """Why: the clusters looked at, each arm's posterior, the draws, and what came of it.
 
@@ -290,6 +299,7 @@ class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     expected: Expected
     candidates: list[CandidateAnswer]
     shadows: list[ShadowAnswer]
+    advice: AdviceAnswer | None
     utility: UtilityAnswer
     request: Asked
     prompt: str | None

@@ -28,18 +28,25 @@ def choices(name: str, table: RoutingTable, world: World, cost_weight: float) ->
     tables = [utilities(phase, cost_weight, reference) for phase in world.phases]
     phase = world.phase_of_steps()
     stream = np.stack(tables)[phase, world.order]  # (steps, models)
+    if world.down is not None:
+        served = ~np.isnan(stream) & ~world.down
+        # Where no model is served by anybody, the outage spares them all; as in `play`.
+        stream = np.where(served | ~served.any(axis=1, keepdims=True), stream, np.nan)
     if name == "oracle":
         return _best(stream)
     if name == "best-single":
         score = np.tile(_mean(stream), (world.steps, 1))
     else:
-        score = np.empty_like(stream)
-        tasks = np.array(table.tasks)
-        for p, utility in enumerate(tables):
-            for task in np.unique(tasks[world.order[phase == p]]):
-                here = (phase == p) & (tasks[world.order] == task)
-                score[here] = _mean(utility[tasks == task])
+        score = np.stack([by_task(table, utility) for utility in tables])[phase, world.order]
     return _best(np.where(np.isnan(stream), np.nan, score))
+
+
+def by_task(table: RoutingTable, utility: Array) -> Array:
+    """Return every model's mean over the prompts of a prompt's task, shape (prompts, models)."""
+    tasks, out = np.array(table.tasks), np.empty_like(utility)
+    for task in np.unique(tasks):
+        out[tasks == task] = _mean(utility[tasks == task])
+    return out
 
 
 def _mean(utility: Array) -> Array:

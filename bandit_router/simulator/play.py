@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from ..config import Settings
 from ..exceptions import InvalidInput
-from ..policies import ThompsonPolicy
+from ..policies import Outside, ThompsonPolicy
 from ..router import OWN_VECTORS, Router
-from ..types import Decision, Feedback, Model, Request, Training
-from .hindsight import HINDSIGHT, choices, utilities
+from ..types import Advice, Decision, Feedback, Model, Outcome, Request, Training
+from .hindsight import HINDSIGHT, by_task, choices, utilities
+from .judge import SimulatedJudge
 from .tables import Array, RoutingTable
 from .worlds import Phase, World
 
@@ -78,7 +79,13 @@ def play(
             tick(_TICK)
     tick(world.steps % _TICK)
     found = _outcome(table, world, settings, run.arm, run.decide_us, run.update_us)
-    return replace(found, cluster=run.clusters())
+    weight = settings.bandit.cost_weight / table.reference_cost_usd
+    return replace(
+        found,
+        cluster=run.clusters(),
+        cost=found.cost + run.asking,
+        utility=found.utility - weight * run.asking,
+    )
 
 
 def _outcome(
@@ -125,7 +132,15 @@ class _Run:
         self._decide: list[float] = []
         self._update: list[float] = []
         self.arm = np.zeros(world.steps, dtype=np.int64)
+        self.asking = np.zeros(world.steps)  # what a judge cost
         self._cluster = np.zeros(world.steps, dtype=np.int64)
+        self._judge = SimulatedJudge(settings.llm_judge, table.models, settings.bandit.seed)
+        scale = settings.bandit.cost_weight, table.reference_cost_usd
+        self._by_task = (
+            [by_task(table, utilities(phase, *scale)) for phase in world.phases]
+            if self._router.policy.needs_judge
+            else []
+        )
 
     def _train(self, rows: NDArray[np.int64]) -> None:
         """Give a policy that is fitted every outcome on the prompts left out of the stream."""
@@ -171,8 +186,9 @@ class _Run:
         row = int(self._world.order[step])
         phase = self._world.phases[self._phase]
         decision = self._route(row, phase, step)
-        column = self._column[decision.model]
+        column = self._served(decision, row, phase, step)
         self.arm[step] = column
+        self.asking[step] = decision.advice.cost_usd if decision.advice else 0.0
         self._cluster[step] = decision.path[0] if decision.path else 0
         # Within one pass no prompt comes twice, so this begins with the second.
         if (row, column) in self._observed or self._world.lost[step]:
@@ -197,10 +213,39 @@ class _Run:
             request = Request(models=tuple(names[i] for i in np.flatnonzero(eligible)))
         vector = None if self._vectors is None else self._vectors[row]
         prompt = self._table.prompts[row]
+        judge = self._asked(row, step) if self._by_task else None
+        outside = Outside(judge=judge, up=lambda name: self._up(name, step))
         start = perf_counter()
-        decision = self._router.route(prompt, vector=vector, request=request, time=float(step))
+        decision = self._router.route(
+            prompt, vector=vector, request=request, time=float(step), outside=outside
+        )
         self._decide.append(perf_counter() - start)
         return decision
+
+    def _asked(self, row: int, step: int) -> Callable[[str | None, tuple[str, ...]], Advice]:
+        """Return what a policy calls to ask the judge about the prompt of a step."""
+        utility = self._by_task[self._phase][row]
+        return lambda prompt, arms: self._judge.ask(prompt or "", arms, utility, step)
+
+    def _up(self, name: str, step: int) -> bool:
+        """Whether any provider serves a model now."""
+        return self._world.down is None or not self._world.down[step, self._column[name]]
+
+    def _served(self, decision: Decision, row: int, phase: Phase, step: int) -> int:
+        """Return the column of the model that answers: as in the gateway, the next best that can.
+
+        Where nobody serves any of the models, the outage spares them all.
+        """
+        column = self._column[decision.model]
+        if self._up(decision.model, step):
+            return column
+        ranked = sorted(decision.candidates, key=lambda c: (-(c.utility or 0.0), -c.propensity))
+        other = next((c.model for c in ranked if self._up(c.model, step)), None)
+        if other is None:
+            return column
+        said = Outcome(seq=0, time=0.0, decision_id=decision.decision_id, model=other)
+        self._router.apply(self._router.outcome(said, time=float(step)))
+        return self._column[other]
 
     def _deliver(self, feedback: Feedback, step: int) -> None:
         start = perf_counter()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..config import nearest
 from ..exceptions import InvalidInput
+from .outages import outages
 from .tables import Array, RoutingTable
 
 SCENARIOS = (
@@ -26,6 +27,7 @@ SCENARIOS = (
     "retire",
     "delay",
     "noise",
+    "outage",
 )
 
 _DELAY = 500
@@ -77,6 +79,8 @@ class World:
         Decisions until a feedback arrives.
     lost, flipped
         Whether the feedback of a step never comes, or comes as its opposite, shape (steps,).
+    down
+        Models that no provider serves at a step, shape (steps, models); None: all are served.
     """
 
     order: NDArray[np.int64]
@@ -85,6 +89,7 @@ class World:
     delay: int
     lost: NDArray[np.bool_]
     flipped: NDArray[np.bool_]
+    down: NDArray[np.bool_] | None = None
 
     @property
     def steps(self) -> int:
@@ -137,6 +142,7 @@ def make_world(
         delay=_DELAY if "delay" in parts else 0,
         lost=chance[0] < (_LOST if "delay" in parts else 0.0),
         flipped=chance[1] < (_FLIPPED if "noise" in parts else 0.0),
+        down=outages(len(table.models), steps, seed) if "outage" in parts else None,
     )
 
 
