@@ -106,6 +106,7 @@ def create_app(
     async def fleet(app: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
+            app[ENGINE].ready = app[FLEET].infirmary.ready
             app[ENGINE].advisor = Advisor(session, config.settings.llm_judge)
             yield
 

@@ -24,6 +24,7 @@ from ..types import (
     Decision,
     Feedback,
     FeedbackStatus,
+    Model,
     Outcome,
     Request,
 )
@@ -77,7 +78,7 @@ class Engine:
         self._warming: asyncio.Task[None] | None = None
         self._fleet = fleet
         self.advisor: Advisor | None = None  # both are the application's, which has the network
-        self.up: Callable[[str], bool] | None = None
+        self.ready: Callable[[Model], bool] | None = None
 
     @classmethod
     def open(
@@ -264,14 +265,19 @@ class Engine:
 
     async def _outside(self, router: Router, request: Request, text: str | None) -> Outside:
         """Return what strategies may ask of the world; the judge has answered already."""
+
+        def up(name: str) -> bool:
+            model = router.models[name]
+            return self.ready is None or not model.endpoints or self.ready(model)
+
         models = router.judge_among(request, text)
         if not models or self.advisor is None:
-            return Outside(up=self.up)
+            return Outside(up=up)
         if text is None:
             advice = Advice(model=None, error="there is no text to judge by, only an embedding")
         else:
             advice = await self.advisor.ask(text, models)
-        return Outside(up=self.up, judge=lambda prompt, arms: advice)
+        return Outside(up=up, judge=lambda prompt, arms: advice)
 
     def _play(self, batch: Batch, decision: Decision) -> Demo | None:
         """Let the demo fleet answer, and fold what it observed."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from bandit_router.config import Config, parse_config
 from bandit_router.service.keys import ENGINE
 from bandit_router.store import EventStore, verify
 
@@ -142,3 +146,79 @@ async def test_every_strategy_serves_untaught_as_strategy_and_by_profile(
     assert (await again.post("/feedback", json=said)).status == 200
     status, answer = await route(again)
     assert status == 200
+
+
+class Upstream:
+    """An endpoint that says who it is, unless it is down."""
+
+    def __init__(self) -> None:
+        self.down = False
+        self.calls = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.calls += 1
+        if self.down:
+            return web.json_response({"error": {"message": "down"}}, status=500)
+        message = {"role": "assistant", "content": (await request.json())["model"]}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return web.json_response({"object": "chat.completion", "choices": [choice]})
+
+
+@pytest.fixture
+async def upstreams() -> AsyncIterator[dict[str, Upstream]]:
+    out, servers = {name: Upstream() for name in ("main", "spare")}, []
+    for upstream in out.values():
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", upstream.handle)
+        servers.append(TestServer(app))
+        await servers[-1].start_server()
+        upstream.url = str(servers[-1].make_url("/v1"))  # type: ignore[attr-defined]
+    yield out
+    for server in servers:
+        await server.close()
+
+
+def served(upstreams: dict[str, Upstream], **tables: Any) -> Config:
+    prices = {"main": 10.0, "spare": 1.0}
+    models = [
+        {"name": n, "input_usd_per_m": prices[n], "endpoints": [{"base_url": u.url}]}  # type: ignore[attr-defined]
+        for n, u in upstreams.items()
+    ]
+    return parse_config({"models": models, **tables})
+
+
+async def chat(client: Any, asked: str = "auto", **headers: str) -> tuple[int, str, Any]:
+    body = {"model": asked, "messages": [{"role": "user", "content": "hello"}]}
+    named = {f"x-bandit-router-{key}": value for key, value in headers.items()}
+    response = await client.post("/v1/chat/completions", json=body, headers=named)
+    answered = response.headers.get("x-bandit-router-model", "")
+    return response.status, answered, await response.json()
+
+
+async def test_the_gateway_follows_pins_and_profiles(start: Any, upstreams: Any) -> None:
+    profiles = [{"name": "cheap", "strategy": "fixed:spare"}]
+    settings = served(upstreams, bandit={"strategy": "fixed:main"}, profiles=profiles)
+    client = await start(settings)
+    assert (await chat(client))[:2] == (200, "main")
+    assert (await chat(client, "cheap"))[:2] == (200, "spare")
+    assert (await chat(client, exclude="main"))[:2] == (200, "spare")
+    before = upstreams["spare"].calls
+    upstreams["main"].down = True
+    status, _, answer = await chat(client, model="main")
+    assert status == 502  # pinned: no other model may answer
+    assert upstreams["spare"].calls == before
+    assert "error" in answer
+    for contradiction in ({"exclude": "spare"}, {"model": "main"}):
+        status, _, answer = await chat(client, "spare", **contradiction)
+        assert (status, answer["error"]["type"]) == (422, "invalid_input")
+
+
+async def test_failover_leaves_a_model_whose_providers_are_down(start: Any, upstreams: Any) -> None:
+    client = await start(served(upstreams, bandit={"strategy": "failover"}))
+    assert (await chat(client))[1] == "main"
+    upstreams["main"].down = True
+    for _ in range(4):
+        assert (await chat(client))[:2] == (200, "spare")
+    _, answer = await route(client)
+    assert answer["model"] == "spare"  # known by now: the decision itself goes elsewhere
+    assert answer["propensity"] == 1.0
