@@ -48,13 +48,25 @@ class ServerSettings(_Table, frozen=True):
 
 
 class EmbedderSettings(_Table, frozen=True):
-    """`[embedder]`: `minilm`, any sentence-transformers name or folder, or `none`.
+    """`[embedder]`: what turns prompts into vectors.
 
-    With `none` the caller brings vectors of its own.
+    `name` is `minilm` (packaged), `static` (packaged: no neural network, no torch), any
+    sentence-transformers name or folder, `openai:MODEL` (an OpenAI-compatible endpoint for
+    embeddings at `base_url`), or `none`: the caller brings vectors of its own. `backend` runs
+    `minilm` by sentence-transformers (`torch`) or by ONNX Runtime in 8-bit integers (`onnx`);
+    `auto` takes the latter where it is installed. `threads` is how many an encoder may use.
+    The service keeps the vectors of the last `cache_size` different prompts. `api_key_env` names
+    the variable that holds the endpoint's key; `timeout_s` is how long it may take.
     """
 
     name: str = "minilm"
+    backend: Literal["auto", "torch", "onnx"] = "auto"
     batch_size: Count = 64
+    threads: Count | None = None
+    cache_size: Annotated[int, msgspec.Meta(ge=0)] = 10_000
+    base_url: str = "https://api.openai.com/v1"
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: Positive = 10.0
 
 
 class ClustererSettings(_Table, frozen=True):
@@ -527,7 +539,8 @@ host = "127.0.0.1"
 port = 8080
 
 [embedder]
-name = "minilm"               # or any sentence-transformers name or folder; "none": bring vectors
+name = "minilm"               # or "static", a sentence-transformers name or folder,
+                              # "openai:MODEL", "none": bring vectors
 
 [clusterer]
 name = "dbstream"             # or kmeans, streamkmeans, clustream, denstream: the finest level

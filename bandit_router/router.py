@@ -25,7 +25,7 @@ from .eligibility import (
     with_profile,
     within_limits,
 )
-from .embedding import Embedder, SentenceTransformerEmbedder, shipped_projection
+from .embedding import Embedder, make_embedder, shipped_projection
 from .exceptions import InvalidInput, StoreError
 from .fold import Fold
 from .memory import (
@@ -75,8 +75,9 @@ class Router(Fold):
     settings
         Strategy, map, trade-offs; see `bandit_router.config`.
     embedder
-        Text to vector: an `Embedder`, a name (``"minilm"``, a sentence-transformers name or
-        folder), ``"none"`` for vectors of the caller's own, or None for what the settings say.
+        Text to vector: an `Embedder`, a name (``"minilm"``, ``"static"``, a
+        sentence-transformers name or folder), ``"none"`` for vectors of the caller's own, or
+        None for what the settings say.
         Nothing is loaded before the first text is routed.
     recall
         Looks old decisions up in a log, so that late feedback finds them; without it the most
@@ -402,14 +403,11 @@ class Router(Fold):
         if not prompt.strip():
             raise InvalidInput("prompt must not be empty", "prompt")
         if self._embedder is None:
-            name = self.settings.embedder.name
-            if name == OWN_VECTORS:
+            if self.settings.embedder.name == OWN_VECTORS:
                 raise InvalidInput(
                     "this router has no embedder: give the embedding of the prompt", "embedding"
                 )
-            self._embedder = SentenceTransformerEmbedder(
-                name, batch_size=self.settings.embedder.batch_size
-            )
+            self._embedder = make_embedder(self.settings.embedder)
         vector: Vector = self._embedder.encode([prompt])[0]
         return vector
 

@@ -1,12 +1,14 @@
-"""Fit the projection that ships with the packaged MiniLM: principal components of public prompts.
+"""Fit a projection that ships with an embedder: principal components of public prompts.
 
     python -m simulations.fit_projection prompts.jsonl [...] --out minilm-projection.npz
+    python -m simulations.fit_projection prompts.jsonl [...] --embedder static \\
+        --out static-projection.npz
 
 Every file is one source: JSON objects with a `prompt` (as in a routing table's
 ``prompts.jsonl.gz``), one a line. Each source gives at most `--per-source` prompts, drawn with
 a fixed seed, so that no source decides alone what the map can tell apart.
 
-The shipped file was fitted on seven public sources: the prompts of MMLU-Pro, RouteLLM's
+The shipped files were fitted on seven public sources: the prompts of MMLU-Pro, RouteLLM's
 evaluation (MMLU, GSM8K), ParetoBandit's validation split and LLMRouter's preprocessed tasks;
 Self-Instruct's seed and user-oriented instructions; its sample of T0 training templates; and
 the Berkeley function-calling leaderboard's questions.
@@ -21,7 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bandit_router.embedding import CachedEmbedder, SentenceTransformerEmbedder
+from bandit_router.config import EmbedderSettings
+from bandit_router.embedding import CachedEmbedder, make_embedder
 
 COMPONENTS = 64
 
@@ -41,7 +44,7 @@ def main() -> None:
     parser.add_argument("--embedder", default="minilm")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    embedder = CachedEmbedder(SentenceTransformerEmbedder(args.embedder))
+    embedder = CachedEmbedder(make_embedder(EmbedderSettings(name=args.embedder)))
     rng = np.random.default_rng(0)
     chosen = []
     for path in args.files:

@@ -25,6 +25,11 @@ class Embedder(Protocol):
         What the settings call it.
     fingerprint
         Changes whenever its vectors may change; names caches.
+
+    Notes
+    -----
+    One that takes microseconds may say `instant = True`: the service then encodes on its event
+    loop. One that waits for a network says by `parallel` how many calls may be under way.
     """
 
     name: str

@@ -27,6 +27,8 @@ class SentenceTransformerEmbedder:
         sentence-transformers model, or a name on a model hub.
     batch_size
         Prompts encoded at once.
+    threads
+        How many torch may use, in the whole process; None leaves it to torch.
 
     Examples
     --------
@@ -34,9 +36,12 @@ class SentenceTransformerEmbedder:
     'minilm'
     """
 
-    def __init__(self, name: str = MINILM, *, batch_size: int = 64) -> None:
+    def __init__(
+        self, name: str = MINILM, *, batch_size: int = 64, threads: int | None = None
+    ) -> None:
         self.name = name
         self.batch_size = batch_size
+        self._threads = threads
         self._model: Any = None
 
     @property
@@ -61,8 +66,11 @@ class SentenceTransformerEmbedder:
         if self._model is not None:
             return
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        import torch
         from sentence_transformers import SentenceTransformer
 
+        if self._threads:
+            torch.set_num_threads(self._threads)
         where = str(packaged_minilm()) if self.name == MINILM else self.name
         _quiet_libraries()
         try:

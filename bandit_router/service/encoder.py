@@ -1,13 +1,15 @@
-"""The embedder on a thread of its own, warmed before the first prompt."""
+"""The embedder off the event loop: batches, a cache, one computation for equal prompts."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from ..embedding import Embedder
-from ..types import Vector, unit
+from ..exceptions import InvalidInput
+from ..types import Vector
 from .errors import Unavailable
 
 log = logging.getLogger(__name__)
@@ -17,19 +19,34 @@ MAX_WAITING = 1000
 
 
 class Encoder:
-    """Embeds prompts one after another, off the event loop.
+    """Embeds prompts in batches: what arrives while it is busy shares the next one.
+
+    A prompt that finds it idle is encoded at once, alone. Equal prompts that are under way
+    together are encoded once, and the vectors of the last different ones are kept.
 
     Parameters
     ----------
     embedder
         What encodes; its first use may take seconds.
+    batch_size
+        Prompts encoded at once, at most.
+    cache_size
+        Vectors kept.
     """
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, *, batch_size: int = 64, cache_size: int = 0) -> None:
         self.embedder = embedder
         self.failure: str | None = None
-        # One thread: the encoder already uses every core, two would only fight over them.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="encoder")
+        # One thread, unless it only waits for a network: an encoder uses every core by itself.
+        self._idle = getattr(embedder, "parallel", 1)
+        self._threads = ThreadPoolExecutor(self._idle, thread_name_prefix="encoder")
+        self._instant = getattr(embedder, "instant", False)
+        self._batch_size = batch_size
+        self._cache_size = cache_size
+        self._cache: OrderedDict[str, Vector] = OrderedDict()
+        self._under_way: dict[str, asyncio.Future[Vector]] = {}
+        self._queue: list[str] = []
+        self._batches: set[asyncio.Task[None]] = set()
         self._warm = asyncio.Event()
         self._waiting = 0
 
@@ -41,7 +58,7 @@ class Encoder:
     async def start(self) -> None:
         """Load the weights by encoding one word; what goes wrong is kept in `failure`."""
         try:
-            await self._run("warm")
+            await self._run(["warm"])
         except Exception as error:
             log.exception("the encoder %r cannot be loaded", self.embedder.name)
             self.failure = f"the encoder {self.embedder.name!r} cannot be loaded: {error}"
@@ -62,17 +79,82 @@ class Encoder:
             await self._warm.wait()
             if self.failure:
                 raise Unavailable(self.failure)
-            return await self._run(text)
+            if self._instant:  # a thread would cost more than it spares
+                vector: Vector = self.embedder.encode([text])[0]
+                return vector
+            return await self._found(text)
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """Let the thread end; prompts that still wait are dropped."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end; prompts that still wait are dropped."""
+        for task in self._batches:
+            task.cancel()
+        for future in self._under_way.values():
+            future.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _run(self, text: str) -> Vector:
+    async def _found(self, text: str) -> Vector:
+        known = self._cache.get(text)
+        if known is not None:
+            self._cache.move_to_end(text)
+            return known
+        future = self._under_way.get(text)
+        if future is None:
+            future = asyncio.get_running_loop().create_future()
+            self._under_way[text] = future
+            self._queue.append(text)
+            self._go_on()
+        # Others may wait for the same prompt, or ask for it again: it is encoded in any case.
+        return await asyncio.shield(future)
+
+    def _go_on(self) -> None:
+        """Begin a batch, if there is anything to encode and a thread to do it."""
+        while self._idle and self._queue:
+            texts, self._queue = self._queue[: self._batch_size], self._queue[self._batch_size :]
+            self._idle -= 1
+            task = asyncio.get_running_loop().create_task(self._batch(texts))
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+
+    async def _batch(self, texts: list[str]) -> None:
+        try:
+            found = await self._attempt(texts)
+            if isinstance(found, InvalidInput) and len(texts) > 1:
+                # One that cannot be encoded must not take the others with it.
+                for text in texts:
+                    self._settle([text], await self._attempt([text]))
+            else:
+                self._settle(texts, found)
+        finally:
+            self._idle += 1
+            self._go_on()
+
+    async def _attempt(self, texts: list[str]) -> list[Vector] | Exception:
+        try:
+            return await self._run(texts)
+        except InvalidInput as error:
+            return error
+        except Exception as error:
+            log.warning("the encoder %r failed: %s", self.embedder.name, error)
+            return Unavailable(f"the encoder failed: {error}")
+
+    def _settle(self, texts: list[str], found: list[Vector] | Exception) -> None:
+        for i, text in enumerate(texts):
+            future = self._under_way.pop(text)
+            if isinstance(found, Exception):
+                future.set_exception(found)
+                future.exception()  # seen, also if every caller has gone
+            else:
+                self._keep(text, found[i])
+                future.set_result(found[i])
+
+    def _keep(self, text: str, vector: Vector) -> None:
+        if self._cache_size:
+            self._cache[text] = vector
+            if len(self._cache) > self._cache_size:
+                self._cache.popitem(last=False)
+
+    async def _run(self, texts: list[str]) -> list[Vector]:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._encode, text)
-
-    def _encode(self, text: str) -> Vector:
-        return unit(self.embedder.encode([text])[0])
+        return list(await loop.run_in_executor(self._threads, self.embedder.encode, texts))

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from ..config import Config
-from ..embedding import Embedder, SentenceTransformerEmbedder
+from ..embedding import Embedder, make_embedder
 from ..exceptions import BanditRouterError, InvalidInput, UnknownDecision
 from ..policies import Outside
 from ..router import OWN_VECTORS, Router
@@ -74,7 +74,12 @@ class Engine:
         self.keyring = keyring
         self.links = Links.of(config.settings.keys)
         self._journal = Journal(store, self.config, embedder)
-        self._encoder = Encoder(embedder) if embedder else None
+        ours = self.config.settings.embedder
+        self._encoder = (
+            Encoder(embedder, batch_size=ours.batch_size, cache_size=ours.cache_size)
+            if embedder
+            else None
+        )
         self._warming: asyncio.Task[None] | None = None
         self._fleet = fleet
         self.advisor: Advisor | None = None  # both are the application's, which has the network
@@ -321,7 +326,7 @@ def _embedder(config: Config) -> Embedder | None:
     settings = config.settings.embedder
     if settings.name == OWN_VECTORS:
         return None
-    return SentenceTransformerEmbedder(settings.name, batch_size=settings.batch_size)
+    return make_embedder(settings)
 
 
 def _named(config: Config, name: str) -> Config:

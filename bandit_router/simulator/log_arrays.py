@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ..embedding import CachedEmbedder, SentenceTransformerEmbedder
+from ..config import EmbedderSettings
+from ..embedding import CachedEmbedder, make_embedder
 from ..exceptions import InvalidInput
 from ..router import OWN_VECTORS
 from .logs import Logged
@@ -91,7 +92,7 @@ def prepare(
     log = Log(
         rows=rows,
         models=models,
-        vectors=vectors_of(rows, embedder, progress),
+        vectors=vectors_of(rows, EmbedderSettings(name=embedder), progress),
         action=np.array([column[row.model] for row in rows]),
         reward=np.array([row.reward for row in rows], dtype=np.float64),
         cost=np.array(cost, dtype=np.float64),
@@ -126,16 +127,18 @@ def _logging(rows: list[Logged], column: dict[str, int]) -> Array | None:
     return out
 
 
-def vectors_of(rows: list[Logged], name: str, progress: bool) -> NDArray[np.float32] | None:
+def vectors_of(
+    rows: list[Logged], settings: EmbedderSettings, progress: bool
+) -> NDArray[np.float32] | None:
     """Return the embeddings of a log, encoding prompts if need be; None if it has neither."""
     given = [row.vector for row in rows if row.vector is not None]
     if len(given) == len(rows) and len({len(v) for v in given}) == 1:
         return np.stack(given)
     prompts = [row.prompt for row in rows if row.prompt is not None]
-    if given or len(prompts) < len(rows) or name == OWN_VECTORS:
+    if given or len(prompts) < len(rows) or settings.name == OWN_VECTORS:
         return None
     with tqdm(
         total=len(prompts), desc="embedding", unit="prompt", file=sys.stderr, disable=not progress
     ) as bar:
-        embedder = CachedEmbedder(SentenceTransformerEmbedder(name), progress=bar.update)
-        return embedder.encode(prompts)
+        embedder = make_embedder(settings, auto="torch")
+        return CachedEmbedder(embedder, progress=bar.update).encode(prompts)

@@ -14,7 +14,7 @@ import msgspec
 from tqdm import tqdm
 
 from ..config import Settings, nearest
-from ..embedding import CachedEmbedder, SentenceTransformerEmbedder
+from ..embedding import CachedEmbedder, make_embedder
 from ..exceptions import ConfigError, InvalidInput
 from ..policies import NAMES, make_policy
 from .hindsight import HINDSIGHT
@@ -257,7 +257,7 @@ def _vectors(
             )
     if not any(make_policy(name, settings).needs_vector for name in played):
         return None
-    embedder = SentenceTransformerEmbedder(settings.embedder.name)
+    embedder = make_embedder(settings.embedder, auto="torch")
     with _bar(len(table.prompts), f"embedding {table.name}", "prompt", progress) as bar:
         return CachedEmbedder(embedder, progress=bar.update).encode(table.prompts)
 

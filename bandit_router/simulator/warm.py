@@ -50,7 +50,7 @@ def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) ->
     with EventStore.open(db) as store:
         router = _router(store, config)
         added = _add_models(store, router, rows)
-        vectors = vectors_of(rows, router.settings.embedder.name, progress)
+        vectors = vectors_of(rows, router.settings.embedder, progress)
         if vectors is None and router.needs_vector:
             raise InvalidInput(
                 f"{log}: neither vectors nor prompts that the embedder "

@@ -11,7 +11,7 @@ from importlib.resources.abc import Traversable
 import msgspec
 import numpy as np
 
-from ...config import BanditSettings, Config, EmbedderSettings, Settings
+from ...config import BanditSettings, Config, Settings
 from ...types import Model, Vector
 from ..wire import Demo
 
@@ -83,7 +83,7 @@ def demo_config(base: Config | None = None) -> Config:
     if bandit.cost_weight == BanditSettings().cost_weight:
         bandit = msgspec.structs.replace(bandit, cost_weight=COST_WEIGHT)
     replaced: Settings = msgspec.structs.replace(
-        settings, bandit=bandit, embedder=EmbedderSettings(batch_size=settings.embedder.batch_size)
+        settings, bandit=bandit, embedder=msgspec.structs.replace(settings.embedder, name="minilm")
     )
     return Config(settings=replaced, models=_models())
 

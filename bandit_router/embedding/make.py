@@ -1,0 +1,34 @@
+"""The embedder that the settings name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from ..config import EmbedderSettings
+from .base import Embedder
+from .minilm_onnx import OnnxMiniLM
+from .sentence import MINILM, SentenceTransformerEmbedder
+from .static import STATIC, StaticEmbedder
+
+
+def make_embedder(
+    settings: EmbedderSettings, *, auto: Literal["torch", "onnx"] = "onnx"
+) -> Embedder:
+    """Return the embedder that `settings` name; nothing is loaded before its first use.
+
+    Parameters
+    ----------
+    auto
+        What the backend ``auto`` prefers. Studies take the reference, ``torch``, so that their
+        figures do not depend on what else is installed.
+    """
+    name, backend = settings.name, settings.backend
+    if name == STATIC:
+        return StaticEmbedder()
+    if backend == "auto":
+        backend = auto if OnnxMiniLM.installed() else "torch"
+    if name == MINILM and backend == "onnx":
+        return OnnxMiniLM(threads=settings.threads)
+    return SentenceTransformerEmbedder(
+        name, batch_size=settings.batch_size, threads=settings.threads
+    )

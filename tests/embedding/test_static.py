@@ -1,0 +1,77 @@
+"""The embedder without a neural network."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bandit_router import Router
+from bandit_router.embedding import StaticEmbedder, shipped_projection
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(min_size=1, max_size=200))
+def test_any_text_has_a_unit_vector(text: str) -> None:
+    [vector] = StaticEmbedder().encode([text])
+    assert vector.dtype == np.float32
+    assert abs(float(np.linalg.norm(vector)) - 1.0) < 1e-5
+
+
+def test_odd_texts_have_one_too() -> None:
+    odd = ["\ud800", "\x00", " ", "\U0001f600" * 3000, "word " * 50_000, "[CLS] [PAD]"]
+    vectors = StaticEmbedder().encode(odd)
+    assert np.isfinite(vectors).all()
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+
+
+def test_a_text_has_the_same_vector_alone_and_among_others() -> None:
+    texts = ["Write a haiku.", "Solve x^2 = 4 for x.", "Traduis en anglais: bonjour"]
+    together = StaticEmbedder().encode(texts)
+    for text, vector in zip(texts, together, strict=True):
+        assert (StaticEmbedder().encode([text])[0] == vector).all()
+
+
+def test_both_ends_of_a_long_text_count() -> None:
+    middle = "the weather is fine today and " * 400
+    plain, head, tail = StaticEmbedder().encode(
+        [middle, "def sort(items): return sorted " * 60 + middle, middle + "bake a cake " * 150]
+    )
+    assert plain @ head < 0.95
+    assert plain @ tail < 0.95
+
+
+def test_it_finds_what_belongs_together() -> None:
+    code, maths, cooking, more_code = StaticEmbedder().encode(
+        [
+            "Write a Python function that reverses a linked list.",
+            "Prove that the square root of two is irrational.",
+            "How long do I bake bread at 220 degrees?",
+            "Why does my JavaScript loop never end?",
+        ]
+    )
+    assert code @ more_code > max(code @ maths, code @ cooking)
+
+
+def test_a_router_needs_no_torch_with_it() -> None:
+    code = (
+        "import sys; from bandit_router import Router\n"
+        "router = Router(['small', 'large'], embedder='static')\n"
+        "print(router.route('Prove that 17 is prime.').cluster)\n"
+        "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 0
+
+
+def test_its_projection_ships_with_it() -> None:
+    projection = shipped_projection("static")
+    assert projection is not None
+    assert projection.components.shape == (64, 256)
+    product = projection.components @ projection.components.T
+    assert np.allclose(product, np.eye(64), atol=1e-5)
+    router = Router(["a"], embedder="static")
+    assert router.initial.body["projection"] == projection.digest

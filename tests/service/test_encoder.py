@@ -1,0 +1,103 @@
+"""Batches, the cache, and one computation for equal prompts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bandit_router.exceptions import InvalidInput
+from bandit_router.service.encoder import Encoder
+from bandit_router.service.errors import Unavailable
+
+
+class Gated:
+    """Encodes when the gate is open, and remembers in which batches."""
+
+    name = fingerprint = "gated"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.batches: list[list[str]] = []
+
+    def encode(self, texts: Sequence[str]) -> Any:
+        if texts != ["warm"]:
+            assert self.gate.wait(10)
+            self.batches.append(list(texts))
+        if "refused" in texts:
+            raise InvalidInput("too long", "prompt")
+        if "broken" in texts:
+            raise OSError("the network is down")
+        return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+
+async def started(embedder: Gated, **options: int) -> Encoder:
+    encoder = Encoder(embedder, **options)
+    await encoder.start()
+    return encoder
+
+
+async def ask(encoder: Encoder, *texts: str) -> list[asyncio.Task[Any]]:
+    """Return tasks that have all asked, one after another."""
+    tasks = [asyncio.create_task(encoder.embed(text)) for text in texts]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_what_waits_shares_a_batch_and_equal_prompts_are_encoded_once() -> None:
+    embedder = Gated()
+    encoder = await started(embedder, batch_size=3, cache_size=10)
+    tasks = await ask(encoder, "first", "a", "bb", "a", "ccc", "dddd")
+    embedder.gate.set()
+    found = await asyncio.gather(*tasks)
+    assert [v[0] for v in found] == [5, 1, 2, 1, 3, 4]
+    assert embedder.batches == [["first"], ["a", "bb", "ccc"], ["dddd"]]
+    assert (await encoder.embed("bb"))[0] == 2
+    assert len(embedder.batches) == 3
+    encoder.close()
+
+
+async def test_the_cache_forgets_what_was_asked_for_longest_ago() -> None:
+    embedder = Gated()
+    embedder.gate.set()
+    encoder = await started(embedder, cache_size=2)
+    for text in ("a", "b", "a", "c", "a", "b"):
+        await encoder.embed(text)
+    assert embedder.batches == [["a"], ["b"], ["c"], ["b"]]
+    encoder.close()
+
+
+async def test_a_refused_prompt_does_not_take_others_with_it() -> None:
+    embedder = Gated()
+    encoder = await started(embedder)
+    tasks = await ask(encoder, "first", "a", "refused", "b")
+    embedder.gate.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert isinstance(found[2], InvalidInput)
+    assert [v[0] for v in (found[0], found[1], found[3])] == [5, 1, 1]
+    encoder.close()
+
+
+async def test_a_failure_is_told_and_the_next_prompt_is_tried_again() -> None:
+    embedder = Gated()
+    embedder.gate.set()
+    encoder = await started(embedder)
+    with pytest.raises(Unavailable, match="network is down"):
+        await encoder.embed("broken")
+    assert (await encoder.embed("a"))[0] == 1
+    encoder.close()
+
+
+async def test_a_caller_that_leaves_does_not_take_others_with_it() -> None:
+    embedder = Gated()
+    encoder = await started(embedder)
+    first, second = await ask(encoder, "same", "same")
+    first.cancel()
+    embedder.gate.set()
+    assert (await second)[0] == 4
+    encoder.close()
