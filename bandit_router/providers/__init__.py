@@ -4,6 +4,7 @@ from .answers import Answer
 from .errors import UpstreamError
 from .fleet import Failure, Fleet, Served, Unserved, Whole
 from .lite import check_installed
+from .prices import with_list_price, with_list_prices
 from .streams import Stream, broken, spoken
 from .translate import Json
 from .usage import Usage, count
@@ -26,4 +27,6 @@ __all__ = [
     "check_installed",
     "count",
     "spoken",
+    "with_list_price",
+    "with_list_prices",
 ]

@@ -16,11 +16,12 @@ from aiohttp import web
 from ..config import Config
 from ..embedding import Embedder
 from ..exceptions import ConfigError
-from ..providers import Fleet, check_installed
+from ..providers import Fleet, check_installed, with_list_prices
 from ..store import KeyStore
 from . import (
     browsers,
     clusters,
+    endpoints,
     feedback,
     gateway,
     killswitch,
@@ -45,6 +46,7 @@ OPERATIONS = (
     *gateway.OPERATIONS,
     *feedback.OPERATIONS,
     *models.OPERATIONS,
+    *endpoints.OPERATIONS,
     *killswitch.OPERATIONS,
     *clusters.OPERATIONS,
 )
@@ -84,6 +86,7 @@ def create_app(
     if demo:
         config = demo_config(config)
     check_installed(config.models)
+    config = with_list_prices(config)
     app = web.Application(
         middlewares=[
             browsers.cors(config.settings.server.cors_origins),

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from ..exceptions import InvalidInput
+from ..providers import check_installed, with_list_price
 from ..router import Router
 from ..types import Model
 from ..views import ArmView
@@ -40,7 +41,10 @@ async def add_model(request: web.Request) -> web.Response:
     def fields(router: Router) -> dict[str, Any]:
         if asked.name in router.models:
             raise Refused(409, f"there is a model {asked.name!r} already: PATCH it", "name")
-        return _builtins(asked)
+        model = msgspec.convert(_builtins(asked), Model)
+        check_installed((model,))
+        priced: dict[str, Any] = msgspec.to_builtins(with_list_price(model))
+        return priced
 
     return await _set(request, fields, asked.name, status=201)
 

@@ -370,6 +370,29 @@ class ModelRemoved(_Answer, frozen=True, kw_only=True):
     status: Literal["removed"] = "removed"
 
 
+class EndpointAnswer(_Answer, frozen=True, kw_only=True):
+    """One place that serves a model.
+
+    `circuit` is `open` while it is left alone, `half-open` while one request at a time tries it.
+    Latencies are smoothed: of whole answers, and of streams to their first event. `calls` counts
+    answers (`answered`) and failures by kind since the start.
+    """
+
+    model: str
+    endpoint: str
+    kind: str
+    circuit: str
+    latency_ms: float | None
+    first_byte_ms: float | None
+    calls: dict[str, int]
+
+
+class EndpointsAnswer(_Answer, frozen=True, kw_only=True):
+    """Every endpoint."""
+
+    endpoints: list[EndpointAnswer]
+
+
 class KillSwitchRequest(_Body, frozen=True, kw_only=True):
     """The model that every request is given to, and why."""
 

@@ -363,3 +363,15 @@ async def test_waiting_as_long_as_asked(ask: Ask, bad: Bad) -> None:
     assert (answer.status, bad.calls) == (429, 2)
     assert answer.headers["Retry-After"] == "1"
     assert loop.time() - began >= 1.0
+
+
+async def test_endpoints_say_how_they_do(ask: Ask, bad: Bad) -> None:
+    bad.says = (http(b"{}", "500 Oh"),)
+    for _ in range(2):
+        await ask()
+    answer = await (await ask.client.get("/endpoints")).json()  # type: ignore[attr-defined]
+    sick, well = answer["endpoints"]
+    assert (sick["model"], sick["circuit"], sick["latency_ms"]) == ("bad", "open", None)
+    assert sick["calls"]["server"] == bad.calls
+    assert (well["circuit"], well["calls"]) == ("closed", {"answered": 2})
+    assert well["latency_ms"] > 0

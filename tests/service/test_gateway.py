@@ -298,3 +298,59 @@ async def test_the_demo_fleet_answers_the_sdk(start: Any) -> None:
         assert "demo fleet" in "".join(parts)
     finally:
         await sdk.close()
+
+
+async def test_missing_usage_is_marked_as_an_estimate(gateway: Any, upstreams: Any) -> None:
+    upstreams["small"].mood = "silent about usage"
+    raw = await ask(gateway)
+    assert raw.headers["x-bandit-router-usage"] == "estimated"
+    (outcome,) = outcomes(gateway, raw)
+    assert outcome.estimated
+    id_ = raw.headers["x-bandit-router-decision-id"]
+    why = await (await gateway.service.get(f"/decisions/{id_}")).json()
+    assert why["outcome"]["estimated"] is True
+
+
+async def test_a_change_of_price_is_seen_by_the_bandit(start: Any, upstreams: Any) -> None:
+    client = await start(fleet(upstreams, bandit={"strategy": "thompson"}))
+    body = {"model": "auto", "messages": TALK}
+
+    async def expected() -> float:
+        models = (await (await client.get("/models")).json())["models"]
+        cost: float = models[0]["expected"]["cost_usd"]
+        return cost
+
+    for _ in range(20):
+        assert (await client.post("/v1/chat/completions", json=body)).status == 200
+    before = await expected()
+    prices = {"input_usd_per_m": 10.0, "output_usd_per_m": 20.0}
+    assert (await client.patch("/models/small", json=prices)).status == 200
+    assert await expected() == pytest.approx(10 * before, rel=1e-6)
+
+
+async def test_a_second_endpoint_takes_over_before_another_model(
+    start: Any, upstreams: Any
+) -> None:
+    urls = [upstreams[name].url for name in ("small", "large")]
+    ends = [
+        {"base_url": url, "input_usd_per_m": price} for url, price in zip(urls, (1, 9), strict=True)
+    ]
+    model = {"name": "m", "input_usd_per_m": 5, "output_usd_per_m": 0, "endpoints": ends}
+    client = await start(parse_config({"models": [model, {"name": "other", "endpoints": ends}]}))
+    body = {"model": "m", "messages": TALK}
+    answer = await client.post("/v1/chat/completions", json=body)
+    assert answer.headers["x-bandit-router-endpoint"] in urls[0]
+    assert float(answer.headers["x-bandit-router-cost-usd"]) == pytest.approx(1000 * 1e-6)
+    upstreams["small"].mood = "down"
+    answer = await client.post("/v1/chat/completions", json=body)
+    assert answer.headers["x-bandit-router-model"] == "m"
+    assert answer.headers["x-bandit-router-endpoint"] in urls[1]
+    assert float(answer.headers["x-bandit-router-cost-usd"]) == pytest.approx(9000 * 1e-6)
+
+
+async def test_a_profile_keeps_to_its_models(start: Any, upstreams: Any) -> None:
+    profile = {"name": "thrifty", "models": ["large"]}
+    client = await start(fleet(upstreams, profiles=[profile]))
+    body = {"model": "thrifty", "messages": TALK}
+    answer = await client.post("/v1/chat/completions", json=body)
+    assert answer.headers["x-bandit-router-model"] == "large"
