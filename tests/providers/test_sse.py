@@ -38,6 +38,6 @@ def test_the_last_event_may_lack_its_end() -> None:
 
 def test_an_event_without_end_is_refused() -> None:
     splitter = Splitter()
+    assert splitter.feed(b"x" * MAX_EVENT_BYTES) == []
     with pytest.raises(UpstreamError, match="event of more than"):
-        for _ in range(20):
-            splitter.feed(b"x" * (MAX_EVENT_BYTES // 10))
+        splitter.feed(b"x")
