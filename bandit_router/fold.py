@@ -172,6 +172,8 @@ class Fold:
             self.strategies.train(msgspec.convert(event.body, Training))
         elif event.what == "keys":
             self._know_keys(event)
+        elif event.what == "erased":
+            self._memory.erase(event.body["decision_ids"])
         elif event.what == "spent":
             self.accounts.spent(event.body["key"], event.body["usd"], event.time)
         else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from .bandits.credit import Credit, credit
 from .config import FeedbackSettings
 from .exceptions import InvalidInput, UnknownDecision
-from .types import Decision, Feedback, History, Model, Outcome
+from .types import Decision, Feedback, History, Model, Outcome, without_text
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
 _MAX_WEIGHT = 100.0
@@ -53,6 +53,18 @@ class Memory:
             hint = "" if self._recall else f" (the last {self._size} are held without a database)"
             raise UnknownDecision(f"no decision {decision_id!r} is known{hint}")
         return found
+
+    def erase(self, decision_ids: Iterable[str]) -> None:
+        """Hold decisions without text, hash and metadata from now on."""
+        for id_ in decision_ids:
+            if (found := self._recent.get(id_)) is not None:
+                left = without_text(found.decision)
+                self._recent[id_] = msgspec.structs.replace(found, decision=left)
+
+    def forget(self, seq: int) -> None:
+        """Hold no decision up to event `seq`; the log may still have some."""
+        for id_ in [i for i, h in self._recent.items() if h.decision.seq <= seq]:
+            del self._recent[id_]
 
     def holds(self, decision_id: str, before_seq: int, logged: bool = True) -> bool:
         """Tell whether there is such a decision, in the log too if `logged`."""

@@ -301,6 +301,8 @@ class Router(Fold):
         elif what == "keys":
             terms = msgspec.convert(body["keys"], dict[str, Terms])
             body = {"keys": msgspec.to_builtins(terms)}
+        elif what == "erased":
+            body = {"decision_ids": [str(id_) for id_ in body["decision_ids"]]}
         elif what == "spent":
             body = {"key": str(body["key"]), "usd": float(body["usd"])}
         else:

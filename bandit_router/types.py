@@ -24,7 +24,7 @@ Vector = NDArray[np.float32]
 
 Need = Literal["tools", "vision", "json"]
 ChangeKind = Literal[
-    "configured", "model_set", "model_removed", "trained", "kill_switch", "keys", "spent"
+    "configured", "model_set", "model_removed", "trained", "kill_switch", "keys", "spent", "erased"
 ]
 FeedbackStatus = Literal["recorded", "updated", "duplicate"]
 Role = Literal["live", "canary", "dry-run", "kill-switch"]
@@ -310,7 +310,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="c
     ``trained`` (full information for a policy that is fitted; see `Training`), ``kill_switch``
     (`body`: the `model` that every request is given to, None for none, and the `reason`),
     ``keys`` (the API keys there are, by id, with their budgets), ``spent`` (what a key's
-    requests cost that were no decisions).
+    requests cost that were no decisions), ``erased`` (text, hash and metadata of decisions).
     """
 
     seq: int
@@ -384,6 +384,12 @@ class LineageEvent(msgspec.Struct, frozen=True, kw_only=True):
     other: int
     level: int
     cause: str
+
+
+def without_text(decision: Decision) -> Decision:
+    """Return a decision without the text, the hash and the metadata of its prompt."""
+    request = msgspec.structs.replace(decision.request, metadata={})
+    return msgspec.structs.replace(decision, prompt=None, prompt_sha256=None, request=request)
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,6 +30,7 @@ from .errors import Unavailable
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_CLOCK_SECONDS = 60.0
 MAX_PENDING = 8_000
 """Events that may wait for the disk before requests are refused.
 
@@ -77,10 +78,13 @@ class Journal:
         self._router: Router | None = None
         self._folded = asyncio.Event()
         self._snapshot_seq = 0
+        self._last: asyncio.Future[None]  # of the write that was begun last
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begin to fold the log, in the background."""
+        self._last = asyncio.get_running_loop().create_future()
+        self._last.set_result(None)
         self._spawn(self._fold())
 
     async def close(self) -> None:
@@ -125,8 +129,9 @@ class Journal:
         """
         await self.wait()
         result, done = self.begin(make)
-        if done is not None:
-            await asyncio.shield(done)  # what is folded is written, also if the caller has gone
+        # What is folded is written, also if the caller has gone. What changed nothing (a
+        # duplicate) answers for what came before it, which may not be on disk yet.
+        await asyncio.shield(done or self._last)
         return result
 
     def begin(self, make: Callable[[Batch], T]) -> tuple[T, asyncio.Future[None] | None]:
@@ -161,6 +166,7 @@ class Journal:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         written = self._writer.submit(batch.events, batch.lineage)
+        self._last = done
         written.add_done_callback(
             lambda future: loop.call_soon_threadsafe(self._settle, batch, future, done)
         )
@@ -215,7 +221,14 @@ class Journal:
         self._writer.reset()
         found = self.store.latest_snapshot()
         self._snapshot_seq = found.seq if found else 0
-        return configured(self.store, self._config, self._embedder)
+        router = configured(self.store, self._config, self._embedder)
+        if found is not None and found.fold_version != FOLD_VERSION and router.restorable:
+            self.store.drop_stale(FOLD_VERSION)
+            self._save(router.seq, router.snapshot())
+            self._snapshot_seq = router.seq
+        if (ahead := router.time - time.time()) > _CLOCK_SECONDS:
+            log.warning("the clock is %.0f s behind the log, whose time stands till then", ahead)
+        return router
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -77,7 +77,7 @@ def _database(path: Path) -> list[Logged]:
                 import msgspec
 
                 settings = msgspec.convert(event.body["settings"], Settings).feedback
-            elif isinstance(event, Decision):
+            elif isinstance(event, Decision) and event.seq > store.checkpoint():
                 histories[event.decision_id] = History(decision=event)
             elif isinstance(event, Feedback | Outcome) and event.decision_id in histories:
                 histories[event.decision_id] = _longer(histories[event.decision_id], event)

@@ -19,10 +19,13 @@ from .lock import FileLock
 from .rows import (
     INSERT_EVENT,
     INSERT_LINEAGE,
+    LAST_SEQ,
     LINEAGE_COLUMNS,
+    PINNED,
     Rows,
     Snapshot,
     SnapshotInfo,
+    erase,
     pack,
     unpack,
 )
@@ -113,7 +116,7 @@ class EventStore:
 
     def write(self, group: Sequence[Rows]) -> None:
         """Write several packed appends in one transaction."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             last = _last_seq(db)
             for rows in group:
                 if rows.events and rows.first != last + 1:
@@ -124,6 +127,9 @@ class EventStore:
                 last = max(last, rows.last)
                 db.conn.executemany(INSERT_EVENT, rows.events)
                 db.conn.executemany(INSERT_LINEAGE, rows.lineage)
+                erase(db, rows.erased)
+        if any(rows.erased for rows in group):
+            self._forget_wal()
 
     def save_snapshot(self, seq: int, body: bytes | None, digest: str, fold_version: int) -> None:
         """Keep the fold after event `seq`, or (`body` None) only its digest.
@@ -136,7 +142,7 @@ class EventStore:
         StoreError
             If there is no such event.
         """
-        with self._transaction() as db:
+        with self.transaction() as db:
             found = db.execute("SELECT time FROM events WHERE seq = ?", [seq]).fetchone()
             if found is None:
                 raise StoreError(f"{self.path}: a snapshot needs its event: there is no {seq}")
@@ -147,12 +153,26 @@ class EventStore:
             )
             db.execute(
                 "UPDATE snapshots SET body = NULL WHERE body IS NOT NULL AND seq NOT IN"
-                " (SELECT seq FROM snapshots WHERE body IS NOT NULL ORDER BY seq DESC LIMIT ?)",
+                " (SELECT seq FROM snapshots WHERE body IS NOT NULL ORDER BY seq DESC LIMIT ?)"
+                f" AND seq NOT IN ({PINNED})",
                 [KEPT_BODIES],
             )
 
+    def drop_stale(self, fold_version: int) -> None:
+        """Drop snapshots that other rules than `fold_version` made, but no checkpoint."""
+        with self.transaction() as db:
+            sql = f"DELETE FROM snapshots WHERE fold_version != ? AND seq NOT IN ({PINNED})"
+            db.execute(sql, [fold_version])
+
+    def _forget_wal(self) -> None:
+        """Leave nothing that was erased in the write-ahead log, if no reader is in the way."""
+        with self._write_lock, plain_words(self.path):
+            if self._writer is not None and not self._closed:
+                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     @contextmanager
-    def _transaction(self) -> Iterator[Database]:
+    def transaction(self) -> Iterator[Database]:
+        """Yield the writing connection: at the end all that it did is on disk, or nothing."""
         with self._write_lock, plain_words(self.path):
             self._check_open()
             db = self._writer
@@ -172,7 +192,8 @@ class EventStore:
     def events(self, after: int = 0, *, kind: Kind | None = None) -> Iterator[Event]:
         """Yield the events after `seq` `after` in order, all or those of one kind.
 
-        What is appended meanwhile is yielded too. No lock is held between events.
+        What is appended meanwhile is yielded too. No lock is held between events. Of what was
+        folded into the checkpoint only the rest that is kept is yielded.
 
         Raises
         ------
@@ -183,14 +204,19 @@ class EventStore:
         sql = f"SELECT seq, version, body FROM events WHERE seq > ? {which} ORDER BY seq LIMIT ?"
         while rows := self._rows(sql, [after, *args, CHUNK]):
             for seq, version, body in rows:
-                if kind is None and seq != after + 1:
+                if kind is None and seq != after + 1 and seq > self.checkpoint() + 1:
                     raise StoreError(f"{self.path}: event {after + 1} is missing: restore a backup")
                 yield unpack(seq, version, body)
                 after = seq
 
+    def checkpoint(self) -> int:
+        """Return the number of the event that older ones were folded into, 0 if none were."""
+        rows = self._rows("SELECT value FROM meta WHERE key = 'checkpoint'")
+        return int(rows[0][0]) if rows else 0
+
     def last_seq(self) -> int:
         """Return the number of the last event on disk, 0 if there is none."""
-        return int(self._rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
+        return int(self._rows(LAST_SEQ)[0][0])
 
     def recall(self, decision_id: str, before_seq: int | None = None) -> History | None:
         """Return a decision and what was said of it before event `before_seq` (None: ever)."""
@@ -236,12 +262,19 @@ class EventStore:
 
     def latest_snapshot(self) -> Snapshot | None:
         """Return the newest snapshot that has a body, or None."""
-        rows = self._rows(
-            "SELECT seq, time, digest, fold_version, body FROM snapshots"
-            " WHERE body IS NOT NULL ORDER BY seq DESC LIMIT 1"
-        )
+        return next(self.bodies(), None)
+
+    def bodies(self) -> Iterator[Snapshot]:
+        """Yield the snapshots that have a body, newest first."""
         names = ("seq", "time", "digest", "fold_version", "body")
-        return Snapshot(**dict(zip(names, rows[0], strict=True))) if rows else None
+        before = 2**62
+        sql = (
+            "SELECT seq, time, digest, fold_version, body FROM snapshots"
+            " WHERE body IS NOT NULL AND seq < ? ORDER BY seq DESC LIMIT 1"
+        )
+        while rows := self._rows(sql, [before]):
+            yield (found := Snapshot(**dict(zip(names, rows[0], strict=True))))
+            before = found.seq
 
     def snapshots(self) -> list[SnapshotInfo]:
         """Return what is known of every snapshot, oldest first."""
@@ -291,4 +324,4 @@ def _check_place(path: Path, readonly: bool) -> None:
 
 
 def _last_seq(db: Database) -> int:
-    return int(db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0])
+    return int(db.execute(LAST_SEQ).fetchone()[0])

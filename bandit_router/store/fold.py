@@ -13,7 +13,7 @@ from ..exceptions import StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
 from .events import EventStore
-from .rows import SnapshotInfo
+from .rows import Snapshot, SnapshotInfo
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +26,41 @@ def restore(store: EventStore, embedder: Embedder | None = None) -> Router:
     StoreError
         If the log is empty or its events do not follow one another.
     """
-    found = store.latest_snapshot()
-    if found is not None and (
-        found.fold_version != FOLD_VERSION or codec.digest(found.body) != found.digest
-    ):
-        log.warning("the snapshot at event %d cannot be used: folding the whole log", found.seq)
-        found = None
+    found = best_snapshot(store)
     state, after = (found.body, found.seq) if found else (None, 0)
     return Router.restore(
         store.events(after=after), state=state, embedder=embedder, recall=store.recall
     )
+
+
+def best_snapshot(store: EventStore, before: float | None = None) -> Snapshot | None:
+    """Return the newest snapshot that can be used, None if the whole log is to be folded.
+
+    Parameters
+    ----------
+    before
+        Only what stands for a time not after this.
+
+    Raises
+    ------
+    StoreError
+        If there is none and the events before the checkpoint are gone.
+    """
+    for found in store.bodies():
+        if before is not None and found.time > before:
+            continue
+        sound = codec.digest(found.body) == found.digest
+        if sound and found.fold_version == FOLD_VERSION:
+            return found
+        why = f"is of fold version {found.fold_version}" if sound else "is damaged"
+        log.warning("the snapshot at event %d %s: it is not used", found.seq, why)
+    if checkpoint := store.checkpoint():
+        raise StoreError(
+            f"{store.path}: the checkpoint at event {checkpoint} cannot be used by this release "
+            f"(fold version {FOLD_VERSION}), and the events before it are gone: go on with the "
+            "release that wrote it, or restore a backup from before the compaction"
+        )
+    return None
 
 
 class Mismatch(msgspec.Struct, frozen=True):
@@ -47,12 +72,18 @@ class Mismatch(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `verify` found; `digest` is that of the state after the last event."""
+    """What `verify` found; `digest` is that of the state after the last event.
+
+    `stale` counts snapshots that an earlier release's rules made, which this one cannot compare
+    and never uses; `checkpoint` is the event that the fold began after.
+    """
 
     events: int
     snapshots: int
     mismatches: tuple[Mismatch, ...]
     digest: str
+    stale: int = 0
+    checkpoint: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -63,10 +94,12 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         """Return the report in words."""
         lines = [
             f"snapshot at event {m.seq}: stored {m.stored[:12]}, "
-            + (f"folded {m.folded[:12]}" if m.folded else "written by another release's fold")
+            + (f"folded {m.folded[:12]}" if m.folded else "its body is damaged")
             for m in self.mismatches
         ]
-        verdict = "every digest agrees" if self.agrees else f"{len(lines)} disagree"
+        if self.stale:
+            lines.append(f"{self.stale} snapshots of an earlier release: not compared, never used")
+        verdict = "every digest agrees" if self.agrees else f"{len(self.mismatches)} disagree"
         return "\n".join(
             [*lines, f"{self.events} events folded, {self.snapshots} snapshots: {verdict}"]
         )
@@ -90,8 +123,17 @@ def verify(store: EventStore, progress: Callable[[int], object] = lambda seq: No
     if not last:
         raise StoreError("the log is empty: there is nothing to verify")
     mismatches: list[Mismatch] = []
-    events = store.events()
-    router = Router.restore([next(events)], recall=store.recall)
+    checkpoint = store.checkpoint()
+    if checkpoint:
+        events = store.events(after=checkpoint)
+        start = next((s for s in store.bodies() if s.seq == checkpoint), None)
+        if start is None or codec.digest(start.body) != start.digest:
+            raise StoreError(f"{store.path}: the checkpoint at event {checkpoint} is damaged")
+        router = Router.restore([], state=start.body, recall=store.recall)
+        expected = {seq: info for seq, info in expected.items() if seq >= checkpoint}
+    else:
+        events = store.events()
+        router = Router.restore([next(events)], recall=store.recall)
     mismatches += _compare(router, expected.get(router.seq))
     for event in events:
         if event.seq > last:  # a running service goes on writing
@@ -99,18 +141,23 @@ def verify(store: EventStore, progress: Callable[[int], object] = lambda seq: No
         router.apply(event)
         progress(event.seq)
         mismatches += _compare(router, expected.get(event.seq))
+    told = {mismatch.seq for mismatch in mismatches}
+    for found in store.bodies():
+        ours = found.fold_version == FOLD_VERSION and found.seq not in told
+        if ours and codec.digest(found.body) != found.digest:
+            mismatches.append(Mismatch(found.seq, found.digest, None))
     return Report(
         events=router.seq,
         snapshots=sum(seq <= router.seq for seq in expected),
         mismatches=tuple(mismatches),
         digest=codec.digest(router.snapshot()),
+        stale=sum(s.fold_version != FOLD_VERSION for s in expected.values()),
+        checkpoint=checkpoint,
     )
 
 
 def _compare(router: Router, stored: SnapshotInfo | None) -> list[Mismatch]:
-    if stored is None:
+    if stored is None or stored.fold_version != FOLD_VERSION:
         return []
-    if stored.fold_version != FOLD_VERSION:
-        return [Mismatch(stored.seq, stored.digest, None)]
     folded = codec.digest(router.snapshot())
     return [] if folded == stored.digest else [Mismatch(stored.seq, stored.digest, folded)]

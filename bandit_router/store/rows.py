@@ -7,27 +7,41 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from sqlite_utils import Database
 
 from .. import codec
 from ..exceptions import StoreError
-from ..types import EVENT_VERSION, Event, LineageEvent
+from ..types import EVENT_VERSION, Change, Decision, Event, LineageEvent, without_text
 
 LINEAGE_COLUMNS = ("seq", "time", "what", "cluster", "other", "level", "cause")
 
 INSERT_EVENT = (
     "INSERT INTO events (seq, time, kind, decision_id, version, body) VALUES (?, ?, ?, ?, ?, ?)"
 )
+LAST_SEQ = (
+    "SELECT max(coalesce((SELECT max(seq) FROM events), 0),"
+    " coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'checkpoint'), 0))"
+)
+PINNED = (
+    "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'checkpoint' OR substr(key, 1, 4) = 'pin:'"
+)
+"""Snapshots that are no mere cache: the checkpoint, and those that are to become it."""
+
 INSERT_LINEAGE = f"INSERT INTO lineage ({', '.join(LINEAGE_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Events of one write, `first` to `last` without a gap, with the lineage they caused."""
+    """Events of one write, `first` to `last` without a gap, with the lineage they caused.
+
+    `erased` are the ids of decisions whose text, hash and metadata the events erase.
+    """
 
     first: int
     last: int
     events: list[tuple[Any, ...]]
     lineage: list[tuple[Any, ...]]
+    erased: list[str]
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +81,27 @@ def pack(events: Sequence[Event], lineage: Sequence[LineageEvent] = ()) -> Rows:
     for item in lineage:
         if not first <= item.seq <= last:
             raise StoreError(f"lineage of event {item.seq} must be written together with it")
-    return Rows(first, last, [_event_row(e) for e in events], [_lineage_row(i) for i in lineage])
+    erased = [id_ for event in events for id_ in _erased(event)]
+    return Rows(
+        first, last, [_event_row(e) for e in events], [_lineage_row(i) for i in lineage], erased
+    )
+
+
+def _erased(event: Event) -> list[str]:
+    if not isinstance(event, Change) or event.what != "erased":
+        return []
+    return list(event.body["decision_ids"])
+
+
+def erase(db: Database, decision_ids: Sequence[str]) -> None:
+    """Write the events of these decisions anew without text, hash and metadata."""
+    sql = "SELECT seq, version, body FROM events WHERE decision_id = ? AND kind = 'decision'"
+    for id_ in decision_ids:
+        for seq, version, body in db.execute(sql, [id_]).fetchall():
+            event = unpack(seq, version, body)
+            if isinstance(event, Decision):
+                left = codec.encode_event(without_text(event))
+                db.execute("UPDATE events SET body = ? WHERE seq = ?", [left, seq])
 
 
 def _event_row(event: Event) -> tuple[Any, ...]:

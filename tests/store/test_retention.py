@@ -1,0 +1,136 @@
+"""Old events fold into a checkpoint, and what was learnt does not change by it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from bandit_router import Router, codec
+from bandit_router.config import parse_config
+from bandit_router.exceptions import StoreError, UnknownDecision
+from bandit_router.simulator.logs import read_log
+from bandit_router.store import EventStore, restore, verify
+from bandit_router.store.retention import archive, compact, fold_until, pin, pins, with_text
+from bandit_router.types import Feedback, Request
+
+SETTINGS = parse_config({"store": {"keep_prompts": True}}).settings
+NEEDLE = "a secret that nobody may find again"
+
+
+def put(store, router, event):
+    store.append([event], router.apply(event))
+    return event
+
+
+def live(store, router, first, last):
+    """One decision a second, two of three with feedback."""
+    rng = np.random.default_rng(first)
+    for i in range(first, last):
+        put(store, router, router.decide(
+            f"{NEEDLE} {i}", vector=rng.normal(size=3), time=float(i), decision_id=f"d{i}",
+            request=Request(metadata={"note": NEEDLE}),
+        ))  # fmt: skip
+        if i % 3:
+            said = Feedback(decision_id=f"d{i}", reward=float(rng.random()))
+            put(store, router, router.judge(said, time=float(i))[1])
+
+
+@pytest.fixture
+def store(path):
+    with EventStore.open(path) as store:
+        router = Router(["a", "b"], settings=SETTINGS, embedder="none", recall=store.recall)
+        store.append([router.initial])
+        live(store, router, 1, 101)
+        said = Feedback(decision_id="d10", reward=0.5)  # late, beyond the checkpoint
+        put(store, router, router.judge(said, time=101.0)[1])
+        store.router = router
+        yield store
+
+
+def test_learning_is_unchanged(store, tmp_path):
+    router = store.router
+    before, last = router.snapshot(), store.last_seq()
+    checkpoint = fold_until(store, before=50.0)
+    assert 0 < checkpoint < last
+    archived = archive(store, checkpoint, tmp_path / "old.parquet")
+    gone = compact(store, checkpoint)
+    assert gone == archived - 1 - 2  # the configuration stays, and d10 with its feedback
+    assert (store.last_seq(), store.checkpoint()) == (last, checkpoint)
+    assert restore(store).snapshot() == before
+    report = verify(store)
+    assert report.agrees
+    assert report.checkpoint == checkpoint
+    again = restore(store)
+    assert again.history("d10").feedback[-1].reward == 0.5
+    with pytest.raises(UnknownDecision):
+        again.history("d11")
+    live(store, again, 200, 230)
+    said = Feedback(decision_id="d10", reward=1.0)
+    put(store, again, again.judge(said, time=300.0)[1])
+    assert verify(store).agrees
+    assert compact(store, fold_until(store, before=220.0)) > 0
+    assert verify(store).agrees
+    assert restore(store).snapshot() == again.snapshot()
+
+
+def test_the_archive_holds_what_went(store, tmp_path):
+    events = list(store.events())
+    file = tmp_path / "old.parquet"
+    checkpoint = fold_until(store, before=50.0)
+    archive(store, checkpoint, file)
+    table = pq.read_table(file)
+    assert [codec.decode_event(b) for b in table["body"].to_pylist()] == events[:checkpoint]
+    assert set(table["kind"].to_pylist()) == {"change", "decision", "feedback"}
+    with pytest.raises(StoreError, match="exists already"):
+        archive(store, checkpoint, file)
+    assert [f.name for f in tmp_path.glob("*.partial")] == []
+
+
+def test_estimates_leave_out_what_is_no_longer_whole(store):
+    compact(store, fold_until(store, before=50.0))
+    store.close()
+    assert len(read_log(store.path)) == 50  # d51 to d100, without d10
+
+
+def test_a_checkpoint_must_be_sound(store):
+    with pytest.raises(StoreError, match="no snapshot"):
+        compact(store, 50)
+    checkpoint = fold_until(store, before=50.0)
+    compact(store, checkpoint)
+    with store.transaction() as db:
+        db.execute("UPDATE snapshots SET body = x'00' WHERE seq = ?", [checkpoint])
+    with pytest.raises(StoreError, match="the checkpoint at event"):
+        restore(store)
+    with pytest.raises(StoreError, match="damaged"):
+        verify(store)
+
+
+def test_a_pinned_snapshot_outlives_newer_ones(store):
+    fold_until(store, before=20.0)
+    pin(store)
+    for time in (30.0, 40.0, 50.0, 60.0, 70.0):
+        fold_until(store, before=time)
+    [(seq, time)] = pins(store)
+    assert time == 20.0
+    assert compact(store, seq) > 0
+    assert pins(store) == []
+    assert verify(store).agrees
+
+
+def test_what_is_erased_is_in_no_file(store):
+    ids, after = with_text(store, before=60.0, after=0, limit=1000)
+    assert ids == [f"d{i}" for i in range(1, 60)]
+    assert with_text(store, before=60.0, after=after, limit=1000)[0] == []
+    router = store.router
+    every = [f"d{i}" for i in range(1, 101)]
+    put(store, router, router.change("erased", {"decision_ids": every}))
+    held = router.history("d7").decision
+    assert (held.prompt, held.prompt_sha256, dict(held.request.metadata)) == (None, None, {})
+    assert held.prompt_chars == len(f"{NEEDLE} 7")
+    assert store.recall("d7").decision == held
+    assert verify(store).agrees
+    assert restore(store).snapshot() == router.snapshot()
+    store.close()
+    for file in store.path.parent.iterdir():
+        assert NEEDLE.encode() not in file.read_bytes(), file
