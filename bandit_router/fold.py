@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -244,6 +245,10 @@ class Fold:
 
     def clusters(self) -> list[ClusterView]:
         """Return every live cluster with its arms, coarsest level first."""
+        return list(self.each_cluster())
+
+    def each_cluster(self) -> Iterator[ClusterView]:
+        """Yield what `clusters` returns; between two, other work may be done."""
         return cluster_views(self.strategies.shown, list(self.models), names=self.names)
 
     def cluster(self, id_: int) -> ClusterView:
@@ -254,10 +259,10 @@ class Fold:
         LookupError
             If there is none of this id.
         """
-        found = cluster_views(self.strategies.shown, list(self.models), id_, names=self.names)
-        if not found:
-            raise LookupError(f"no live cluster {id_}")
-        return found[0]
+        shown = self.strategies.shown
+        for found in cluster_views(shown, list(self.models), id_, names=self.names):
+            return found
+        raise LookupError(f"no live cluster {id_}")
 
     def history(self, decision_id: str) -> History:
         """Return a decision and all that was said of it.

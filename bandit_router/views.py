@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 import numpy as np
 
@@ -81,34 +83,30 @@ def arm_views(policy: Policy, arms: list[str], place: Place | None = None) -> tu
 
 def cluster_views(
     policy: Policy, arms: list[str], only: int | None = None, names: RegionNames | None = None
-) -> list[ClusterView]:
-    """Return every live cluster, coarsest first (or the one of id `only`, if it lives)."""
+) -> Iterator[ClusterView]:
+    """Yield every live cluster, coarsest first (or the one of id `only`, if it lives)."""
     if not isinstance(policy, ThompsonPolicy) or policy.map is None:
-        return []
+        return
     places = policy.map.places()
     labels = names.labels() if names else {}
-    out = []
     for place in places:
         if only is not None and place.id != only:
             continue
         views = arm_views(policy, arms, place)
         best = max(views, key=lambda view: view.quality).model if views else None
         evidence = float(policy.posterior.evidence(place.id).sum())
-        out.append(
-            ClusterView(
-                id=place.id,
-                level=place.level,
-                parent=place.parent,
-                weight=place.weight,
-                evidence=evidence,
-                best=best,
-                arms=views,
-                position=_position(place.center),
-                label=labels.get(place.id),
-                examples=names.examples(place.id) if names else (),
-            )
+        yield ClusterView(
+            id=place.id,
+            level=place.level,
+            parent=place.parent,
+            weight=place.weight,
+            evidence=evidence,
+            best=best,
+            arms=views,
+            position=_position(place.center),
+            label=labels.get(place.id),
+            examples=names.examples(place.id) if names else (),
         )
-    return out
 
 
 def _position(center: Array) -> tuple[float, float]:

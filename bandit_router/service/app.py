@@ -36,9 +36,10 @@ from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
 from .gateway.record import DECISION
-from .keys import ENGINE, FLEET, OPENAPI
+from .keys import ENGINE, FLEET, OPENAPI, WATCH
 from .openapi import document
 from .version import version
+from .watch import Watch
 
 OPERATIONS = (
     *operations.OPERATIONS,
@@ -106,6 +107,14 @@ def create_app(
         yield
         await app[ENGINE].close()
 
+    async def watch(app: web.Application) -> AsyncIterator[None]:
+        app[WATCH] = Watch(app[ENGINE])
+        yield
+        await asyncio.to_thread(app[WATCH].save)
+
+    async def end_streams(app: web.Application) -> None:
+        await app[WATCH].close()
+
     async def fleet(app: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
@@ -114,8 +123,10 @@ def create_app(
             yield
 
     app.cleanup_ctx.append(engine)
+    app.cleanup_ctx.append(watch)
     app.cleanup_ctx.append(fleet)
     gateway.prepare(app)
+    app.on_shutdown.append(end_streams)  # before open requests are waited for
     return app
 
 

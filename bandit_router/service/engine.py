@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +25,7 @@ from ..types import (
     Decision,
     Feedback,
     FeedbackStatus,
+    History,
     Model,
     Outcome,
     Request,
@@ -193,6 +195,15 @@ class Engine:
             return decision, self._play(batch, decision)
 
         return await self._journal.write(make)
+
+    async def consider(self, text: str, request: Request) -> History:
+        """Return the decision that a prompt would get; it is not taken, logged or learnt."""
+        router = await self.wait()
+        vector = await self._embed(text) if router.needs_vector else None
+        decision = router.decide(
+            text, vector=vector, request=request, time=time.time(), decision_id="not-taken"
+        )
+        return History(decision=decision)
 
     async def feedback(
         self, items: Sequence[Feedback | Exception], *, key: str | None = None, signed: bool = False

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ..providers import Fleet
 from .engine import Engine
+from .watch import Watch
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 """What routes and learns; see `engine`."""
@@ -17,3 +18,6 @@ OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
 
 FLEET: web.AppKey[Fleet] = web.AppKey("fleet", Fleet)
 """Calls upstream endpoints; see `providers.fleet`."""
+
+WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
+"""What stands behind the pages; see `watch`."""

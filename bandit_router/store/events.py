@@ -286,9 +286,22 @@ class EventStore:
             for s, t, d, f, b in rows
         ]
 
-    def counts(self) -> dict[str, int]:
-        """Return how many events of each kind there are."""
-        return dict(self._rows("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind"))
+    def counts(self, until: int | None = None) -> dict[str, int]:
+        """Return how many events of each kind there are, up to event `until` (None: all)."""
+        bound = until if until is not None else 2**62
+        sql = "SELECT kind, count(*) FROM events WHERE seq <= ? GROUP BY kind ORDER BY kind"
+        return dict(self._rows(sql, [bound]))
+
+    def note(self, key: str) -> str | None:
+        """Return what was last noted under a key; notes are caches, never part of the log."""
+        rows = self._rows("SELECT value FROM meta WHERE key = ?", [f"note:{key}"])
+        return str(rows[0][0]) if rows else None
+
+    def save_note(self, key: str, text: str) -> None:
+        """Keep a text under a key, in the place of what was there."""
+        with self._transaction() as db:
+            sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+            db.execute(sql, [f"note:{key}", text])
 
     def backup(self, path: Path | str) -> None:
         """Copy the database as it is now to a new file, also while it is written to.

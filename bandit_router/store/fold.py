@@ -12,10 +12,14 @@ from ..embedding import Embedder
 from ..exceptions import StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
+from ..types import Decision
 from .events import EventStore
 from .rows import Snapshot, SnapshotInfo
 
 log = logging.getLogger(__name__)
+
+_READ_AGAIN = 10_000
+"""Events before a snapshot whose prompts name regions again."""
 
 
 def restore(store: EventStore, embedder: Embedder | None = None) -> Router:
@@ -28,9 +32,22 @@ def restore(store: EventStore, embedder: Embedder | None = None) -> Router:
     """
     found = best_snapshot(store)
     state, after = (found.body, found.seq) if found else (None, 0)
-    return Router.restore(
+    router = Router.restore(
         store.events(after=after), state=state, embedder=embedder, recall=store.recall
     )
+    _read_again(router, store, after)
+    return router
+
+
+def _read_again(router: Router, store: EventStore, until: int) -> None:
+    """Name regions by the prompts before a snapshot too, where prompts are kept."""
+    if not (router.settings.clusterer.names and router.settings.store.keep_prompts):
+        return
+    for event in store.events(after=max(0, until - _READ_AGAIN), kind="decision"):
+        if event.seq > until:
+            break
+        if isinstance(event, Decision) and event.prompt is not None:
+            router.read(event, event.prompt)
 
 
 def best_snapshot(store: EventStore, before: float | None = None) -> Snapshot | None:

@@ -1,0 +1,30 @@
+// Elements without markup in strings: whatever a user wrote can only become text.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+export const $ = (id) => document.getElementById(id);
+
+export function el(name, attributes = {}, ...children) {
+  return built(document.createElement(name), attributes, children);
+}
+
+export function svg(name, attributes = {}, ...children) {
+  return built(document.createElementNS(SVG, name), attributes, children);
+}
+
+function built(element, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) element.setAttribute(key, value);
+  }
+  element.append(...children.filter((c) => c !== null && c !== undefined));
+  return element;
+}
+
+export function swatch(colour) {
+  const mark = el("span", { class: "swatch", "aria-hidden": "true" });
+  mark.style.backgroundColor = colour;
+  return mark;
+}
+
+export function isDark() { return matchMedia("(prefers-color-scheme: dark)").matches; }
