@@ -167,7 +167,7 @@ async def test_events_arrive_births_appear_and_a_cut_is_mended(busy):
         await traffic(busy, 4, text="compose a sonnet praising autumn leaves falling")
         await expect(page.locator("#decisions")).to_have_text("52", timeout=10_000)
         count = len(await finest(busy))
-        await expect(page.locator("#totals")).to_contain_text(f"{count} clusters", timeout=15_000)
+        await expect(page.locator("#totals")).to_contain_text(f"{count} clusters", timeout=30_000)
         await busy.app[WATCH].close()  # every stream ends, as when a service stops
         await expect(page.locator(".cut")).to_have_count(1)
         await expect(page.locator(".cut")).to_have_count(0, timeout=15_000)
@@ -185,9 +185,8 @@ async def test_what_a_user_wrote_is_text(busy):
         assert await page.locator("#panel img").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_no_serious_fault(busy, scheme):
-    async with opened(busy, "/map", "/map/overview", color_scheme=scheme) as pages:
+async def test_axe_finds_no_serious_fault(busy):
+    async with opened(busy, "/map", "/map/overview") as pages:
         await pages[0].focus("#canvas")
         await pages[0].keyboard.press("ArrowRight")
         await pages[0].keyboard.press("Enter")
@@ -196,13 +195,15 @@ async def test_axe_finds_no_serious_fault(busy, scheme):
             # The page's own policy forbids inline scripts: the tool comes by another way in.
             session = await page.context.new_cdp_session(page)
             await session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
-            found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-            grave = [
-                (v["id"], [(n["target"], n["failureSummary"]) for n in v["nodes"]])
-                for v in found["violations"]
-                if v["impact"] in ("serious", "critical")
-            ]
-            assert not grave
+            for scheme in ("light", "dark"):
+                await page.emulate_media(color_scheme=scheme)
+                found = await page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+                grave = [
+                    (v["id"], [(n["target"], n["failureSummary"]) for n in v["nodes"]])
+                    for v in found["violations"]
+                    if v["impact"] in ("serious", "critical")
+                ]
+                assert not grave
 
 
 async def test_a_phone_scrolls_one_way_only(busy):

@@ -40,9 +40,7 @@ FILES = _read()
 def _serving(name: str) -> Handler:
     async def file(request: web.Request) -> web.Response:
         kind = TYPES[_ending(name)]
-        return web.Response(
-            body=FILES[name], content_type=kind, charset="utf-8", headers=_HEADERS
-        )
+        return web.Response(body=FILES[name], content_type=kind, charset="utf-8", headers=_HEADERS)
 
     return file
 

@@ -54,6 +54,7 @@ async def overview(request: web.Request) -> web.Response:
     found["budget"] = msgspec.to_builtins(router.settings.budget)
     found["cost_weight"] = terms.cost_weight
     found["reference_cost_usd"] = terms.reference_cost_usd
+    found["order"] = list(router.models)
     found["strategy"] = router.settings.bandit.strategy
     found["providers"] = _providers(router, request.app[FLEET])
     for source in found["sources"]:

@@ -10,6 +10,8 @@ export class Problem extends Error {
 
 export function get(path) { return call(path); }
 export function post(path, body) { return call(path, { method: "POST", body: JSON.stringify(body) }); }
+export function put(path, body) { return call(path, { method: "PUT", body: JSON.stringify(body) }); }
+export function remove(path) { return call(path, { method: "DELETE" }); }
 export function patch(path, body) { return call(path, { method: "PATCH", body: JSON.stringify(body) }); }
 
 async function call(path, options = {}) {

@@ -2,7 +2,7 @@
 
 import { lines, bars, whisker } from "./charts.js";
 import { el, swatch } from "./dom.js";
-import { ago, interval, milliseconds, money, percent, signed, spread, utility, whole } from "./numbers.js";
+import { ago, interval, milliseconds, percent, perThousand, signed, spread, utility, whole } from "./numbers.js";
 
 const d3 = globalThis.d3;
 const SHOWN = 4;
@@ -25,7 +25,7 @@ function facts(cluster) {
 
 // Each model is a row of its name and a row of its numbers: names are long, places narrow.
 function arms(cluster, state, most) {
-  const head = ["Quality", "95 % interval", "Cost", "Latency", "Evidence"];
+  const head = ["Quality", "95 % interval", "per 1k", "Latency", "Seen"];
   const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...head.map((h, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, h)))));
   for (const arm of (cluster.judged?.ranked ?? []).slice(0, most)) {
     const colour = state.colour(arm.model);
@@ -34,7 +34,7 @@ function arms(cluster, state, most) {
       el("tr", {},
         el("td", { "data-quality": arm.quality }, arm.quality.toFixed(3)),
         el("td", { title: interval(arm) }, whisker(arm.quality_interval, arm.quality, colour), el("span", { class: "hidden" }, interval(arm))),
-        el("td", { class: "number" }, money(arm.cost_usd)),
+        el("td", { class: "number" }, perThousand(arm.cost_usd)),
         el("td", { class: "number" }, milliseconds(arm.latency_ms)),
         el("td", { class: "number" }, arm.evidence.toFixed(arm.evidence < 10 ? 1 : 0)))));
   }
@@ -53,7 +53,7 @@ export function spoken(cluster, terms) {
   const best = cluster.judged?.best;
   if (!best) return title(cluster);
   return `${title(cluster)}: ${best.model} wins, quality ${best.quality.toFixed(2)}, between ${interval(best)}, ` +
-    `cost ${money(best.cost_usd)}, utility ${utility(best, terms).toFixed(2)}, certainty ${percent(cluster.judged.certainty)}, ${percent(cluster.share, 1)} of traffic`;
+    `cost ${perThousand(best.cost_usd)} a thousand calls, utility ${utility(best, terms).toFixed(2)}, certainty ${percent(cluster.judged.certainty)}, ${percent(cluster.share, 1)} of traffic`;
 }
 
 export function panel(cluster, state, close) {
@@ -75,10 +75,10 @@ export function past(cluster, story, state) {
   if (times.length > 1) {
     const count = 40, [from, to] = d3.extent(times), bins = new Array(count).fill(0);
     for (const t of times) bins[Math.min(count - 1, Math.floor(count * (t - from) / (to - from || 1)))]++;
-    out.push(el("h3", {}, `Prompts over time (${whole(times.length)} lately)`), bars(bins, { label: `Prompts of cluster ${cluster.id} over time`, colour: "var(--accent)", from, to }));
+    out.push(el("h3", {}, `Prompts over time (${whole(times.length)} lately)`), bars(bins, { label: `Prompts of cluster ${cluster.id} over time`, colour: "var(--accent)", from, to, width: 300 }));
   }
   if (curves.length) {
-    out.push(el("h3", {}, "Quality observed of each model, running mean"), lines(curves, { label: `Running mean of the rewards of each model in cluster ${cluster.id}`, format: (v) => v.toFixed(1), domain: [0, 1] }));
+    out.push(el("h3", {}, "Quality observed of each model, running mean"), lines(curves, { label: `Running mean of the rewards of each model in cluster ${cluster.id}`, format: (v) => v.toFixed(1), domain: [0, 1], width: 300, height: 150 }));
   }
   if (story.newest.length) {
     out.push(el("h3", {}, "Newest decisions"), el("ul", { class: "events" }, ...story.newest.map((d) =>
@@ -109,12 +109,12 @@ function running(rows) {
 
 export function whereTo(found, cluster, state) {
   const rows = [...found.candidates].sort((a, b) => b.propensity - a.propensity);
-  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...["Model", "Chance", "Quality", "Cost"].map((h, i) => el("th", { scope: "col", class: i ? "number" : null }, h)))));
+  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...["Model", "Chance", "Quality", "per 1k"].map((h, i) => el("th", { scope: "col", class: i ? "number" : null }, h)))));
   table.append(el("tbody", {}, ...rows.map((c) => el("tr", {},
     el("td", {}, el("span", { class: "model" }, swatch(state.colour(c.model)), c.model)),
     el("td", { class: "number" }, percent(c.propensity, c.propensity < 0.1 ? 1 : 0)),
     el("td", { class: "number" }, c.expected.quality === null ? "unknown" : c.expected.quality.toFixed(3)),
-    el("td", { class: "number" }, money(c.expected.cost_usd))))));
+    el("td", { class: "number" }, perThousand(c.expected.cost_usd))))));
   const lead = rows[0];
   return [
     el("h2", { tabindex: "-1" }, `It would go to ${found.model}`),
@@ -127,7 +127,7 @@ export function whereTo(found, cluster, state) {
 const COLUMNS = [
   ["Cluster", (c) => c.id], ["Topic", (c) => c.label || ""], ["Traffic", (c) => c.share], ["Wins", (c) => c.judged?.best.model ?? ""],
   ["Quality", (c) => c.judged?.best.quality ?? -1], ["95 % interval", (c) => c.judged ? spread(c.judged.best) : 9], ["Certainty", (c) => c.judged?.certainty ?? -1],
-  ["Cost", (c) => c.judged?.best.cost_usd ?? -1], ["Latency", (c) => c.judged?.best.latency_ms ?? -1], ["Feedback", (c) => c.evidence], ["Regret bound", (c) => c.judged?.bound ?? -1]];
+  ["Cost of 1k calls", (c) => c.judged?.best.cost_usd ?? -1], ["Latency", (c) => c.judged?.best.latency_ms ?? -1], ["Feedback", (c) => c.evidence], ["Regret bound", (c) => c.judged?.bound ?? -1]];
 let order = { column: 2, down: true };
 
 export function table(clusters, state, open, again) {
@@ -138,7 +138,7 @@ export function table(clusters, state, open, again) {
   return el("table", { class: "wide" }, el("caption", { class: "hidden" }, "Every cluster, its winner and what is believed of it"),
     el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows.map((c) => {
       const best = c.judged?.best;
-      const cells = best ? [best.model, best.quality.toFixed(3), interval(best), percent(c.judged.certainty), money(best.cost_usd), milliseconds(best.latency_ms), c.evidence.toFixed(1), c.judged.bound.toFixed(3)] : [];
+      const cells = best ? [best.model, best.quality.toFixed(3), interval(best), percent(c.judged.certainty), perThousand(best.cost_usd), milliseconds(best.latency_ms), c.evidence.toFixed(1), c.judged.bound.toFixed(3)] : [];
       return el("tr", {},
         el("td", {}, el("button", { type: "button", onclick: () => open(c.id), "aria-label": `Open cluster ${c.id}` }, String(c.id))),
         el("td", { class: "free" }, c.label || ""), el("td", {}, percent(c.share, 1)),

@@ -38,7 +38,7 @@ async function refresh() {
     dirty = true;
   }
   busy = false;
-  next = performance.now() + Math.max(REFRESH_MS, 15 * (performance.now() - start));
+  next = performance.now() + Math.min(10_000, Math.max(REFRESH_MS, 15 * (performance.now() - start)));
 }
 
 // The micro-clusters as judged at the price that is set.

@@ -47,7 +47,7 @@ function normal(x) {
 
 // What colours stand for, beside the winner: [title, value of a cluster, scale, format].
 export const SHADES = {
-  cost: ["expected cost of the winner, USD", (c) => c.judged.best.cost_usd, "log", money],
+  cost: ["winner's cost of a thousand calls", (c) => c.judged.best.cost_usd, "log", perThousand],
   latency: ["expected latency of the winner", (c) => c.judged.best.latency_ms, "log", milliseconds],
   doubt: ["width of the winner's 95 % interval", (c) => 2 * Z95 * spread(c.judged.best), "linear", (v) => v.toFixed(2)],
   regret: ["what the winner may lose at most (95 %)", (c) => c.judged.bound, "linear", (v) => v.toFixed(3)],
@@ -74,7 +74,11 @@ export function shader(name, clusters, dark) {
 export function money(v) {
   if (v === null || v === undefined) return "unknown";
   if (v === 0) return "$0";
-  return Math.abs(v) >= 1 ? `$${v.toLocaleString("en", { maximumFractionDigits: 2 })}` : `$${Number(v.toPrecision(3))}`;
+  const size = Math.abs(v), sign = v < 0 ? "−" : "";
+  return `${sign}$${size >= 1 ? size.toLocaleString("en", { maximumFractionDigits: 2 }) : Number(size.toPrecision(3))}`;
+}
+export function perThousand(v) { // what a thousand calls cost: single ones are too small to read
+  return v === null || v === undefined ? "unknown" : `$${Number((1000 * v).toPrecision(3))}`;
 }
 export function milliseconds(v) {
   if (v === null || v === undefined) return "unknown";

@@ -1,0 +1,125 @@
+// The overview: what was observed lately, what it cost, and the few levers that there are.
+
+import { askForKey, get, listen, patch, put, remove } from "./api.js";
+import { areas, bars, lines } from "./charts.js";
+import { $, el, isDark, swatch } from "./dom.js";
+import { ago, colourOf, milliseconds, money, percent, perThousand, signed, whole } from "./numbers.js";
+
+const REFRESH_MS = 5000;
+let models = [], dirty = false, next = 0, live = true;
+
+const colour = (name) => colourOf(Math.max(0, models.indexOf(name)), isDark());
+
+async function refresh() {
+  dirty = false;
+  const start = performance.now();
+  try {
+    const found = await get("/map/data/overview");
+    models = [...new Set([...models, ...found.order])];
+    show(found);
+  } catch (error) { $("totals").textContent = `The service does not answer: ${error.message}`; }
+  next = performance.now() + Math.min(20_000, Math.max(REFRESH_MS, 15 * (performance.now() - start)));
+  document.body.dataset.ready = "yes";
+}
+
+function show(found) {
+  const { buckets, window: span } = found;
+  totals(found.totals);
+  figures(found);
+  const chart = (id, node) => $(id).replaceChildren(buckets.length ? node : el("p", { class: "note" }, "No prompt has come yet."));
+  const from = span.from ?? 0, to = span.to ?? 1;
+  chart("traffic", bars(buckets.map((b) => b.decisions), { label: "Prompts over time", height: 170, colour: "var(--accent)", from, to }));
+  const rows = buckets.map((b) => ({ time: b.time, values: b.models }));
+  const names = models.filter((m) => buckets.some((b) => b.models[m]));
+  chart("share", areas(rows, names, names.map(colour), { label: "Share of each model over time", share: true, format: (v) => percent(v) }));
+  $("share-keys").replaceChildren(...names.map((m) => el("li", {}, swatch(colour(m)), `${m} ${percent(found.shares[m] ?? 0)}`)));
+  let sum = 0;
+  chart("spend", lines([{ name: "spend", colour: "var(--accent)", points: buckets.map((b) => [b.time, sum += b.cost_usd]) }], { label: "Spend added up over time, US dollars", format: money }));
+  $("spend-note").textContent = budget(found);
+  const sources = found.sources.map((s) => s.source);
+  chart("quality", lines(sources.map((s, i) => ({ name: s, colour: colourOf(i, isDark()), points: buckets.filter((b) => s in b.quality).map((b) => [b.time, b.quality[s]]) })), { label: "Mean reward of each source over time", domain: [0, 1], format: (v) => v.toFixed(1) }));
+  $("quality-keys").replaceChildren(...found.sources.map((s, i) => el("li", {}, swatch(colourOf(i, isDark())), `${s.source}: mean ${s.quality.toFixed(3)} over ${whole(s.feedback)}, reliability ${s.reliability.toFixed(2)}`)));
+  chart("explore", lines([{ name: "explored", colour: "var(--accent)", points: buckets.filter((b) => b.decisions).map((b) => [b.time, b.explored / b.decisions]) }], { label: "Exploration rate over time", format: (v) => percent(v) }));
+  $("alarms").replaceChildren(...(found.alarms.length ? found.alarms.slice(0, 12).map((a) => el("li", {}, el("b", {}, a.subject), `: ${a.detail}, ${ago(a.time)}`)) : [el("li", {}, "None: no model and no region has moved further than chance explains.")]));
+  $("seen").replaceChildren(table("What was observed of each model", ["Model", "Prompts", "Mean reward", "Cost of 1k calls", "Errors"], found.models.map((m) => [named(m.model), whole(m.decisions), m.quality === null ? "unknown" : m.quality.toFixed(3), perThousand(m.cost_usd), whole(m.errors)])));
+  $("providers").replaceChildren(found.providers.length
+    ? table("Endpoints and how they have done", ["Model", "Endpoint", "Circuit", "Latency", "Calls"], found.providers.map((p) => [named(p.model), p.endpoint, el("span", { class: p.state === "closed" ? "good" : "bad" }, p.state), p.latency_s === null ? "unknown" : milliseconds(1000 * p.latency_s), Object.entries(p.calls).map(([k, n]) => `${k} ${n}`).join(", ") || "none yet"]))
+    : el("p", { class: "note" }, "No model has an endpoint: this service routes, it does not serve."));
+}
+
+function named(model) { return el("span", {}, swatch(colour(model)), ` ${model}`); }
+
+function totals(sums) {
+  $("totals").replaceChildren(el("strong", { id: "decisions" }, whole(sums.decision ?? 0)), " prompts · ", el("strong", {}, whole(sums.feedback ?? 0)), " feedback · ", el("span", { class: live ? "live" : "live cut" }, live ? "live" : "connection lost"));
+}
+
+function figures(found) {
+  const { saved, spend } = found;
+  const pair = ([low, high], format) => `95 %: ${format(low)} to ${format(high)}`;
+  const rows = [
+    ["Prompts in the window", whole(found.window.decisions), found.window.from ? `since ${ago(found.window.from)}` : ""],
+    ["Spend in the window", money(spend.usd), `billed on ${whole(spend.billed)} of them`],
+    saved
+      ? ["Saved so far in the window", money(saved.usd), `${pair(saved.usd_ci, money)}, against always ${saved.constant}`]
+      : ["Saved so far in the window", "not known", "needs costs, rewards and enough overlap"],
+    saved && ["Quality against that model", signed(saved.quality_gain, 3), pair(saved.quality_gain_ci, (v) => signed(v, 3))],
+    ["Exploration", found.explored === null ? "none yet" : percent(found.explored, 1), `strategy ${found.strategy}`],
+    ["Cost weight now", found.cost_weight.toFixed(2), `reference ${money(found.reference_cost_usd)} a call`],
+  ];
+  $("figures").replaceChildren(...rows.filter(Boolean).map(([name, value, small]) => el("div", {}, el("dt", {}, name), el("dd", {}, value, el("small", {}, small)))));
+  $("saved-how").textContent = saved ? `Saved: a doubly robust off-policy estimate of what always ${saved.constant} would have cost on the same ${whole(saved.decisions)} prompts, less what was spent; effective sample ${whole(saved.ess)}. That model is the best constant choice by estimated utility. An interval that holds zero says that nothing is proved yet.` : "";
+}
+
+function budget(found) {
+  const { usd_per_request, usd_per_day } = found.budget, { spend } = found;
+  const said = [];
+  if (usd_per_day) said.push(`Today ${money(spend.today_usd)} of ${money(usd_per_day)} (${percent(spend.today_usd / usd_per_day)}).`);
+  if (usd_per_request && spend.billed) said.push(`${money(spend.usd / spend.billed)} a prompt, ceiling ${money(usd_per_request)}.`);
+  return said.join(" ") || "No budget is set: [budget] in the configuration sets one.";
+}
+
+function table(caption, head, rows) {
+  return el("table", { class: "wide" }, el("caption", { class: "hidden" }, caption), el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell, i) => el("td", { class: i < 2 && head[i] !== "Prompts" ? "free" : null }, cell))))));
+}
+
+// -- administration ------------------------------------------------------------------------------
+
+const said = (text) => { $("admin-said").textContent = text; };
+
+async function act(what, done) {
+  try { await what(); said(done); await admin(); } catch (error) { said(error.message); }
+}
+
+async function admin() {
+  let found, killed;
+  try { [found, killed] = await Promise.all([get("/models"), get("/kill-switch")]); } catch (error) { said(error.message); return; }
+  const choice = el("select", { "aria-label": "Model that is given everything" }, ...found.models.map((m) => el("option", { value: m.name }, m.name)));
+  $("kill").replaceChildren(...(killed.on
+    ? [el("strong", { class: "bad" }, `Kill switch: every prompt goes to ${killed.model}, ${ago(killed.since)}${killed.reason ? ` (${killed.reason})` : ""}.`), el("button", { type: "button", onclick: () => act(() => remove("/kill-switch"), "The strategies decide again.") }, "Let the router decide again")]
+    : [el("span", {}, "Kill switch: give every prompt to"), choice, el("button", { type: "button", onclick: () => confirm(`Give every prompt to ${choice.value}?`) && act(() => put("/kill-switch", { model: choice.value, reason: "from the overview page" }), `Every prompt goes to ${choice.value}.`) }, "Switch")]));
+  $("models").replaceChildren(table("Models and prices", ["Model", "Input price", "Output price", "Believed quality", "Available", ""], found.models.map(row)));
+}
+
+function row(model) {
+  const path = `/models/${encodeURIComponent(model.name)}`;
+  const price = (field, label) => el("input", { type: "number", min: 0, step: "any", value: model[field] ?? "", "aria-label": `${label} price of ${model.name}` });
+  const into = price("input_usd_per_m", "Input"), out = price("output_usd_per_m", "Output");
+  const number = (input) => (input.value === "" ? null : Number(input.value));
+  const on = el("input", { type: "checkbox", checked: model.available, "aria-label": `${model.name} is available`, onchange: (e) => act(() => patch(path, { available: e.target.checked }), `${model.name} is ${e.target.checked ? "available" : "left out"} now.`) });
+  const save = el("button", { type: "button", "aria-label": `Save the prices of ${model.name}`, onclick: () => act(() => patch(path, { input_usd_per_m: number(into), output_usd_per_m: number(out) }), `${model.name} has new prices.`) }, "Save");
+  const quality = model.expected.quality === null ? "unknown" : `${model.expected.quality.toFixed(3)} (${model.quality_interval.map((v) => v.toFixed(2)).join("–")})`;
+  return [named(model.name), into, out, quality, on, save];
+}
+
+$("use-key").addEventListener("click", async () => { if (await askForKey("Administration needs a key of scope admin, once there are keys.")) { await refresh(); await admin(); } });
+
+listen({
+  hello: (m) => { dirty = true; totals(m.totals); },
+  tick: (m) => { dirty = true; totals(m.totals); },
+}, (connected) => { live = connected; });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
+
+await refresh();
+await admin();
+setInterval(() => { if (dirty && performance.now() >= next && !document.hidden) refresh(); }, 500);
