@@ -299,7 +299,7 @@ class EventStore:
 
     def save_note(self, key: str, text: str) -> None:
         """Keep a text under a key, in the place of what was there."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             sql = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
             db.execute(sql, [f"note:{key}", text])
 
