@@ -76,7 +76,8 @@ def main() -> None:
     rows = np.round(vectors / scale[:, None]).astype(np.int8)
     np.savez(args.out / "static.npz", rows=rows, scale=scale.astype(np.float32))
     tokenizer = json.loads((where / "tokenizer.json").read_text("utf-8"))
-    tokenizer |= {"truncation": None, "padding": None}
+    # What a user writes is text, also if it looks like one of the network's own marks.
+    tokenizer |= {"truncation": None, "padding": None, "added_tokens": [], "post_processor": None}
     text = json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":"))
     (args.out / "static-tokenizer.json").write_text(text, "utf-8")
     print(f"{len(rows):,} tokens of {DIMENSIONS} dimensions")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandit_router import Router
-from bandit_router.embedding import StaticEmbedder, shipped_projection
+from bandit_router.embedding import StaticEmbedder, shipped_projection, static
 
 
 @settings(max_examples=60, deadline=None)
@@ -19,6 +19,20 @@ def test_any_text_has_a_unit_vector(text: str) -> None:
     [vector] = StaticEmbedder().encode([text])
     assert vector.dtype == np.float32
     assert abs(float(np.linalg.norm(vector)) - 1.0) < 1e-5
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.text(st.characters(max_codepoint=127), max_size=80),
+        st.lists(
+            st.sampled_from(["don't", "snake_case", "[CLS]", "\t", "x" * 120, "3.14", "I"])
+        ).map(" ".join),
+    )
+)
+def test_the_quick_way_to_tokens_is_the_tokenizer_s(text: str) -> None:
+    table = static._table()
+    assert table.tokens(text) == table._encoded(text)
 
 
 def test_odd_texts_have_one_too() -> None:
