@@ -34,12 +34,15 @@ class ServerSettings(_Table, frozen=True):
     `upstream_timeout_s` is how many seconds an endpoint may be silent, `deadline_s` how many a
     whole answer may take, retries and failovers included.
 
+    `event_loop` is uvloop where that is installed (`auto`), which answers faster than asyncio's.
+
     `cors_origins` are the web sites whose pages may call the service from a browser, such as
     ``"https://app.example.com"``; none by default.
     """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8080
+    event_loop: Literal["auto", "asyncio", "uvloop"] = "auto"
     max_prompt_chars: Count = 200_000
     max_body_bytes: Count = 8_000_000
     upstream_timeout_s: Positive = 60.0

@@ -39,6 +39,10 @@ class UnknownModel(InvalidInput, LookupError):
     """A model name is not among the configured arms."""
 
 
+class EmbedderError(BanditRouterError):
+    """The embedder's endpoint does not answer as it should; the same prompt may succeed later."""
+
+
 class StoreError(BanditRouterError):
     """The event log cannot be opened, read or written."""
 

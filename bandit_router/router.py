@@ -156,6 +156,7 @@ class Router(Fold):
         request: Request | None = None,
         time: float | None = None,
         decision_id: str | None = None,
+        new_id: bool = False,
         outside: Outside = ALONE,
     ) -> Decision:
         """Choose a model for a prompt.
@@ -172,6 +173,8 @@ class Router(Fold):
             Seconds; never before that of the last event. None: that of the last event.
         decision_id
             A name for the decision; None numbers it.
+        new_id
+            No other decision can have that name: the log is not searched for one.
         outside
             What strategies may ask of the world: a judge, which providers answer.
 
@@ -223,7 +226,10 @@ class Router(Fold):
                 verdict.choice, self.models[current], prompt, context.utility, margin
             )
             verdict = msgspec.structs.replace(verdict, choice=stays)
-        return self._decision(verdict, context, request, seq, self._now(time), decision_id)
+        name = decision_id or f"d{seq}"
+        if not new_id and self._memory.holds(name, seq, logged=decision_id is not None):
+            raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
+        return self._decision(verdict, context, request, seq, self._now(time), name)
 
     def judge(
         self, feedback: Feedback, *, time: float | None = None
@@ -339,6 +345,7 @@ class Router(Fold):
         request: Request | None = None,
         time: float | None = None,
         decision_id: str | None = None,
+        new_id: bool = False,
         outside: Outside = ALONE,
     ) -> Decision:
         """Choose a model for a prompt and let the map learn it; see `decide`."""
@@ -461,18 +468,15 @@ class Router(Fold):
         request: Request,
         seq: int,
         time: float,
-        decision_id: str | None,
+        decision_id: str,
     ) -> Decision:
-        name = decision_id or f"d{seq}"
-        if self._memory.holds(name, seq, logged=decision_id is not None):
-            raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
         choice = verdict.choice
         chosen = next(c for c in choice.candidates if c.model == choice.model)
         keep = self.settings.store.keep_prompts
         return Decision(
             seq=seq,
             time=time,
-            decision_id=name,
+            decision_id=decision_id,
             model=choice.model,
             cluster=next((i for i in reversed(verdict.path) if i), 0),
             propensity=chosen.propensity,

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..config import EmbedderSettings
 from .base import Embedder
+from .endpoint import OPENAI, EndpointEmbedder
 from .minilm_onnx import OnnxMiniLM
 from .sentence import MINILM, SentenceTransformerEmbedder
 from .static import STATIC, StaticEmbedder
@@ -25,6 +26,13 @@ def make_embedder(
     name, backend = settings.name, settings.backend
     if name == STATIC:
         return StaticEmbedder()
+    if name.startswith(OPENAI):
+        return EndpointEmbedder(
+            name,
+            base_url=settings.base_url,
+            api_key_env=settings.api_key_env,
+            timeout_s=settings.timeout_s,
+        )
     if backend == "auto":
         backend = auto if OnnxMiniLM.installed() else "torch"
     if name == MINILM and backend == "onnx":

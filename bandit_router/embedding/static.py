@@ -64,13 +64,14 @@ class StaticEmbedder:
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), 256)."""
         table = _table()
-        return np.stack([table.vector(_head_and_tail(text)) for text in texts])
+        return np.stack([table.vector(head_and_tail(text, HALF)) for text in texts])
 
 
-def _head_and_tail(text: str) -> str:
-    if len(text) > 2 * HALF:
-        text = f"{text[:HALF]} {text[-HALF:]}"
-    # The tokenizer takes UTF-8, which has no lone surrogates.
+def head_and_tail(text: str, half: int) -> str:
+    """Return the first and the last `half` characters of a longer text, as can be encoded."""
+    if len(text) > 2 * half:
+        text = f"{text[:half]} {text[-half:]}"
+    # UTF-8 has no lone surrogates.
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
@@ -90,7 +91,7 @@ class _Table:
             self._rows, self._scale = file["rows"], file["scale"]
         text = (data / "static-tokenizer.json").read_text("utf-8")
         self._tokenizer = Tokenizer.from_str(text)
-        self._unknown: int = self._tokenizer.token_to_id("[UNK]")
+        self._unknown = int(self._tokenizer.token_to_id("[UNK]") or 0)
         self._words: dict[str, list[int]] = {}
 
     def vector(self, text: str) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import signal
 from collections.abc import AsyncIterator, Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,8 @@ def run(
     if not (allow_open or config.settings.keys.allow_open):
         _refuse_open(host, db)
     app = create_app(config, db=db, demo=demo, embedder=embedder)
-    asyncio.run(_serve(app, host, port, echo))
+    with asyncio.Runner(loop_factory=loop_factory(server.event_loop)) as runner:
+        runner.run(_serve(app, host, port, echo))
 
 
 def _refuse_open(host: str, db: Path) -> None:
@@ -193,6 +195,28 @@ async def _link_feedback(request: web.Request, response: web.StreamResponse) -> 
     id_ = response.headers.get(DECISION)
     if id_ and (link := request.app[ENGINE].links.make(id_)):
         response.headers["x-bandit-router-feedback-url"] = link
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the event loop of that name; None for asyncio's own.
+
+    Raises
+    ------
+    ConfigError
+        If uvloop is asked for and not installed.
+    """
+    if name == "asyncio" or (name == "auto" and find_spec("uvloop") is None):
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        raise ConfigError(
+            "server.event_loop: uvloop is not installed: pip install 'bandit-router[uvloop]', "
+            "or take 'asyncio'",
+            "server.event_loop",
+        ) from None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _serve(app: web.Application, host: str, port: int, echo: Callable[[str], object]) -> None:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 
 from ..embedding import Embedder
-from ..exceptions import InvalidInput
+from ..exceptions import EmbedderError, InvalidInput
 from ..types import Vector
 from .errors import Unavailable
 
@@ -59,6 +59,8 @@ class Encoder:
         """Load the weights by encoding one word; what goes wrong is kept in `failure`."""
         try:
             await self._run(["warm"])
+        except EmbedderError as error:  # it may be back when the first prompt comes
+            log.warning("the encoder %r does not answer yet: %s", self.embedder.name, error)
         except Exception as error:
             log.exception("the encoder %r cannot be loaded", self.embedder.name)
             self.failure = f"the encoder {self.embedder.name!r} cannot be loaded: {error}"

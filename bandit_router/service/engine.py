@@ -173,11 +173,14 @@ class Engine:
         router = await self.wait()
         request = request or Request()
         found: Any = vector
-        if found is None and (router.needs_vector or self._fleet):
+        embeds = found is None and (router.needs_vector or self._fleet is not None)
+        if embeds and router.judge_among(request, text):
             found, outside = await asyncio.gather(
                 self._embed(meaning or text or ""), self._outside(router, request, text)
             )
         else:
+            if embeds:
+                found = await self._embed(meaning or text or "")
             outside = await self._outside(router, request, text)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
@@ -187,6 +190,7 @@ class Engine:
                 request=request,
                 time=batch.time,
                 decision_id=secrets.token_urlsafe(16),
+                new_id=True,
                 outside=outside,
             )
             batch.add(decision)

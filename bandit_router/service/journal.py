@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -78,6 +79,8 @@ class Journal:
         self._router: Router | None = None
         self._folded = asyncio.Event()
         self._snapshot_seq = 0
+        self._done: deque[tuple[Batch, Future[None], asyncio.Future[None]]] = deque()
+        self._woken = False
         self._last: asyncio.Future[None]  # of the write that was begun last
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -167,10 +170,26 @@ class Journal:
         done: asyncio.Future[None] = loop.create_future()
         written = self._writer.submit(batch.events, batch.lineage)
         self._last = done
-        written.add_done_callback(
-            lambda future: loop.call_soon_threadsafe(self._settle, batch, future, done)
-        )
+        written.add_done_callback(lambda future: self._written(loop, batch, future, done))
         return done
+
+    def _written(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        batch: Batch,
+        written: Future[None],
+        done: asyncio.Future[None],
+    ) -> None:
+        """Take what the writer's thread has done; a whole group wakes the event loop once."""
+        self._done.append((batch, written, done))
+        if not self._woken:
+            self._woken = True
+            loop.call_soon_threadsafe(self._settle_all)
+
+    def _settle_all(self) -> None:
+        self._woken = False  # before the first is taken: what comes later wakes again
+        while self._done:
+            self._settle(*self._done.popleft())
 
     def _settle(self, batch: Batch, written: Future[None], done: asyncio.Future[None]) -> None:
         error = written.exception()
