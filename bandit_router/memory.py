@@ -142,12 +142,15 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
 
 def _reported(history: History, what: str) -> tuple[float, float | None]:
     """Return the weight and the value of what was reported last; what serving saw is believed."""
-    reports: list[Outcome | Feedback] = [*history.outcomes, *history.feedback]
-    reports = [report for report in reports if getattr(report, what) is not None]
-    if not reports:
+    last: Outcome | Feedback | None = None
+    reports: tuple[Outcome | Feedback, ...] = (*history.outcomes, *history.feedback)
+    for report in reports:
+        if getattr(report, what) is not None and (last is None or report.seq > last.seq):
+            last = report
+    if last is None:
         return 1.0, None
-    last, decision = max(reports, key=lambda report: report.seq), history.decision
     value: float = getattr(last, what)
+    decision = history.decision
     if isinstance(last, Outcome) or not decision.capped:
         return 1.0, value
     expected = getattr(decision.candidate(history.answered_by), what, None)

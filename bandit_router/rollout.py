@@ -18,7 +18,7 @@ from .strategies import Strategies
 from .types import Advice, Role, Shadow
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A choice, the strategy that made it and its role, and what the others said.
 
     `path` holds the clusters where the prompt lies, whoever chose.

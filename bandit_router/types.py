@@ -99,7 +99,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     endpoints: tuple[Endpoint, ...] = ()
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a caller asks of one decision, beside the prompt.
 
     Parameters
@@ -132,7 +132,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     key: str | None = None
 
 
-class Utility(msgspec.Struct, frozen=True, kw_only=True):
+class Utility(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The terms of ``quality - cost_weight * cost / reference_cost - latency_weight * ...``.
 
     Units: US dollars and milliseconds.
@@ -144,7 +144,7 @@ class Utility(msgspec.Struct, frozen=True, kw_only=True):
     reference_latency_ms: float = 1000.0
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a policy believed of one eligible arm when it chose.
 
     `quality` is the posterior mean; `quality_sd` its standard deviation before sharpening.
@@ -177,7 +177,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+class Shadow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What another strategy said of a decision, and whether it had a part in it.
 
     `propensities` are those of the decision's candidates, in their order; `exact` and
@@ -194,7 +194,9 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     propensity_draws: int = 0
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision"):
+class Decision(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision", gc=False
+):
     """One choice, logged before it is answered.
 
     `cluster` is the micro-cluster that the prompt falls into (0 is the whole map) and `path` the
@@ -251,7 +253,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=
         return found
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome", gc=False):
     """What serving observed: the arm that answered, its cost, latency or error.
 
     One for each call of an endpoint. `endpoint` says which, without credentials; `estimated` that
@@ -275,7 +277,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="
     version: int = EVENT_VERSION
 
 
-class Feedback(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="feedback"):
+class Feedback(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="feedback", gc=False
+):
     """What somebody said of a decision; `reward` is a quality in [0, 1].
 
     Cost (US dollars), latency (milliseconds) or token counts alone are feedback too. A second
@@ -368,7 +372,7 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
 Event = Decision | Outcome | Feedback | Change
 
 
-class LineageEvent(msgspec.Struct, frozen=True, kw_only=True):
+class LineageEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of a cluster, derived from the fold.
 
     `seq` and `time` are those of the event that caused it. `other` is the parent of a cluster
@@ -392,7 +396,7 @@ def without_text(decision: Decision) -> Decision:
     return msgspec.structs.replace(decision, prompt=None, prompt_sha256=None, request=request)
 
 
-class History(msgspec.Struct, frozen=True, kw_only=True):
+class History(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A decision and all that has been said of it so far, oldest first."""
 
     decision: Decision

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +12,7 @@ from ..types import Utility
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Belief:
+class Belief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Posterior means and variances of every arm at one place, each of shape (arms,).
 
     Costs are US dollars, latencies milliseconds. `cost` and `latency` are nan where neither
@@ -39,8 +37,7 @@ class Belief:
     beta: Array | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UtilityBelief:
+class UtilityBelief(msgspec.Struct, frozen=True, gc=False):
     """Gaussian (or shifted Beta) posterior of each arm's utility, shape (arms,)."""
 
     mean: Array

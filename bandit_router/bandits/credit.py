@@ -68,11 +68,12 @@ def credit(
 
     `trust` is what that cost and that latency count.
     """
-    sums = np.zeros(ROWS)
+    sums = [0.0] * ROWS
     for weight, reward in rewards:
-        sums[:3] += (weight, weight * reward, weight * reward * reward)
-    if cost_usd is not None:
-        sums[CN:LN] = trust[0] * np.array([1.0, cost_usd, cost_usd * cost_usd])
-    if latency_ms is not None:
-        sums[LN:] = trust[1] * np.array([1.0, latency_ms, latency_ms * latency_ms])
-    return Credit(arm, sums)
+        sums[W] += weight
+        sums[R] += weight * reward
+        sums[R2] += weight * reward * reward
+    for first, value, counts in ((CN, cost_usd, trust[0]), (LN, latency_ms, trust[1])):
+        if value is not None:
+            sums[first : first + 3] = counts, counts * value, counts * (value * value)
+    return Credit(arm, np.array(sums))

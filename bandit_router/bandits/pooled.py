@@ -163,32 +163,33 @@ def _descend(
 ) -> None:
     """Move the means by one level's clusters: all arms together, then each by its own residual."""
     near, size = len(rows), len(level)
-    residual, shared = np.empty((near, size)), np.empty(near)
-    own, seen = np.empty(size), np.empty(size)
+    weight, residual = np.empty((near, size)), np.empty((near, size))
+    held, moved, shared = np.empty(near), np.empty(near), np.empty(near)
+    own, seen = np.empty(size), np.zeros(size)
     total = 0.0
     for i in range(near):
         total += kernel[i]
         place = difficulty_at(places[rows[i]], slope)
+        held[i], moved[i] = difficulty_strength, 0.0
         for a in range(size):
-            residual[i, a] = sums[rows[i], R, a] - sums[rows[i], W, a] * (level[a] + place)
+            weight[i, a] = sums[rows[i], W, a]
+            residual[i, a] = sums[rows[i], R, a] - weight[i, a] * (level[a] + place)
+            held[i] += weight[i, a]
+            moved[i] += residual[i, a]
+            seen[a] += kernel[i] * weight[i, a]
     for s in range(len(strengths)):
         together = 0.0
-        for i in range(near):
-            moved, held = 0.0, difficulty_strength
-            for a in range(size):
-                weight = sums[rows[i], W, a]
-                moved += residual[i, a] - weight * beside[s, a]
-                held += weight
-            shared[i] = moved / held
-            together += shared[i] * kernel[i]
-        together /= max(total, 1.0)
         own[:] = 0.0
-        seen[:] = 0.0
         for i in range(near):
+            shift = moved[i]
             for a in range(size):
-                weight = sums[rows[i], W, a]
-                own[a] += kernel[i] * (residual[i, a] - weight * (beside[s, a] + shared[i]))
-                seen[a] += kernel[i] * weight
+                shift -= weight[i, a] * beside[s, a]
+            shared[i] = shift / held[i]
+            together += shared[i] * kernel[i]
+            for a in range(size):
+                rest = residual[i, a] - weight[i, a] * (beside[s, a] + shared[i])
+                own[a] += kernel[i] * rest
+        together /= max(total, 1.0)
         for a in range(size):
             own[a] /= seen[a] + strengths[s]
         for a in range(size):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from ..clustering import Surroundings
@@ -43,8 +44,7 @@ _WIDTHS = Widths(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Foretold:
+class Foretold(msgspec.Struct, frozen=True, gc=False):
     """Mean quality and mean cost that were believed before an observation.
 
     The cost is nan where it was unknown, or no cost was observed.
@@ -125,8 +125,8 @@ class Posterior:
         self._adjusted = AdjustedLevels()
         self._log_weights = _LOG_PRIOR.copy()
         self._learnt = 0
+        self._weights = _weights(_LOG_PRIOR)
         self._prior = self._guess()
-        self._weigh()
         self._suppose()
 
     def tune(self, pooling: Pooling) -> None:
@@ -203,14 +203,11 @@ class Posterior:
         cost = np.nan
         if sums[CN]:
             cost = float(self._rates(here, rows, CN, self._priors.cost)[0][index])
-        foretold = Foretold(float(believed[MEAN, index]), cost)
+        quality = float(believed[MEAN, index])
         if self._levels and fresh and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
-            error = float(sums[R] / sums[W]) - believed[-len(_STRENGTHS) :, index]
-            weight = min(float(sums[W]), 1.0)
-            self._log_weights -= weight * error * error / (2.0 * self._noise[index])
-            self._log_weights -= self._log_weights.max()
-            self._weigh()
+            foretold = believed[-len(_STRENGTHS) :, index]
+            weigh(self._log_weights, self._weights, foretold, sums, self._noise[index])
         total = self._total[:, index]
         total += sums
         sound = settled(total)
@@ -227,7 +224,7 @@ class Posterior:
             self._refit()
         else:
             self._noise = noises(self._total, self._prior)
-        return foretold
+        return Foretold(quality, cost)
 
     def moved(self, arm: str, by: float, keep: float) -> None:
         """Believe that an arm's quality has changed everywhere by `by`, and be unsure of it.
@@ -269,7 +266,8 @@ class Posterior:
 
     def inherit(self, other: Posterior) -> None:
         """Take over arms and what is known of the whole map, as when the map is drawn anew."""
-        self.load({**other.state(), "log_weights": _LOG_PRIOR.copy()})
+        unsure = {"log_weights": _LOG_PRIOR.copy(), "weights": _weights(_LOG_PRIOR)}
+        self.load({**other.state(), **unsure})
         self._cells = Cells()
         for _ in self.arms:
             self._cells.add_arm()
@@ -328,6 +326,7 @@ class Posterior:
             "cells": self._cells.state(),
             "adjusted": self._adjusted.state(),
             "log_weights": self._log_weights,
+            "weights": self._weights,
             "learnt": self._learnt,
         }
 
@@ -341,8 +340,8 @@ class Posterior:
         self._cells.load(state["cells"])
         self._log_weights = state["log_weights"]
         self._learnt = state["learnt"]
+        self._weights = state["weights"]
         self._prior = state["prior"]
-        self._weigh()
         self._suppose()
 
     @property
@@ -387,11 +386,6 @@ class Posterior:
     def _rates(self, here: Surroundings, rows: Rows, row: int, guess: Array) -> Array:
         return rates(self._total, guess, row, self._cells.sums, rows, here.kernel, here.starts)
 
-    def _weigh(self) -> None:
-        """Work out how much each candidate strength is believed."""
-        weight = np.exp(self._log_weights)
-        self._weights: Array = weight / weight.sum()
-
     def _flat(self, held: int, belief: Belief) -> Belief:
         """Give every (finest cluster, arm) a Beta posterior of its own."""
         finest = self._cells.inside(held) if held else self._total
@@ -401,7 +395,7 @@ class Posterior:
         size = beta.sum(axis=0)
         mean = beta[0] / size
         var = mean * (1 - mean) / (size + 1)
-        return replace(
+        return msgspec.structs.replace(
             belief, quality=mean, quality_var=var, sampling_var=var, sharpening=1.0, beta=beta
         )
 
@@ -417,6 +411,30 @@ class Posterior:
         self._suppose()
         if self._levels:
             self._adjusted.fit(self._prior, self._noise)
+
+
+@compiled
+def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Array, noise: float) -> None:
+    """Believe strengths the less, the farther from the reward was what they had foretold.
+
+    Parameters
+    ----------
+    log_weights, weights
+        Of the strengths, shape (S,): altered in place.
+    foretold
+        The mean reward by each strength, shape (S,).
+    sums
+        Of the credit, shape (`ROWS`,).
+    noise
+        Variance of one reward around its mean.
+    """
+    reward, weight = sums[R] / sums[W], min(sums[W], 1.0)
+    for s in range(len(foretold)):
+        error = reward - foretold[s]
+        log_weights[s] -= weight * error * error / (2.0 * noise)
+    log_weights -= log_weights.max()
+    weights[:] = np.exp(log_weights)
+    weights /= weights.sum()
 
 
 @compiled
@@ -453,6 +471,12 @@ def noises(total: Array, prior: Array) -> Array:
         observed += max(total[R2, a] - s * s / max(n, 1e-12), 0.0)
         expected += max(n - 1.0, 0.0) * noise[a]
     return min(observed / expected, 1.0) * noise
+
+
+def _weights(log_weights: Array) -> Array:
+    weights: Array = np.exp(log_weights - log_weights.max())
+    weights /= weights.sum()
+    return weights
 
 
 def _coordinates(z: Array) -> Array:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from .matrix import Array, Rows
@@ -13,8 +13,7 @@ MOST = 16
 """Clusters of one level that are looked at, at the most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True, gc=False):
     """A place on the map.
 
     Attributes

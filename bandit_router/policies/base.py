@@ -26,7 +26,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     up: Callable[[str], bool] | None = None
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class Context(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a policy sees of one request.
 
     `arms` are the eligible models, at least one. `vector` is the unit embedding (None if the
@@ -40,7 +40,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     outside: Outside = Outside()
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a policy chose: the arm, where the prompt lies, every candidate's propensity."""
 
     model: str
@@ -51,14 +51,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     advice: Advice | None = None
 
 
-class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+class Expectation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an arm is expected to cost (US dollars) and take (milliseconds); None: unknown."""
 
     cost_usd: float | None = None
     latency_ms: float | None = None
 
 
-class Lesson(msgspec.Struct, frozen=True, kw_only=True):
+class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one event teaches of an arm: the change of the sums credited to it.
 
     `path` and `vector` are those of the decision (no vector: of another space than today's).
