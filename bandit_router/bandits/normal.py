@@ -12,6 +12,9 @@ from .belief import Array
 MOST = 400
 """Points that the integral is summed over, at the most."""
 
+MIN_SD = 1e-9
+"""Of a posterior, so that there is one."""
+
 _FAR = 7.0  # standard deviations: beyond lies less than 1e-11
 _STEP = 0.5  # of the narrowest posterior
 _CELLS = 4096
@@ -21,13 +24,13 @@ _CDF = np.append(ndtr(_AT), 1.0)
 _DENSITY = np.append(np.exp(-0.5 * _AT * _AT) / np.sqrt(2.0 * np.pi), 0.0)
 
 
-def highest(mean: Array, sd: Array, eligible: NDArray[np.bool_]) -> Array | None:
+def highest(mean: Array, var: Array, eligible: NDArray[np.bool_]) -> Array | None:
     """Return the probability that each eligible draw is the highest, shape (arms,).
 
     Parameters
     ----------
-    mean, sd
-        Of the draws, shape (arms,); `sd` above 0.
+    mean, var
+        Of the draws, shape (arms,).
     eligible
         The others get 0.
 
@@ -44,15 +47,25 @@ def highest(mean: Array, sd: Array, eligible: NDArray[np.bool_]) -> Array | None
     (Trefethen and Weideman, 2014): at half the narrowest standard deviation, what is left is the
     error of the tables of the normal distribution, below 1e-6.
     """
-    out: Array = _highest(mean, sd, eligible, _CDF, _DENSITY)
+    out: Array = _highest(mean, var, eligible, _CDF, _DENSITY)
     return out if out[0] >= 0.0 else None
 
 
 @compiled
+def drawn(mean: Array, var: Array, normal: Array) -> Array:
+    """Return draws of normals of these moments from standard normal draws, shape (arms,)."""
+    out = np.empty(len(mean))
+    for a in range(len(mean)):
+        out[a] = mean[a] + np.sqrt(var[a]) * normal[a]
+    return out
+
+
+@compiled
 def _highest(
-    mean: Array, sd: Array, eligible: NDArray[np.bool_], cdf: Array, density: Array
+    mean: Array, var: Array, eligible: NDArray[np.bool_], cdf: Array, density: Array
 ) -> Array:
     arms = len(mean)
+    sd = np.sqrt(var) + MIN_SD
     out = np.zeros(arms)
     low, high, narrow = -np.inf, -np.inf, np.inf
     for a in range(arms):

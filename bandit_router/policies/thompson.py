@@ -73,7 +73,8 @@ class ThompsonPolicy(Policy):
         chance = propensities(utility, eligible)
         if self._floor:
             chance = with_floor(chance, eligible, self._floor)
-        drawn = np.where(eligible, draw(utility, rng), -np.inf)
+        drawn = draw(utility, rng)
+        drawn[~eligible] = -np.inf
         chosen = int(drawn.argmax())
         if self._floor and rng.random() < self._floor * len(context.arms):
             chosen = int(rng.choice(np.flatnonzero(eligible)))
