@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -182,10 +183,27 @@ def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
     show_default=True,
     help="How often the simulated judge of llm-judge is wrong.",
 )
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Writes report.html, figures (PNG, SVG) and result.json to this folder.",
+)
+@click.option(
+    "--sweep",
+    default="0,0.03,0.1,0.3,1",
+    show_default=True,
+    help="Cost weights of the report's cost-quality frontier; '' for none.",
+)
 @JSON
 @_plain_errors
 def simulate(
-    as_json: bool, tables: list[str], policies: list[str], judge_error: float, **options: Any
+    as_json: bool,
+    tables: list[str],
+    policies: list[str],
+    judge_error: float,
+    out: Path | None,
+    sweep: str,
+    **options: Any,
 ) -> None:
     """Play policies over routing tables and compare them."""
     from .config import LLMJudgeSettings, Settings
@@ -193,10 +211,32 @@ def simulate(
     from .simulator import text
 
     options["settings"] = Settings(llm_judge=LLMJudgeSettings(error_rate=judge_error))
-    result = play(tables=[Path(t) for t in tables], policies=policies, **options)
+    try:
+        weights = [float(weight) for weight in sweep.split(",") if weight.strip()]
+    except ValueError:
+        raise click.BadParameter(
+            f"{sweep!r}: give numbers with commas", param_hint="sweep"
+        ) from None
+    folders = [Path(t) for t in tables]
+    result = play(tables=folders, policies=policies, **options)
+    if out is not None:
+        _report(result, folders, weights, out, **options)
     click.echo(json.dumps(result, allow_nan=False) if as_json else text(result))
     if result.get("interrupted"):
         sys.exit(1)
+
+
+def _report(
+    result: dict[str, Any], folders: list[Path], weights: list[float], out: Path, **options: Any
+) -> None:
+    from .simulator.frontier import sweep
+    from .simulator.report import write_report
+
+    fixed = {key: value for key, value in options.items() if key not in ("cost_weight", "budget")}
+    if options["budget"] is None:
+        sweep(result, folders, weights, **fixed)
+    write_report(result, out, command=" ".join(map(shlex.quote, ["bandit-router", *sys.argv[1:]])))
+    click.echo(f"wrote {out / 'report.html'}", err=True)
 
 
 @main.command(epilog="Example: bandit-router replay router.db --policy thompson,random")

@@ -147,7 +147,8 @@ def simulate(
 def _regions(job: Job, runs: dict[int, Played]) -> dict[str, Any]:
     """Return the regions of the first seed's map, where there is a map."""
     seed = min(runs)
-    found = by_cluster(job.table, job.world(seed), runs[seed])
+    weight = job.settings.bandit.cost_weight
+    found = by_cluster(job.table, job.world(seed), runs[seed], weight)
     return {} if found is None else {"clusters": found}
 
 

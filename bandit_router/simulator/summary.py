@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from .hindsight import utilities
 from .play import Played
 from .tables import Array, RoutingTable
 from .worlds import World
@@ -61,16 +62,18 @@ def summarise(
     }
 
 
-def by_cluster(table: RoutingTable, world: World, run: Played) -> list[dict[str, Any]] | None:
-    """Return the busiest regions of one run: how good each arm is there, and its traffic there.
+def by_cluster(
+    table: RoutingTable, world: World, run: Played, cost_weight: float
+) -> list[dict[str, Any]] | None:
+    """Return the busiest regions of one run: what each arm earns there, and its traffic there.
 
-    `quality` is over all prompts of the region, whichever arm they went to; `share` over the
+    `utility` is over all prompts of the region, whichever arm they went to; `share` over the
     second half of the stream. None for a policy without a map.
     """
     if run.cluster is None:
         return None
     late = np.arange(world.steps) >= world.steps // 2
-    phase = world.phases[-1]
+    every = utilities(world.phases[-1], cost_weight, table.reference_cost_usd)
     ids, count = np.unique(run.cluster, return_counts=True)
     out = []
     for id_ in ids[np.argsort(-count, kind="stable")][:MOST_CLUSTERS]:
@@ -78,14 +81,14 @@ def by_cluster(table: RoutingTable, world: World, run: Played) -> list[dict[str,
         rows = world.order[here]
         tasks, often = np.unique([table.tasks[row] for row in rows], return_counts=True)
         arms = run.arm[here & late]
-        quality = [_known_mean(column) for column in phase.quality[rows].T]
+        utility = [_known_mean(column) for column in every[rows].T]
         out.append(
             {
                 "cluster": int(id_),
                 "prompts": len(rows),
                 "task": str(tasks[often.argmax()]),
                 "task_share": float(often.max() / len(rows)),
-                "quality": dict(zip(table.names, quality, strict=True)),
+                "utility": dict(zip(table.names, utility, strict=True)),
                 "share": {
                     name: float((arms == column).mean()) if len(arms) else 0.0
                     for column, name in enumerate(table.names)
