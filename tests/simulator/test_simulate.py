@@ -215,7 +215,7 @@ def test_an_interrupt_keeps_and_prints_what_is_finished(folder: Path) -> None:
         shown = shown[-300:] + run.stderr.read1()
         thousands = [float(n) for n in re.findall(rb"([\d.]+)k/160k", shown)] or [0.0]
     os.killpg(run.pid, signal.SIGINT)
-    out, err = run.communicate(timeout=60)
+    out, err = run.communicate(timeout=240)
     assert run.returncode == 1, err
     assert b"Traceback" not in err
     found = json.loads(out)
