@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .config import STARTER, Config, load_config
 from .exceptions import BanditRouterError, ConfigError, InvalidInput
 
 if TYPE_CHECKING:
+    from .config import Config
     from .router import Router
     from .store import ApiKey
 
@@ -33,6 +33,12 @@ Command = Callable[..., None]
 
 def _several(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _loaded(config: Path | None) -> Config:
+    from .config import load_config
+
+    return load_config(config, os.environ)
 
 
 def _plain_errors(command: Command) -> Command:
@@ -80,7 +86,7 @@ def serve(
     """Run the service until Ctrl-C."""
     from .service import run
 
-    loaded = load_config(config, os.environ)
+    loaded = _loaded(config)
     if not loaded.models and not demo:
         click.echo(
             "No models yet: add them with POST /models, give --config FILE "
@@ -101,6 +107,8 @@ def serve(
 @_plain_errors
 def init(file: Path, as_json: bool) -> None:
     """Write a commented starter configuration to FILE."""
+    from .config import STARTER
+
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(STARTER)
@@ -124,7 +132,7 @@ def route(
     from .types import Request
 
     with ExitStack() as stack:
-        router = _router(db, load_config(config, os.environ), stack)
+        router = _router(db, _loaded(config), stack)
         request = Request(cost_weight=cost_weight)
         decision = router.decide(prompt, request=request, time=max(router.time, time.time()))
     click.echo(json.dumps(as_data(decision)) if as_json else as_text(decision))
@@ -292,7 +300,7 @@ def warm_start(log: Path, db: Path, config: Path | None, as_json: bool) -> None:
     """Learn from a decision log before the first request."""
     from .simulator.warm import warm_start as learn
 
-    found = learn(log, db, load_config(config, os.environ))
+    found = learn(log, db, _loaded(config))
     words = "learnt {decisions:,} decisions, added {models_added} models".format(**found)
     click.echo(json.dumps(found) if as_json else words)
 

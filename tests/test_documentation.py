@@ -55,5 +55,17 @@ def test_importing_loads_nothing_heavy() -> None:
     assert not heavy & set(loaded.stdout.split())
 
 
+def test_the_help_loads_no_numbers() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from bandit_router.cli import main\n"
+        "assert CliRunner().invoke(main, ['--help']).exit_code == 0; print(*sys.modules)"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    heavy = {"numpy", "scipy", "msgspec", "sqlite3", "aiohttp", "river"}
+    assert not heavy & set(loaded.stdout.split())
+
+
 def test_only_the_public_names_are_exported() -> None:
     assert set(bandit_router.__all__) == {"Decision", "Feedback", "Model", "Router"}
