@@ -27,6 +27,10 @@ class ConfigError(InvalidInput):
     """A setting is unknown or out of range; `field` is its dotted key."""
 
 
+class MissingExtra(InvalidInput):
+    """What is asked for needs an optional part of the installation; the message names it."""
+
+
 class NoEligibleArm(InvalidInput):
     """No model satisfies the request's constraints; `field` names the constraint."""
 

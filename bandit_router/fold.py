@@ -104,6 +104,7 @@ class Fold:
             if self.pacer:
                 asking = event.advice.cost_usd if event.advice else 0.0
                 self.pacer.decided(event.candidates, expected_cost(event) + asking, event.time)
+            self.strategies.decided(event)
             lineage = tuple(self.strategies.observe(vector, event.seq, event.time))
             self.names.follow(lineage)
             if event.prompt is not None:
@@ -135,6 +136,8 @@ class Fold:
                     path=decision.path,
                     vector=self._vector(decision),
                     fresh=fresh,
+                    decision=decision,
+                    total=new.sums if arm == new.arm else None,
                 )
                 self.strategies.learn(lesson)
         expected = expected_cost(decision)

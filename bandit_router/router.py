@@ -212,7 +212,8 @@ class Router(Fold):
             if time is None and any(isinstance(pacer, DayPacer) for pacer in pacers):
                 raise InvalidInput("a budget a day needs the time of each request", "time")
             limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
-            context = affordable(context, limit, policy)
+            if not policy.paces:
+                context = affordable(context, limit, policy)
         killed = None if self.killed is None else self.killed.model
         if self._draws.seed != self.settings.bandit.seed:
             self._draws = Draws(self.settings.bandit.seed)

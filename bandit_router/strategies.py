@@ -12,7 +12,7 @@ from typing import Any
 from .config import Settings, strategies_named
 from .embedding.base import Projection
 from .policies import Lesson, Policy, ThompsonPolicy, make_policy
-from .types import LineageEvent, Model, Training, Vector
+from .types import Decision, LineageEvent, Model, Training, Vector
 
 
 def check_strategies(settings: Settings) -> None:
@@ -115,6 +115,11 @@ class Strategies:
         """Fold that a decision was made; return what became of the map's clusters."""
         return [event for policy in self for event in policy.observe(vector, seq, time)]
 
+    def decided(self, decision: Decision) -> None:
+        """Fold a decision; `observe` comes after."""
+        for policy in self:
+            policy.decided(decision)
+
     def learn(self, lesson: Lesson) -> None:
         """Fold a change of what is credited to an arm."""
         for policy in self:
@@ -153,7 +158,7 @@ def _names(settings: Settings) -> list[str]:
 
 def _outdated(policy: Policy, before: Settings, settings: Settings) -> bool:
     """Tell whether new settings mean something else to a policy than it was made for."""
-    if not policy.learns:
+    if not policy.learns or (policy.paces and before.budget != settings.budget):
         return True
     old, new = before.clusterer, settings.clusterer
     space = (before.embedder.name, old.dimensions) != (settings.embedder.name, new.dimensions)

@@ -15,8 +15,11 @@ from .kmeans import KMeansPolicy
 from .length import LengthPolicy
 from .lints import LinTSPolicy
 from .linucb import ForgettingLinUCBPolicy, LinUCBPolicy
+from .mab import MABWiserPolicy, MABWiserTSPolicy
+from .pareto import ParetoBanditPolicy
 from .simple import FixedPolicy, RandomPolicy
 from .thompson import ThompsonPolicy
+from .vw import VWPolicy
 
 NAMES = (
     "thompson",
@@ -32,6 +35,10 @@ NAMES = (
     "features",
     "forest",
     "kmeans",
+    "vw",
+    "mabwiser",
+    "mabwiser-lints",
+    "paretobandit",
 )
 """What `make_policy` knows."""
 
@@ -78,6 +85,8 @@ def make_policy(
     ------
     ConfigError
         If there is no such policy.
+    MissingExtra
+        If it is that of another package which is not installed.
     """
     if name == "thompson":
         map_ = ClusterMap(settings.clusterer, projection, first_cluster)
@@ -104,6 +113,14 @@ def make_policy(
         return ForestPolicy(settings.bandit, projection)
     if name == "kmeans":
         return KMeansPolicy(settings.bandit, projection)
+    if name == "vw":
+        return VWPolicy(projection)
+    if name == "mabwiser":
+        return MABWiserPolicy(projection)
+    if name == "mabwiser-lints":
+        return MABWiserTSPolicy(projection)
+    if name == "paretobandit":
+        return ParetoBanditPolicy(projection, settings.budget)
     if name.startswith("fixed:"):
         return FixedPolicy(name.removeprefix("fixed:"))
     kind = name.partition(":")[0]

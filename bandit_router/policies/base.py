@@ -12,7 +12,7 @@ import numpy as np
 
 from ..bandits.belief import Array, Belief
 from ..config import BanditSettings
-from ..types import Advice, Candidate, LineageEvent, Model, Training, Utility, Vector
+from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,7 +64,8 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `path` and `vector` are those of the decision (no vector: of another space than today's).
     `sums` are rows of `bandits.credit`; negative where something is taken back. `fresh` says that
     it is the first that is heard of the decision's quality, so that it can be held against what
-    was expected; a revision cannot.
+    was expected; a revision cannot. `decision` is the one that taught it; `total` is all that it
+    has taught of this arm, this event included, None where the arm is no longer the credited one.
     """
 
     arm: str
@@ -72,6 +73,8 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: tuple[int, ...] = ()
     vector: Vector | None = None
     fresh: bool = False
+    decision: Decision | None = None
+    total: Array | None = None
 
 
 class Policy(ABC):
@@ -87,6 +90,8 @@ class Policy(ABC):
     needs_judge = False
     learns = True
     """Whether it holds more than settings and arms say; if not, new settings make it anew."""
+    paces = False
+    """Whether it keeps to a budget by itself."""
 
     @abstractmethod
     def choose(self, context: Context, rng: np.random.Generator) -> Choice:
@@ -99,6 +104,10 @@ class Policy(ABC):
     def reference_cost(self) -> float | None:
         """Return what costs are measured by, US dollars a request, or None if nothing is known."""
         return None
+
+    def decided(self, decision: Decision) -> None:
+        """Fold that a decision was made, by whichever policy; `observe` comes after."""
+        return
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Fold that a decision was made for `vector`."""

@@ -48,7 +48,7 @@ class Batch:
         self.time = time.time()  # the router never lets it run back
         self.events: list[Event] = []
         self.lineage: list[LineageEvent] = []
-        self.snapshot: tuple[int, bytes] | None = None
+        self.snapshot: tuple[int, bytes, bool] | None = None  # the last: whether it is enough
 
     def add(self, event: Event) -> None:
         """Fold `event`."""
@@ -97,9 +97,9 @@ class Journal:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self._writer.close)
         router = self._router
-        if router is not None and router.restorable and router.seq > self._snapshot_seq:
+        if router is not None and router.seq > self._snapshot_seq:
             with contextlib.suppress(StoreError):  # a snapshot is a cache, the log is complete
-                self._save(router.seq, router.snapshot())
+                self._save(router.seq, router.snapshot(), router.restorable)
         self.store.close()
 
     @property
@@ -163,8 +163,8 @@ class Journal:
     def _submit(self, batch: Batch) -> asyncio.Future[None]:
         router = batch.router
         every = self._config.settings.store.snapshot_every
-        if router.seq - self._snapshot_seq >= every and router.restorable:
-            batch.snapshot = (router.seq, router.snapshot())
+        if router.seq - self._snapshot_seq >= every:
+            batch.snapshot = (router.seq, router.snapshot(), router.restorable)
             self._snapshot_seq = router.seq
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -202,14 +202,16 @@ class Journal:
         done.set_exception(StoreError(f"nothing was recorded: {error}"))
         done.exception()  # seen, also if the caller has gone
 
-    async def _saved(self, seq: int, body: bytes) -> None:
+    async def _saved(self, seq: int, body: bytes, whole: bool) -> None:
         try:
-            await asyncio.to_thread(self._save, seq, body)
+            await asyncio.to_thread(self._save, seq, body, whole)
         except StoreError as error:
             log.warning("no snapshot of event %d, the log is complete: %s", seq, error)
 
-    def _save(self, seq: int, body: bytes) -> None:
-        self.store.save_snapshot(seq, body, codec.digest(body), FOLD_VERSION)
+    def _save(self, seq: int, body: bytes, whole: bool) -> None:
+        """Keep a snapshot; of one that is not enough to go on from only the digest."""
+        kept = body if whole else None
+        self.store.save_snapshot(seq, kept, codec.digest(body), FOLD_VERSION)
 
     def _lose(self, router: Router, error: BaseException) -> None:
         """Throw the router away: it has folded what is not on disk."""

@@ -98,6 +98,26 @@ async def test_shadows_are_seen_and_are_the_same_after_a_restart(start: Any, db:
     assert again.app[ENGINE].router.snapshot() == before
 
 
+async def test_a_shadow_that_keeps_its_weights_folds_the_whole_log_and_is_verified(
+    start: Any, db: Any
+) -> None:
+    pytest.importorskip("vowpalwabbit")
+    settings = config(bandit={"shadows": ["vw"]}, store={"snapshot_every": 10})
+    client = await start(settings)
+    for step in range(12):
+        _, answer = await route(client, prompt=f"word {step}")
+        said = {"decision_id": answer["decision_id"], "reward": step % 2}
+        await client.post("/feedback", json=said)
+    before = client.app[ENGINE].router.snapshot()
+    await client.close()
+    with EventStore.open(db, readonly=True) as store:
+        assert store.latest_snapshot() is None
+        assert verify(store).agrees
+        assert len(store.snapshots()) >= 3
+    again = await start(settings)
+    assert again.app[ENGINE].router.snapshot() == before
+
+
 async def test_the_kill_switch_survives_a_restart_and_needs_no_encoder(start: Any) -> None:
     client = await start()
     assert (await (await client.get("/kill-switch")).json())["on"] is False
