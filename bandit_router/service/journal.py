@@ -243,9 +243,9 @@ class Journal:
         found = self.store.latest_snapshot()
         self._snapshot_seq = found.seq if found else 0
         router = configured(self.store, self._config, self._embedder)
-        if found is not None and found.fold_version != FOLD_VERSION and router.restorable:
+        if any(known.fold_version != FOLD_VERSION for known in self.store.snapshots()):
             self.store.drop_stale(FOLD_VERSION)
-            self._save(router.seq, router.snapshot())
+            self._save(router.seq, router.snapshot(), router.restorable)
             self._snapshot_seq = router.seq
         if (ahead := router.time - time.time()) > _CLOCK_SECONDS:
             log.warning("the clock is %.0f s behind the log, whose time stands till then", ahead)
