@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 ifneq ($(TORCH_INDEX_URL),)
 	$(PIP) install --constraint constraints.txt --extra-index-url $(TORCH_INDEX_URL) torch
 endif
-	$(PIP) install --constraint constraints.txt --editable '.[onnx,uvloop,simulator]' --group dev
+	$(PIP) install --constraint constraints.txt --editable '.[onnx,otel,uvloop,simulator]' --group dev
 	$(BIN)/python -m bandit_router.precompile
 	touch $@
 

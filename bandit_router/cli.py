@@ -379,7 +379,7 @@ KEYS_DB = click.option(
     callback=_several,
     default="route,feedback",
     show_default=True,
-    help="What it may do: route, feedback, admin.",
+    help="What it may do: route, feedback, metrics, admin.",
 )
 @click.option("--requests-per-minute", type=float, help="More are refused (429).")
 @click.option("--usd-per-day", type=float, help="Spread over the day (UTC); then refused (429).")

@@ -36,6 +36,9 @@ class ServerSettings(_Table, frozen=True):
 
     `event_loop` is uvloop where that is installed (`auto`), which answers faster than asyncio's.
 
+    `log_format` and `log_level` are those of standard error: from ``info`` on every request is a
+    line with the id of its decision.
+
     `cors_origins` are the web sites whose pages may call the service from a browser, such as
     ``"https://app.example.com"``; none by default.
     """
@@ -47,6 +50,8 @@ class ServerSettings(_Table, frozen=True):
     max_body_bytes: Count = 8_000_000
     upstream_timeout_s: Positive = 60.0
     deadline_s: Positive = 600.0
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "warning"
     cors_origins: tuple[str, ...] = ()
 
 

@@ -30,6 +30,7 @@ from . import (
     operations,
     page,
     routing,
+    scrape,
 )
 from .access import guard
 from .advisor import Advisor
@@ -37,13 +38,18 @@ from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
 from .gateway.record import DECISION
-from .keys import ENGINE, FLEET, OPENAPI, WATCH
+from .keys import ENGINE, FLEET, METRICS, OPENAPI, WATCH
+from .metrics import Metrics
 from .openapi import document
+from .scrape import Gauges
+from .telemetry import configure_logging, observed
+from .tracing import configure_tracing
 from .version import version
 from .watch import Watch
 
 OPERATIONS = (
     *operations.OPERATIONS,
+    *scrape.OPERATIONS,
     *routing.OPERATIONS,
     *gateway.OPERATIONS,
     *feedback.OPERATIONS,
@@ -91,6 +97,7 @@ def create_app(
     config = with_list_prices(config)
     app = web.Application(
         middlewares=[
+            observed(),
             browsers.cors(config.settings.server.cors_origins),
             errors_as_json,
             guard(OPERATIONS, page.PUBLIC),
@@ -104,9 +111,13 @@ def create_app(
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
         app[ENGINE] = Engine.open(config, db, embedder=embedder, demo=demo)
+        app[ENGINE].listen(app[METRICS].written)
         app[ENGINE].start()
         yield
         await app[ENGINE].close()
+
+    app[METRICS] = Metrics()
+    app[METRICS].registry.register(Gauges(app))
 
     async def watch(app: web.Application) -> AsyncIterator[None]:
         app[WATCH] = Watch(app[ENGINE])
@@ -167,6 +178,8 @@ def run(
     port = server.port if port is None else port
     if not (allow_open or config.settings.keys.allow_open):
         _refuse_open(host, db)
+    configure_logging(server.log_format, server.log_level)
+    configure_tracing()
     app = create_app(config, db=db, demo=demo, embedder=embedder)
     with asyncio.Runner(loop_factory=loop_factory(server.event_loop)) as runner:
         runner.run(_serve(app, host, port, echo))

@@ -124,6 +124,10 @@ class Engine:
         await self._journal.close()
         self.keyring.close()
 
+    def listen(self, told: Callable[[Batch], None]) -> None:
+        """Let `told` know of every batch of events that has reached the disk."""
+        self._journal.listeners.append(told)
+
     @property
     def router(self) -> Router:
         """The router, to read from; see `Journal.router`."""

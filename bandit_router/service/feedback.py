@@ -10,7 +10,7 @@ from ..types import Feedback
 from . import body
 from .access import caller
 from .errors import described
-from .keys import ENGINE
+from .keys import DECISION_ID, ENGINE
 from .links import PATH as SIGNED
 from .openapi import Operation, Parameter
 from .wire import (
@@ -28,6 +28,7 @@ _RATINGS = {"up": 1.0, "down": 0.0}
 async def feedback(request: web.Request) -> web.Response:
     """Take one feedback; 200 means that it is on disk."""
     said = _noun(await body.read(request, FeedbackRequest))
+    request[DECISION_ID] = said.decision_id
     [status] = await request.app[ENGINE].feedback([said], key=caller(request))
     if isinstance(status, Exception):
         raise status

@@ -83,6 +83,7 @@ class Journal:
         self._woken = False
         self._last: asyncio.Future[None]  # of the write that was begun last
         self._tasks: set[asyncio.Task[None]] = set()
+        self.listeners: list[Callable[[Batch], None]] = []  # told of what is on disk
 
     def start(self) -> None:
         """Begin to fold the log, in the background."""
@@ -197,6 +198,8 @@ class Journal:
             if batch.snapshot is not None:
                 self._spawn(self._saved(*batch.snapshot))
             done.set_result(None)
+            for tell in self.listeners:
+                tell(batch)
             return
         self._lose(batch.router, error)
         done.set_exception(StoreError(f"nothing was recorded: {error}"))

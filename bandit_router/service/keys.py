@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ..providers import Fleet
 from .engine import Engine
+from .metrics import Metrics
 from .watch import Watch
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
@@ -21,3 +22,9 @@ FLEET: web.AppKey[Fleet] = web.AppKey("fleet", Fleet)
 
 WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
 """What stands behind the pages; see `watch`."""
+
+METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
+"""The counters; see `metrics`."""
+
+DECISION_ID = web.RequestKey("decision_id", str)
+"""The decision that a request made or spoke of, where its answer has no header for it."""

@@ -14,7 +14,7 @@ from . import body
 from .access import caller, is_admin
 from .errors import Refused
 from .explain import decision_answer, route_answer
-from .keys import ENGINE
+from .keys import DECISION_ID, ENGINE
 from .openapi import Operation
 from .pins import with_pins
 from .wire import DecisionAnswer, Message, RouteAnswer, RouteRequest
@@ -45,6 +45,7 @@ async def route(request: web.Request) -> web.Response:
     decision, demo = await engine.route(
         text, meaning=meaning, vector=asked.embedding, request=wanted
     )
+    request[DECISION_ID] = decision.decision_id
     link = engine.links.make(decision.decision_id)
     return body.answer(route_answer(decision, demo, link))
 

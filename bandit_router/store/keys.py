@@ -22,7 +22,7 @@ from . import schema
 from .connection import connect, plain_words
 from .lock import FileLock
 
-Scope = Literal["route", "feedback", "admin"]
+Scope = Literal["route", "feedback", "metrics", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 PREFIX = "br"
 _ID_BYTES, _SECRET_BYTES = 6, 32

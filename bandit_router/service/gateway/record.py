@@ -8,6 +8,7 @@ from urllib.parse import quote
 from ...providers import Call, Failure, Served
 from ...providers.http import where
 from ...types import Decision, Model, Outcome
+from .. import tracing
 from ..engine import Engine
 
 DECISION, MODEL, CLUSTER, ENDPOINT, ATTEMPTS, FAILED, FAILURES, COST, USAGE = (
@@ -73,6 +74,7 @@ class Record:
     def _log(self, model: Model, **observed: object) -> Outcome:
         id_ = "" if self.decision is None else self.decision.decision_id
         outcome = Outcome(seq=0, time=0.0, decision_id=id_, model=model.name, **observed)  # type: ignore[arg-type]
+        tracing.model_call(outcome, self.decision)
         if self.decision is not None:
             self._engine.note(outcome)
         elif self._key is not None and outcome.cost_usd:

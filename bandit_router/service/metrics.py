@@ -1,0 +1,132 @@
+"""Counters for Prometheus; they count what has reached the disk.
+
+Label sets are bounded: whatever grows with callers or configuration is counted under ``other``
+beyond a limit. Every name is described in ``docs/monitoring.md``.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
+
+from ..exceptions import BanditRouterError
+from ..router import Router
+from ..types import Decision, Event, Feedback, Outcome
+from .journal import Batch
+from .overview import explored
+
+OTHER = "other"
+_MODELS, _SOURCES = 100, 20
+PREFIX = "bandit_router"
+_HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_MODEL_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
+
+
+class Bounded:
+    """Lets the first `limit` values of a label through and calls the rest ``other``.
+
+    Examples
+    --------
+    >>> label = Bounded(1)
+    >>> label("a"), label("b"), label("a")
+    ('a', 'other', 'a')
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """Return the value, or ``other``."""
+        if value in self._seen:
+            return value
+        if len(self._seen) >= self._limit:
+            return OTHER
+        self._seen.add(value)
+        return value
+
+
+class Metrics:
+    """Every metric of one application, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._model, self._source = Bounded(_MODELS), Bounded(_SOURCES)
+        self._decisions = self._counter("decisions", "Prompts routed.", "model")
+        self._explored = self._counter(
+            "explored", "Prompts given to another model than the one of highest expected utility."
+        )
+        self._feedback = self._counter("feedback", "Feedback taken.", "source")
+        self._reward = Summary(
+            f"{PREFIX}_reward",
+            "Rewards in [0, 1] that feedback gave.",
+            ["model"],
+            registry=self.registry,
+        )
+        self._cost = self._counter("cost_usd", "US dollars that answers cost.", "model")
+        self._calls = self._counter("model_calls", "Calls of models.", "model", "result")
+        self._tokens = self._counter("tokens", "Tokens of answers.", "model", "direction")
+        self._lineage = self._counter("lineage_events", "What became of clusters.", "what")
+        self._changes = self._counter("changes", "Changes of models and settings.", "what")
+        self._requests = self._counter(
+            "http_requests", "HTTP requests.", "method", "route", "status"
+        )
+        self._model_seconds = self._histogram(
+            "model_call_seconds", "How long models took to answer.", _MODEL_SECONDS, "model"
+        )
+        self._http_seconds = self._histogram(
+            "http_request_seconds", "How long requests took.", _HTTP_SECONDS, "route"
+        )
+
+    def written(self, batch: Batch) -> None:
+        """Count events that are on disk."""
+        for event in batch.events:
+            self._event(event, batch.router)
+        for seen in batch.lineage:
+            self._lineage.labels(seen.what).inc()
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an HTTP request."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._http_seconds.labels(route).observe(seconds)
+
+    def _event(self, event: Event, router: Router) -> None:
+        if isinstance(event, Decision):
+            self._decisions.labels(self._model(event.model)).inc()
+            if explored(event):
+                self._explored.inc()
+        elif isinstance(event, Outcome):
+            self._outcome(event)
+        elif isinstance(event, Feedback):
+            self._said(event, router)
+        else:
+            self._changes.labels(event.what).inc()
+
+    def _outcome(self, event: Outcome) -> None:
+        model = self._model(event.model)
+        self._calls.labels(model, "failed" if event.error else "answered").inc()
+        if event.cost_usd is not None:
+            self._cost.labels(model).inc(event.cost_usd)
+        if event.latency_ms is not None:
+            self._model_seconds.labels(model).observe(event.latency_ms / 1000.0)
+        tokens = (("input", event.prompt_tokens), ("output", event.completion_tokens))
+        for direction, count in tokens:
+            if count is not None:
+                self._tokens.labels(model, direction).inc(count)
+
+    def _said(self, event: Feedback, router: Router) -> None:
+        self._feedback.labels(self._source(event.source)).inc()
+        try:
+            model = self._model(router.history(event.decision_id).answered_by)
+        except BanditRouterError:  # thrown away meanwhile
+            model = OTHER
+        if event.reward is not None:
+            self._reward.labels(model).observe(event.reward)
+        if event.cost_usd is not None:
+            self._cost.labels(model).inc(event.cost_usd)
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", help_, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_: str, steps: tuple[float, ...], label: str) -> Histogram:
+        name = f"{PREFIX}_{name}"
+        return Histogram(name, help_, [label], buckets=steps, registry=self.registry)

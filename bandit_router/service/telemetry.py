@@ -1,0 +1,123 @@
+"""What is told of every request: metrics, one line of log, a span.
+
+A line names the decision, so that a log, a trace and ``GET /decisions/{id}`` can be laid side by
+side; never a prompt, never a key.
+"""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+import secrets
+from time import perf_counter
+from typing import Any
+
+import structlog
+import structlog.tracebacks
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from . import tracing
+from .gateway.record import DECISION
+from .keys import DECISION_ID, METRICS
+
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Asked for every few seconds by machines: counted, but neither logged nor traced."""
+
+log = logging.getLogger("bandit_router.request")
+
+
+def observed() -> Middleware:
+    """Return the outermost middleware: it sees every answer, also a refusal."""
+
+    @web.middleware
+    async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
+        route, start = _route(request), perf_counter()
+        status, decision = 499, None  # the client left before there was an answer
+        with tracing.request(request, "" if route in QUIET else route) as span:
+            try:
+                response = await handler(request)
+                status = response.status
+                decision = response.headers.get(DECISION) or request.get(DECISION_ID)
+                return response
+            finally:
+                seconds = perf_counter() - start
+                request.app[METRICS].request(_method(request), route, status, seconds)
+                span.finish(status, decision)
+                if route not in QUIET:
+                    _tell(request, route, status, seconds, decision)
+
+    return observe
+
+
+def _tell(
+    request: web.Request, route: str, status: int, seconds: float, decision: str | None
+) -> None:
+    level = logging.ERROR if status >= 500 else logging.INFO
+    if not log.isEnabledFor(level):
+        return
+    facts: dict[str, Any] = {
+        "method": _method(request),
+        "route": route,
+        "status": status,
+        "ms": round(1000.0 * seconds, 2),
+        "request_id": request.headers.get("x-request-id", "")[:64] or secrets.token_hex(8),
+    }
+    if decision is not None:
+        facts["decision_id"] = decision
+    log.log(level, "request", extra=facts)
+
+
+def _route(request: web.Request) -> str:
+    """The route's template: as many as there are routes, whatever paths are asked for."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "unknown"
+
+
+def _method(request: web.Request) -> str:
+    known = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+    return request.method if request.method in known else "other"
+
+
+def configure_logging(form: str, level: str) -> None:
+    """Let the whole process log to standard error, as lines of ``text`` or of ``json``."""
+    shared: list[Any] = [
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if form == "json":
+        last: list[Any] = [
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),  # locals hold prompts
+            structlog.processors.JSONRenderer(),
+        ]
+    else:
+        last = [structlog.dev.ConsoleRenderer(colors=False)]
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {
+                "lines": {
+                    "()": structlog.stdlib.ProcessorFormatter,
+                    "processors": [
+                        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                        *last,
+                    ],
+                    "foreign_pre_chain": shared,
+                }
+            },
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
+            "loggers": {
+                "bandit_router": {
+                    "level": level.upper(),
+                    "handlers": ["stderr"],
+                    "propagate": False,
+                },
+            },
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
+        }
+    )

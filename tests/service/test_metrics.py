@@ -1,0 +1,191 @@
+"""Metrics, logs and traces say what happened, in bounded words."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bandit_router.service.metrics import Bounded
+from bandit_router.service.telemetry import configure_logging
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+async def scraped(client):
+    answer = await client.get("/metrics")
+    assert answer.status == 200
+    assert answer.content_type == "text/plain"
+    families = text_string_to_metric_families(await answer.text())
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(samples, name, **labels):
+    return samples.get((f"bandit_router_{name}", tuple(sorted(labels.items()))))
+
+
+def total(samples, name):
+    return sum(v for (n, _), v in samples.items() if n == f"bandit_router_{name}")
+
+
+async def test_what_happened_is_counted(client):
+    for i in range(5):
+        asked = await client.post("/route", json={"prompt": f"sort list {i}"})
+        found = await asked.json()
+        said = {"decision_id": found["decision_id"], "reward": 0.5, "cost_usd": 0.25}
+        await client.post("/feedback", json=said)
+        await client.post("/feedback", json=said)  # a duplicate is no feedback
+    samples = await scraped(client)
+    assert total(samples, "decisions_total") == 5
+    assert value(samples, "feedback_total", source="user") == 5
+    assert total(samples, "reward_count") == 5
+    assert total(samples, "reward_sum") == pytest.approx(2.5)
+    assert total(samples, "cost_usd_total") == pytest.approx(1.25)
+    assert value(samples, "lineage_events_total", what="born") >= 1
+    assert value(samples, "http_requests_total", method="POST", route="/route", status="200") == 5
+    assert value(samples, "http_request_seconds_count", route="/feedback") == 10
+    assert value(samples, "ready") == 1
+    assert value(samples, "models", available="yes") == 2
+    assert value(samples, "clusters", level="0") >= 1
+    assert value(samples, "kill_switch") == 0
+
+
+async def test_labels_do_not_grow_with_what_callers_send(client):
+    for i in range(30):
+        await client.get(f"/nothing/{i}")
+        await client.get(f"/decisions/{i}")
+        await client.request(f"VERB{i}", "/route")
+    samples = await scraped(client)
+    routes = {dict(labels).get("route") for name, labels in samples if "http_requests" in name}
+    methods = {dict(labels).get("method") for name, labels in samples if "http_requests" in name}
+    assert len(routes) < 8
+    assert methods <= {"GET", "other", None}
+
+
+def test_a_label_lets_only_so_many_values_through():
+    label = Bounded(2)
+    assert [label(v) for v in "abcab"] == ["a", "b", "other", "a", "b"]
+
+
+async def test_every_metric_is_documented_and_the_other_way_round(client):
+    await client.post("/route", json={"prompt": "a prompt"})
+    text = (DOCS / "monitoring.md").read_text(encoding="utf-8")
+    written = set(re.findall(r"`(bandit_router_\w+)", text))
+    families = text_string_to_metric_families(await (await client.get("/metrics")).text())
+    known = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in families
+        if not family.name.endswith("_created")
+    }
+    known |= {"bandit_router_endpoint_open"}
+    assert written == known
+
+
+@pytest.mark.parametrize("name", ["grafana-dashboard.json", "alerts.yml"])
+async def test_dashboard_and_alerts_name_only_metrics_there_are(client, name):
+    text = (DOCS / "ops" / name).read_text(encoding="utf-8")
+    if name.endswith(".json"):
+        board = json.loads(text)
+        assert len(board["panels"]) >= 8
+        assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+    named = set(re.findall(r"bandit_router_\w+", text))
+    assert named
+    documented = (DOCS / "monitoring.md").read_text(encoding="utf-8")
+    known = set(re.findall(r"`(bandit_router_\w+)", documented))
+    parts = {k + end for k in known for end in ("", "_sum", "_count", "_bucket")}
+    assert named <= parts
+
+
+@pytest.fixture
+def lines():
+    """Log as `serve` does; give back what has been written, one object a line."""
+    names = ("", "bandit_router")
+    before = [(logging.getLogger(n).level, logging.getLogger(n).handlers[:]) for n in names]
+    propagate = logging.getLogger("bandit_router").propagate
+    configure_logging("json", "info")
+    out = io.StringIO()
+    for handler in logging.getLogger("bandit_router").handlers:
+        handler.setStream(out)
+    yield lambda: [json.loads(line) for line in out.getvalue().splitlines()]
+    for name, (level, handlers) in zip(names, before, strict=True):
+        logging.getLogger(name).setLevel(level)
+        logging.getLogger(name).handlers[:] = handlers
+    logging.getLogger("bandit_router").propagate = propagate
+
+
+async def test_every_request_is_a_line_with_the_id_of_its_decision(client, lines):
+    asked = await client.post("/route", json={"prompt": "a secret wish"})
+    id_ = (await asked.json())["decision_id"]
+    await client.post("/feedback", json={"decision_id": id_, "reward": 1})
+    await client.get("/healthz")
+    await client.get("/nowhere", headers={"x-request-id": "r-1"})
+    routed, said, lost = lines()
+    assert routed["event"] == "request"
+    assert (routed["route"], routed["status"], routed["decision_id"]) == ("/route", 200, id_)
+    assert (said["route"], said["decision_id"]) == ("/feedback", id_)
+    assert (lost["status"], lost["request_id"], lost["level"]) == (404, "r-1", "info")
+    assert "secret" not in json.dumps([routed, said, lost])
+
+
+async def test_logs_of_any_part_are_json_too(lines):
+    prompt = "a secret wish"
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        logging.getLogger("bandit_router.store").exception("it failed: %s", "here")
+    [line] = lines()
+    assert line["event"] == "it failed: here"
+    assert line["exception"][0]["exc_value"] == "broken"
+    assert line["logger"] == "bandit_router.store"
+    assert prompt not in json.dumps(line["exception"])
+
+
+def test_a_call_of_a_model_is_a_span_in_the_words_of_the_genai_conventions():
+    pytest.importorskip("opentelemetry.sdk")
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from bandit_router.service import tracing
+    from bandit_router.types import Outcome
+
+    kept = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(provider)
+    else:
+        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(kept))
+
+    class Request:
+        method = "POST"
+        headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}  # noqa: RUF012
+
+    seen = {"prompt_tokens": 12, "completion_tokens": 34, "latency_ms": 250.0}
+    outcome = Outcome(seq=0, time=0.0, decision_id="d1", model="large", cost_usd=0.01, **seen)
+    with tracing.request(Request(), "/v1/chat/completions") as span:
+        tracing.model_call(outcome, None)
+        span.finish(200, "d1")
+    with tracing.request(Request(), ""):
+        tracing.model_call(outcome, None)
+    call, request = kept.get_finished_spans()
+    assert (call.name, call.kind.name) == ("chat large", "CLIENT")
+    assert call.attributes["gen_ai.operation.name"] == "chat"
+    assert call.attributes["gen_ai.request.model"] == "large"
+    assert call.attributes["gen_ai.usage.input_tokens"] == 12
+    assert call.attributes["gen_ai.usage.output_tokens"] == 34
+    assert call.end_time - call.start_time == pytest.approx(250e6)
+    assert call.parent.span_id == request.context.span_id
+    assert request.parent.span_id == int("b" * 16, 16)
+    assert request.attributes["bandit_router.decision.id"] == "d1"
+    assert request.attributes["http.route"] == "/v1/chat/completions"
