@@ -288,6 +288,63 @@ def replay(log: Path, policies: list[str], as_json: bool, **options: Any) -> Non
     click.echo(json.dumps(found, allow_nan=False) if as_json else text(found))
 
 
+@main.command(
+    epilog="Example: bandit-router tune --table tables/ulab14 --trials 30 --out tuned.toml"
+)
+@click.argument("log", required=False, type=click.Path(path_type=Path))
+@click.option("--table", "tables", callback=_several, help="Routing table folders.")
+@click.option("--trials", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option("--study", help="An Optuna storage URL that several machines share.")
+@click.option("--policy", default="thompson", show_default=True, help="Or global-thompson.")
+@click.option("--scenario", "scenarios", callback=_several, default="stationary", show_default=True)
+@click.option("--models", default="all", show_default=True, help="core, all, or names.")
+@click.option("--steps", type=click.IntRange(min=1), help="Length of a stream [at most 2,000].")
+@click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option("--cost-weight", type=click.FloatRange(min=0), default=0.0, show_default=True)
+@click.option(
+    "--max-cost",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Mean US dollars a request not to be exceeded: the cost weight is searched, too.",
+)
+@click.option("--embedder", default="minilm", show_default=True)
+@click.option("--processes", type=click.IntRange(min=1), help="Trials at once [one a core].")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="bandit-router-tuned.toml",
+    show_default=True,
+    help="The configuration to write.",
+)
+@JSON
+@_plain_errors
+def tune(
+    log: Path | None,
+    tables: list[str],
+    trials: int,
+    study: str | None,
+    processes: int | None,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Search how to explore on a decision LOG or on tables, and write the configuration."""
+    from .simulator.problems import problem_of
+    from .simulator.tune import config_text, text
+    from .simulator.tune import tune as search
+
+    if (log is None) == (not tables):
+        raise click.UsageError("give a LOG or --table DIR, and not both")
+    if out.exists():
+        raise InvalidInput(f"{out} is there already; name another file", "out")
+    problem = problem_of(log, [Path(table) for table in tables], **options)
+    found = search(problem, trials=trials, study=study, processes=processes)
+    out.write_text(config_text(problem, found), encoding="utf-8")
+    click.echo(json.dumps(found | {"written": str(out)}) if as_json else text(found))
+    click.echo(f"wrote {out}", err=True)
+    if found["interrupted"]:
+        sys.exit(1)
+
+
 @main.command("warm-start", epilog="Example: bandit-router warm-start gateway.jsonl --db router.db")
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option(
