@@ -15,15 +15,18 @@ from .pick import PricedPolicy, certain
 Kind = Literal["choice", "yes-no", "what", "why", "how", "task", "other"]
 
 _CODE = re.compile(
-    r"```|\bdef \w+\(|\bclass \w+[:({]|#include\b|\bimport \w+|\bfunction\b|\bSELECT\b.+\bFROM\b"
-    r"|[;{}]\s*$|\b(python|javascript|java|c\+\+|rust|golang|sql|regex|algorithm)\b",
+    r"```|\bdef \w+\(|\bclass \w+[:({]|#include\b|^\s*import [\w.]+( as \w+)?\s*$"
+    r"|^\s*from [\w.]+ import\b|\bfunction \w*\(|\bwrite an? (\w+ )?function\b"
+    r"|\bSELECT\b.+\bFROM\b|[;{}]\s*$|\b(python|javascript|typescript|java|c\+\+|c#|golang|sql"
+    r"|regex|algorithm|html|css|bash|unit tests?|refactor|debug|stack trace|compiler)(?!\w)",
     re.IGNORECASE | re.MULTILINE,
 )
 _MATHS = re.compile(
     r"\$[^$]+\$|\\(frac|sum|int|sqrt)|\d\s*[-+*/^=]\s*\d|\b(solve|equation|integral|derivative"
-    r"|probability|polynomial|theorem|prove|triangle|how many|how much|percent)\b",
+    r"|probability|polynomial|theorem|prove|triangle|prime number)\b",
     re.IGNORECASE,
 )
+_COUNTING = re.compile(r"\b(how many|how much|percent|average)\b|%", re.IGNORECASE)
 _CHOICE = re.compile(r"^\s*\(?[A-Da-d][).:]\s", re.MULTILINE)
 _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("choice", _CHOICE),
@@ -33,14 +36,39 @@ _KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("what", re.compile(r"\b(what|which|who|when|where)\b", re.I)),
     ("task", re.compile(r"^(write|create|implement|translate|summari[sz]e|explain|list)\b", re.I)),
 )
-_WORDS = {
-    "en": {"the", "and", "of", "to", "is", "in", "that", "for", "with", "what"},
-    "de": {"der", "die", "und", "das", "ist", "nicht", "ein", "eine", "zu", "mit"},
-    "fr": {"le", "la", "les", "et", "est", "une", "des", "que", "pour", "dans"},
-    "es": {"el", "los", "las", "es", "una", "que", "para", "por", "con", "del"},
-    "it": {"il", "che", "di", "non", "una", "per", "sono", "con", "gli", "della"},
-    "pt": {"o", "os", "que", "não", "uma", "para", "com", "em", "do", "da"},
+_ELSEWHERE: tuple[tuple[Kind, re.Pattern[str]], ...] = (
+    (
+        "why",
+        re.compile(r"\b(warum|pourquoi|por qué|perché|por que|waarom|почему)\b|为什么|なぜ", re.I),
+    ),
+    ("how", re.compile(r"\b(wie|comment|cómo|come|como|hoe|как)\b|如何|怎么|どう", re.I)),
+    (
+        "what",
+        re.compile(r"\b(was|wer|wann|wo|quel|quelle|qué|cuál|cosa|quale|qual|wat|что)\b", re.I),
+    ),
+    (
+        "task",
+        re.compile(r"^(schreib|écris|escrib|scrivi|escreva|schrijf|напиши|写|translate)", re.I),
+    ),
+)
+_ENGLISH = (
+    "the and of to is in that for with what how why which who are you it this on as be do does did"
+    " can i my me your from have has not a an or if by at when where write explain give"
+)
+_WORDS = {  # small words that are no English ones, too
+    "de": "der und das ist nicht ein eine einen wie zu mit auf für von den dem sich auch warum ich"
+    " wir werden wird kann oder aber bei nach über erkläre schreibe",
+    "fr": "le la les et est une des que pour dans qui sur avec ce cette il elle je vous nous du au"
+    " pourquoi comment quel quelle sont écris explique",
+    "es": "el los las una que para por con del qué cómo como es en se su lo más está puede cuál"
+    " porque escribe explica son",
+    "it": "il che di non una per sono con gli della nel è come perché quale cosa si dei alla le"
+    " scrivi spiega questo",
+    "pt": "os que não uma para com em da um é como por dos das mais qual você são ao isso escreva"
+    " explique porque",
+    "nl": "het een van en dat niet met voor zijn op hoe wat waarom ik je wordt schrijf ook naar",
 }
+_SMALL = {code: frozenset(words.split()) for code, words in {**_WORDS, "en": _ENGLISH}.items()}
 _SCRIPTS = (
     ("zh", re.compile(r"[\u4e00-\u9fff]")),
     ("ja", re.compile(r"[\u3040-\u30ff]")),
@@ -70,12 +98,15 @@ def extract(prompt: str) -> Features:
     Features(code=False, maths=True, language='en', chars=23, question='why')
     """
     head = prompt[:_LOOK].strip()
+    spoken = language(head)
+    kinds = _KINDS if spoken == "en" else (*_ELSEWHERE, *_KINDS[:1])
+    counts = any(c.isdigit() for c in head) and _COUNTING.search(head)
     return Features(
         code=bool(_CODE.search(head)),
-        maths=bool(_MATHS.search(head)),
-        language=language(head),
+        maths=bool(_MATHS.search(head) or counts),
+        language=spoken,
         chars=len(prompt),
-        question=next((kind for kind, pattern in _KINDS if pattern.search(head)), "other"),
+        question=next((kind for kind, pattern in kinds if pattern.search(head)), "other"),
     )
 
 
@@ -86,8 +117,9 @@ def language(text: str) -> str:
         if len(pattern.findall(text)) > 0.2 * letters:
             return code
     words = re.findall(r"\w+", text.lower())
-    counts = {code: sum(word in known for word in words) for code, known in _WORDS.items()}
-    return max(counts, key=lambda code: (counts[code], code == "en"))
+    counts = {code: sum(word in known for word in words) for code, known in _SMALL.items()}
+    best = max(counts, key=lambda code: (counts[code], code == "en"))
+    return best if counts[best] >= min(2, len(words)) else "en"
 
 
 class FeaturesPolicy(PricedPolicy):

@@ -29,7 +29,9 @@ class ForestPolicy(TrainedPolicy):
     """The arm that is expected to beat the others by most, over the pairs that it is in.
 
     Each pair has a forest of regression trees on the difference of the two qualities, so that a
-    cost weight needs no new forest. Costs are the arms' means.
+    cost weight needs no new forest. Costs are the arms' means. Of two arms that were hardly ever
+    tried on the same prompt (a log has one answer to each) the difference is that of two forests,
+    one an arm.
 
     References
     ----------
@@ -44,17 +46,22 @@ class ForestPolicy(TrainedPolicy):
         self._nodes: dict[str, Any] = {}
 
     def fit(self, table: Table, rng: np.random.Generator) -> None:
-        """Grow a forest for each pair of arms that were tried on the same prompts."""
+        """Grow a forest for each pair of arms that were tried on the same prompts.
+
+        An arm that lacks one with some other arm has a forest of its own; it is kept as the pair
+        of the arm with itself.
+        """
         arms = table.quality.shape[1]
         pairs = list(combinations(range(arms), 2))
         trees = max(1, min(_TREES, _MOST_TREES // max(len(pairs), 1)))
         grown = _Grown()
+        alone: set[int] = set()
         for a, b in pairs:
             gap = table.quality[:, a] - table.quality[:, b]
-            both = np.isfinite(gap)
-            if both.sum() >= 2 * _LEAF:
-                seed = int(rng.integers(2**31))
-                grown.add(a, b, _forest(table.z[both], gap[both], trees, seed))
+            if not grown.grow(a, b, table.z, gap, trees, rng):
+                alone |= {a, b}
+        for a in sorted(alone):
+            grown.grow(a, a, table.z, table.quality[:, a], trees, rng)
         mean = mean_by_arm(table.quality, 0.5)
         self._nodes = grown.arrays() | {"mean": mean, "cost": mean_by_arm(table.cost, np.nan)}
 
@@ -65,11 +72,12 @@ class ForestPolicy(TrainedPolicy):
         for _ in range(_DEPTH):
             left = z[nodes["feature"][at]] <= nodes["threshold"][at]
             at = np.where(left, nodes["left"][at], nodes["right"][at])
-        margin = mean[:, None] - mean[None, :]  # for pairs without a forest
-        if len(at):
-            a, b = nodes["a"], nodes["b"]
-            gap = nodes["value"][at].reshape(len(a), -1).mean(axis=1)
-            margin[a, b], margin[b, a] = gap, -gap
+        a, b = nodes["a"], nodes["b"]
+        value = nodes["value"][at].reshape(len(a), -1).mean(axis=1) if len(at) else mean[:0]
+        own, level = a == b, mean.copy()
+        level[a[own]] = value[own]
+        margin = level[:, None] - level[None, :]  # for pairs without a forest
+        margin[a[~own], b[~own]], margin[b[~own], a[~own]] = value[~own], -value[~own]
         others = max(len(mean) - 1, 1)
         return mean.mean() + margin.sum(axis=1) / others, nodes["cost"]
 
@@ -93,8 +101,14 @@ class _Grown:
         self._pairs: list[tuple[int, int]] = []
         self._size = 0
 
-    def add(self, a: int, b: int, forest: Any) -> None:
-        """Append the trees of one pair."""
+    def grow(
+        self, a: int, b: int, z: Array, target: Array, trees: int, rng: np.random.Generator
+    ) -> bool:
+        """Append the trees of one pair, if enough is known of it; tell if so."""
+        known = np.isfinite(target)
+        if known.sum() < 2 * _LEAF:
+            return False
+        forest = _forest(z[known], target[known], trees, int(rng.integers(2**31)))
         self._pairs.append((a, b))
         for estimator in forest.estimators_:
             tree = estimator.tree_
@@ -107,6 +121,7 @@ class _Grown:
             self._parts["value"].append(tree.value[:, 0, 0])
             self._roots.append(self._size)
             self._size += int(tree.node_count)
+        return True
 
     def arrays(self) -> dict[str, Any]:
         """Return all trees, flat."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..config import Config
 from ..exceptions import InvalidInput
 from ..router import Router
 from ..store import EventStore, restore
-from ..types import Decision, Event, Feedback, LineageEvent, Model, Request
+from ..types import Decision, Event, Feedback, LineageEvent, Model, Request, Training
 from .log_arrays import vectors_of
 from .logs import Logged, read_log
 
@@ -21,6 +24,8 @@ _BATCH = 500
 
 def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) -> dict[str, int]:
     """Write a log's decisions and rewards into a database, as if they had been ours.
+
+    Strategies that are fitted (`forest`, `kmeans`) are fitted on all of them at the end.
 
     Parameters
     ----------
@@ -71,6 +76,10 @@ def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) ->
             if len(batch) >= _BATCH:
                 store.append(batch, lineage)
                 batch, lineage = [], []
+        if any(policy.needs_training for policy in router.strategies) and vectors is not None:
+            trained = router.change("trained", _training(rows, vectors))
+            router.apply(trained)
+            batch.append(trained)
         if batch:
             store.append(batch, lineage)
     return {"decisions": len(rows), "models_added": added}
@@ -104,8 +113,36 @@ def _decision(router: Router, row: Logged, vector: object) -> Decision:
         decision_id=f"warm-{ours.seq}",
         model=row.model,
         propensity=row.propensity or ours.chosen.propensity,
+        exact=row.propensity is not None,
+        propensity_draws=0,
         policy="warm-start",
+        role="live",
     )
+
+
+def _training(rows: list[Logged], vectors: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what is known of each model on each prompt: a prompt may be in several rows."""
+    arms = tuple(dict.fromkeys(row.model for row in rows))
+    column = {name: i for i, name in enumerate(arms)}
+    _, first, place = np.unique(vectors, axis=0, return_index=True, return_inverse=True)
+    where = place.ravel(), np.array([column[row.model] for row in rows])
+    training = Training.of(
+        arms,
+        vectors[first],
+        _means(where, [row.reward for row in rows], (len(first), len(arms))),
+        _means(where, [row.cost_usd for row in rows], (len(first), len(arms))),
+    )
+    body: dict[str, Any] = msgspec.to_builtins(training, builtin_types=(bytes,))
+    return body
+
+
+def _means(where: Any, values: list[float | None], shape: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the mean of the values at each place, nan where there is none."""
+    known = np.array([value is not None for value in values], dtype=np.float64)
+    count, total = np.zeros(shape), np.zeros(shape)
+    np.add.at(count, where, known)
+    np.add.at(total, where, [0.0 if value is None else value for value in values])
+    return np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
 
 
 def _feedback(decision: Decision, row: Logged) -> Feedback:

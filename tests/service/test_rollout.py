@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from bandit_router import Feedback, Router
 from bandit_router.config import Config, parse_config
 from bandit_router.service.keys import ENGINE
+from bandit_router.simulator.warm import warm_start
 from bandit_router.store import EventStore, verify
+from bandit_router.types import Request
 
 from .conftest import config, state
 
@@ -242,3 +246,35 @@ async def test_failover_leaves_a_model_whose_providers_are_down(start: Any, upst
     _, answer = await route(client)
     assert answer["model"] == "spare"  # known by now: the decision itself goes elsewhere
     assert answer["propensity"] == 1.0
+
+
+@pytest.mark.parametrize("strategy", ["forest", "kmeans"])
+@pytest.mark.parametrize("full", [True, False])
+async def test_fitted_strategies_serve_after_a_warm_start(
+    start: Any, tmp_path: Any, strategy: str, full: bool
+) -> None:
+    """`small` is good on one side, the other on the other; `full`: both were tried everywhere."""
+    log, rng = tmp_path / "log.db", np.random.default_rng(0)
+    names = ("small", LARGE)
+    with EventStore.open(log) as store:
+        past = Router(names, settings=parse_config({}).settings, embedder="none")
+        events: list[Any] = [past.initial]
+        for step in range(300):
+            side = step % 2 * 2.0 - 1.0
+            vector = np.concatenate([[side, side], 0.3 * rng.standard_normal(2)])
+            for name in names if full else names[step // 2 % 2 :][:1]:
+                decision = past.decide(vector=vector, request=Request(models=(name,)))
+                past.apply(decision)
+                good = float((side < 0) == (name == "small"))
+                _, said = past.judge(Feedback(decision_id=decision.decision_id, reward=good))
+                past.apply(said)
+                events += [decision, said]
+        store.append(events)
+    settings = config(bandit={"strategy": strategy}, embedder={"name": "none"})
+    warm_start(log, tmp_path / "warm.db", settings, progress=False)
+    client = await start(settings, db=tmp_path / "warm.db", embedder=None)
+    for side, best in ((-1.0, "small"), (1.0, LARGE)):
+        response = await client.post("/route", json={"embedding": [side, side, 0.1, 0.1]})
+        answer = await response.json()
+        assert answer["model"] == best
+        assert answer["propensity"] == 1.0
