@@ -496,20 +496,38 @@ def _public(key: ApiKey) -> dict[str, Any]:
     return shown
 
 
-@main.command(epilog="Example: bandit-router bench --json")
+@main.command(epilog="Example: bandit-router bench --suite core,http --history bench.jsonl")
 @click.option("--suite", "suites", callback=_several, help="Which to run [all].")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Of each load [3].")
+@click.option("--steps", type=click.IntRange(min=10), help="Of each operation timed [3000].")
+@click.option("--events", type=click.IntRange(min=1000), help="Of the log restored [20000].")
+@click.option(
+    "--history", type=click.Path(path_type=Path), help="Keep runs here; say what changed."
+)
+@click.option("--profile", type=click.Path(path_type=Path), help="A folder for cProfile's files.")
 @JSON
 @_plain_errors
-def bench(suites: list[str], as_json: bool) -> None:
-    """Measure how fast it is here: figures in microseconds, and ratios to stock River."""
+def bench(
+    suites: list[str], history: Path | None, profile: Path | None, as_json: bool, **much: Any
+) -> None:
+    """Measure how fast it is here: figures, and ratios within the same run."""
     # Before numpy is loaded: more threads only get in each other's way on such small products.
     for variable in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
-    from .bench import SUITES, run, text
+    from .bench import SUITES, Run, hot_spots, run, text
+    from .bench.history import keep, last
 
     for name in suites:
         if name not in SUITES:
             known = ", ".join(SUITES)
             raise click.BadParameter(f"{name!r} is no suite; there are: {known}")
-    figures = run(suites, lambda what: click.echo(what, err=True))
-    click.echo(json.dumps(figures) if as_json else text(figures))
+    before = last(history) if history else None
+    if profile is not None:
+        profile.mkdir(parents=True, exist_ok=True)
+    given = {name: value for name, value in much.items() if value is not None}
+    figures = run(suites, Run(lambda what: click.echo(what, err=True), profile=profile, **given))
+    if history is not None:
+        keep(history, figures)
+    click.echo(json.dumps(figures) if as_json else text(figures, before))
+    for file in sorted(profile.glob("*.prof")) if profile else []:
+        click.echo(f"\n{file}\n{hot_spots(file)}", err=True)

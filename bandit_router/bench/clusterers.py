@@ -18,10 +18,12 @@ from river import cluster
 from .. import clustering
 from ..clustering.level import DbstreamLevel
 from ..clustering.matrix import Array
+from .run import Run
 
 SIZES = (16, 64, 256, 1024)
 DIMENSIONS = (24, 64, 384)
 STEPS = 200
+LEVELS = ((256, 24), (256, 64), (4096, 24), (4096, 64))
 
 OTHERS: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
     ("KMeans", 64, 24, {"n_clusters": 64, "halflife": 0.05, "sigma": 0.01, "seed": 0}),
@@ -37,7 +39,7 @@ OTHERS: tuple[tuple[str, int, int, dict[str, Any]], ...] = (
 )
 
 
-def figures(progress: Callable[[str], None]) -> dict[str, float]:
+def figures(progress: Run) -> dict[str, float]:
     """Return microseconds a step (medians; means where steps differ by design) and ratios."""
     out: dict[str, float] = {}
     for dimension, size in itertools.product(DIMENSIONS, SIZES):
@@ -46,7 +48,7 @@ def figures(progress: Callable[[str], None]) -> dict[str, float]:
     for name, size, dimension, settings in OTHERS:
         progress(f"{name}, {size} clusters, {dimension} dimensions")
         out |= _other(name, size, dimension, settings)
-    for size, dimension in ((256, 24), (256, 64), (4096, 24), (4096, 64)):
+    for size, dimension in LEVELS:
         progress(f"a level of the map, {size} clusters, {dimension} dimensions")
         out |= _level(size, dimension)
     return out

@@ -3,7 +3,7 @@
 A full client would cost more than the servers that are measured here. Each connection sends its
 next request as soon as it has the answer to the last (closed loop).
 
-    python -m bandit_router.bench.load < job.json
+    python load.py < job.json
 """
 
 from __future__ import annotations

@@ -1,0 +1,169 @@
+"""The service over HTTP, one worker, beside what limits it: an empty handler, the encoder.
+
+Server and load generator are processes of their own and share the machine, in turns, so that
+ratios hold where figures do not. Learning, logging and propensities are on.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Sequence
+from importlib import resources
+from time import perf_counter
+
+import numpy as np
+
+from ..config import EmbedderSettings
+from ..embedding import Embedder, make_embedder
+from . import servers
+from .run import Run
+
+ROUNDS = 3
+CONNECTIONS = 32
+FEEDBACK_CONNECTIONS = 64
+
+_MODELS = "".join(
+    f'[[models]]\nname = "m{i}"\ninput_usd_per_m = {0.1 + i}\noutput_usd_per_m = {0.4 + i}\n'
+    for i in range(3)
+)
+
+
+def prompts() -> list[str]:
+    """Return the bundled prompts: public ones, of mixed length."""
+    file = resources.files("bandit_router.service.demo") / "table" / "prompts.jsonl.gz"
+    with file.open("rb") as data:
+        lines = gzip.decompress(data.read()).splitlines()
+    return [json.loads(line)["prompt"] for line in lines]
+
+
+def static(run: Run) -> dict[str, float]:
+    """`/route` with the embedder `static` beside an empty handler; durable `/feedback`."""
+    bodies = [json.dumps({"prompt": prompt}) for prompt in prompts()]
+    spent: dict[str, list[float]] = {}
+
+    def note(**figures: float) -> None:
+        for name, value in figures.items():
+            spent.setdefault(name, []).append(value)
+
+    profile = None if run.profile is None else run.profile / "serve.prof"
+    with servers.empty() as empty, servers.service(_config("static"), profile=profile) as service:
+        service.load("/route", bodies, connections=CONNECTIONS, seconds=run.seconds)
+        for number in range(ROUNDS):
+            run(f"/route with static beside an empty handler, round {number + 1} of {ROUNDS}")
+            least, least_cpu = empty.measured(
+                "/route", bodies, connections=CONNECTIONS, seconds=run.seconds
+            )
+            ours, ours_cpu = service.measured(
+                "/route", bodies, connections=CONNECTIONS, seconds=run.seconds, keep=True
+            )
+            said = [
+                json.dumps({"decision_id": json.loads(body)["decision_id"], "reward": 1.0})
+                for body in ours.bodies
+            ]
+            told, told_cpu = service.measured(
+                "/feedback",
+                said,
+                connections=FEEDBACK_CONNECTIONS,
+                seconds=run.seconds,
+                once=True,
+            )
+            note(
+                http_empty_per_s=least.rate,
+                http_empty_p99_ms=least.quantile(0.99),
+                http_empty_cpu_us=least_cpu,
+                route_static_per_s=ours.rate,
+                route_static_p50_ms=ours.quantile(0.5),
+                route_static_p99_ms=ours.quantile(0.99),
+                route_static_cpu_us=ours_cpu,
+                route_static_ratio=ours.rate / least.rate,
+                route_static_p99_ratio=ours.quantile(0.99) / least.quantile(0.99),
+                route_static_cpu_ratio=least_cpu / ours_cpu,
+                feedback_per_s=told.rate,
+                feedback_p99_ms=told.quantile(0.99),
+                feedback_cpu_us=told_cpu,
+            )
+    return {name: float(np.median(values)) for name, values in spent.items()}
+
+
+def minilm(run: Run) -> dict[str, float]:
+    """`/route` with MiniLM beside its encoder alone, and that beside sentence-transformers."""
+    texts = prompts()
+    bodies = [json.dumps({"prompt": prompt}) for prompt in texts]
+    embedder = make_embedder(EmbedderSettings(name="minilm"))
+    rates: dict[str, list[float]] = {"alone": [], "service": []}
+    waits: dict[str, list[float]] = {"alone": [], "service": []}
+    with servers.service(_config("minilm")) as service:
+        run("MiniLM: the best batch size of the encoder alone")
+        sizes = {size: _rate(embedder, texts, size, run.seconds / 3) for size in (1, 8, 32, 128)}
+        best = max(sizes, key=sizes.__getitem__)
+        for number in range(ROUNDS):
+            run(f"/route with MiniLM beside the encoder alone, round {number + 1} of {ROUNDS}")
+            rates["alone"].append(_rate(embedder, texts, best, run.seconds))
+            loaded = service.load("/route", bodies, connections=CONNECTIONS, seconds=run.seconds)
+            rates["service"].append(loaded.rate)
+            waits["alone"].append(_wait(embedder, texts, run.seconds / 3))
+            single = service.load("/route", bodies, connections=1, seconds=run.seconds)
+            waits["service"].append(single.quantile(0.5))
+    ratios = [ours / alone for ours, alone in zip(rates["service"], rates["alone"], strict=True)]
+    added = [ours - alone for ours, alone in zip(waits["service"], waits["alone"], strict=True)]
+    return {
+        "minilm_best_batch": float(best),
+        "minilm_encoder_per_s": float(np.median(rates["alone"])),
+        "route_minilm_per_s": float(np.median(rates["service"])),
+        "route_minilm_ratio": float(np.median(ratios)),
+        "minilm_encoder_ms": float(np.median(waits["alone"])),
+        "route_minilm_ms": float(np.median(waits["service"])),
+        "route_minilm_added_ms": float(np.median(added)),
+        **embedders(run),
+    }
+
+
+def embedders(run: Run) -> dict[str, float]:
+    """One prompt alone by every way to embed it, in turns; medians in milliseconds."""
+    run("one prompt by sentence-transformers, by ONNX Runtime, and static")
+    ways = {
+        "torch": make_embedder(EmbedderSettings(backend="torch")),
+        "onnx": make_embedder(EmbedderSettings(backend="onnx")),
+        "static": make_embedder(EmbedderSettings(name="static")),
+    }
+    texts = prompts()[:60]
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    cosines = []
+    for text in texts:
+        vectors = {}
+        for name, embedder in ways.items():
+            embedder.encode([text])  # what is only done once is done
+            start = perf_counter()
+            vectors[name] = embedder.encode([text])[0]
+            spent[name].append(1e3 * (perf_counter() - start))
+        cosines.append(float(vectors["torch"] @ vectors["onnx"]))
+    out = {f"embed_{name}_ms": float(np.median(times)) for name, times in spent.items()}
+    ratios = [a / b for a, b in zip(spent["torch"], spent["onnx"], strict=True)]
+    out["embed_onnx_ratio"] = float(np.median(ratios))
+    out["embed_onnx_cosine_min"] = min(cosines)
+    return out
+
+
+def _rate(embedder: Embedder, texts: Sequence[str], size: int, seconds: float) -> float:
+    """Return how many texts a second it encodes in batches of this size."""
+    start, done = perf_counter(), 0
+    while perf_counter() - start < seconds:
+        at = done % len(texts)
+        done += len(embedder.encode(texts[at : at + size]))
+    return done / (perf_counter() - start)
+
+
+def _wait(embedder: Embedder, texts: Sequence[str], seconds: float) -> float:
+    """Return the median latency of one text alone, milliseconds."""
+    spent: list[float] = []
+    end = perf_counter() + seconds
+    while (start := perf_counter()) < end:
+        embedder.encode([texts[len(spent) % len(texts)]])
+        spent.append(1e3 * (perf_counter() - start))
+    return float(np.median(spent))
+
+
+def _config(embedder: str) -> str:
+    # Without a cache: every prompt is encoded, however often it comes.
+    return f'[embedder]\nname = "{embedder}"\ncache_size = 0\n{_MODELS}'
