@@ -418,6 +418,35 @@ def verify(db: Path, as_json: bool) -> None:
     sys.exit(0 if report.agrees else 1)
 
 
+@main.command(epilog="Example: bandit-router compact --db router.db --keep-days 90")
+@click.option(
+    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
+)
+@click.option(
+    "--keep-days", type=click.FloatRange(min=0), required=True, help="Older events are folded."
+)
+@click.option("--archive", type=click.Path(path_type=Path), help="Write them to this Parquet file.")
+@JSON
+@_plain_errors
+def compact(db: Path, keep_days: float, archive: Path | None, as_json: bool) -> None:
+    """Fold old events into a checkpoint: what was learnt stays. The service must be stopped."""
+    from .store import EventStore, retention
+
+    if not db.exists():
+        raise InvalidInput(f"{db}: there is no database: check the path", "db")
+    with EventStore.open(db) as store:
+        checkpoint = retention.fold_until(store, time.time() - keep_days * 86_400)
+        archived = gone = 0
+        if checkpoint > store.checkpoint():
+            if archive is not None:
+                archived = retention.archive(store, checkpoint, archive)
+            gone = retention.compact(store, checkpoint)
+            store.vacuum()
+        found = {"checkpoint": store.checkpoint(), "dropped": gone, "archived": archived}
+    words = "dropped {dropped:,} events; the log now starts after event {checkpoint:,}"
+    click.echo(json.dumps(found) if as_json else words.format(**found))
+
+
 @main.group(epilog="Example: bandit-router keys add app --db router.db")
 def keys() -> None:
     """API keys: once there is one, every request needs one."""

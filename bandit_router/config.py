@@ -39,6 +39,11 @@ class ServerSettings(_Table, frozen=True):
     `log_format` and `log_level` are those of standard error: from ``info`` on every request is a
     line with the id of its decision.
 
+    More than `max_connections` at once are turned away (503), and so are requests while
+    `max_requests` are being answered. A body has to arrive within `body_timeout_s` (else 408), a
+    connection without a request is closed after `idle_timeout_s`. Told to stop, the service takes
+    no more requests and gives those under way `shutdown_s` to end.
+
     `cors_origins` are the web sites whose pages may call the service from a browser, such as
     ``"https://app.example.com"``; none by default.
     """
@@ -53,6 +58,11 @@ class ServerSettings(_Table, frozen=True):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "warning"
     cors_origins: tuple[str, ...] = ()
+    max_connections: Count = 2_000
+    max_requests: Count = 1_000
+    body_timeout_s: Positive = 30.0
+    idle_timeout_s: Positive = 75.0
+    shutdown_s: NonNegative = 10.0
 
 
 class EmbedderSettings(_Table, frozen=True):
@@ -216,11 +226,22 @@ class FeedbackSettings(_Table, frozen=True):
 
 
 class StoreSettings(_Table, frozen=True):
-    """`[store]`: the database, and what of a prompt is kept in it."""
+    """`[store]`: the database, what of a prompt is kept in it, and for how long.
+
+    With `keep_prompts` the text of a prompt is kept for `prompt_days`, else only its length and
+    hash. Events older than `keep_days` fold into a checkpoint, which keeps what was learnt; with
+    `archive`, a folder, they are written there as Parquet first. `redact` names a Python function
+    ``"package.module:function"``, text to text, that every prompt goes through before anything
+    of it is embedded, hashed, kept, or sent to a judge.
+    """
 
     path: str = "bandit-router.db"
     snapshot_every: Count = 5_000
     keep_prompts: bool = False
+    prompt_days: Positive | None = None
+    keep_days: Positive | None = None
+    archive: str | None = None
+    redact: str | None = None
 
 
 class KeysSettings(_Table, frozen=True):
@@ -566,5 +587,8 @@ cost_weight = 0.1             # utility = quality - cost_weight * cost / referen
 [store]
 path = "bandit-router.db"
 keep_prompts = false          # the text of prompts; length and hash are always kept
+# prompt_days = 30            # how long their text is kept
+# keep_days = 365             # older events fold into a checkpoint: what was learnt stays
+# redact = "mymodule:scrub"   # a function that prompts go through before anything is kept
 """
 """What `bandit-router init` writes."""

@@ -267,6 +267,10 @@ class Fold:
             return found
         raise LookupError(f"no live cluster {id_}")
 
+    def forget_until(self, seq: int) -> None:
+        """Know no decision up to event `seq`, until called with 0; no part of the state."""
+        self._memory.forget_until(seq)
+
     def history(self, decision_id: str) -> History:
         """Return a decision and all that was said of it.
 

@@ -35,6 +35,7 @@ class Memory:
 
     def __init__(self, recall: Recall | None = None, size: int = 50_000) -> None:
         self._recall = recall
+        self._unknown_until = 0
         self._size = size
         self._recent: OrderedDict[str, History] = OrderedDict()
 
@@ -49,6 +50,8 @@ class Memory:
         found = self._recent.get(decision_id)
         if found is None and self._recall is not None:
             found = self._recall(decision_id, before_seq)
+            if found is not None and found.decision.seq <= self._unknown_until:
+                found = None
         if found is None:
             hint = "" if self._recall else f" (the last {self._size} are held without a database)"
             raise UnknownDecision(f"no decision {decision_id!r} is known{hint}")
@@ -61,8 +64,9 @@ class Memory:
                 left = without_text(found.decision)
                 self._recent[id_] = msgspec.structs.replace(found, decision=left)
 
-    def forget(self, seq: int) -> None:
-        """Hold no decision up to event `seq`; the log may still have some."""
+    def forget_until(self, seq: int) -> None:
+        """Know no decision up to event `seq` until told otherwise; hold none of them."""
+        self._unknown_until = seq
         for id_ in [i for i, h in self._recent.items() if h.decision.seq <= seq]:
             del self._recent[id_]
 

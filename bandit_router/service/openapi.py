@@ -16,7 +16,7 @@ from .wire import ErrorAnswer, FeedbackRequest
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _REF = "#/components/schemas/{name}"
-_WITH_BODY = (400, 413, 415, 422)
+_WITH_BODY = (400, 408, 413, 415, 422)
 _WITH_KEYS = (401, 403, 429, 503)
 
 
@@ -73,7 +73,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def statuses(self) -> list[int]:
         """Every status it can give, the good one first."""
-        bad = {405, *self.errors, *(_WITH_BODY if self.body else ())}
+        bad = {405, 503, *self.errors, *(_WITH_BODY if self.body else ())}
         bad |= set(_WITH_KEYS if self.scopes else ())
         return [self.status, *sorted(bad)]
 

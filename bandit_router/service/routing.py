@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from ..exceptions import InvalidInput
-from ..types import Request
+from ..types import History, Request
 from . import body
 from .access import caller, is_admin
 from .errors import Refused
@@ -17,7 +17,7 @@ from .explain import decision_answer, route_answer
 from .keys import DECISION_ID, ENGINE
 from .openapi import Operation
 from .pins import with_pins
-from .wire import DecisionAnswer, Message, RouteAnswer, RouteRequest
+from .wire import DecisionAnswer, DecisionErased, Message, RouteAnswer, RouteRequest
 
 METADATA_BYTES = 16_384
 METADATA_DEPTH = 8
@@ -52,11 +52,25 @@ async def route(request: web.Request) -> web.Response:
 
 async def decision(request: web.Request) -> web.Response:
     """Say why a model was chosen, and what was said of it since."""
+    history = await _own(request)
+    return body.answer(decision_answer(history))
+
+
+async def erase_decision(request: web.Request) -> web.Response:
+    """Erase the text, the hash and the metadata of a decision."""
+    history = await _own(request)
+    id_ = history.decision.decision_id
+    await request.app[ENGINE].erase(id_)
+    return body.answer(DecisionErased(decision_id=id_))
+
+
+async def _own(request: web.Request) -> History:
+    """Return the decision of the path, if whoever asks made it or may see all."""
     router = await request.app[ENGINE].wait()
     history = router.history(body.path_text(request, "id"))
     if not is_admin(request) and history.decision.request.key != caller(request):
         raise Refused(403, "another key made this decision", "decision_id")
-    return body.answer(decision_answer(history))
+    return history
 
 
 def _texts(asked: RouteRequest, limit: int) -> tuple[str | None, str | None]:
@@ -139,6 +153,15 @@ OPERATIONS = (
         handler=decision,
         summary="Why a model was chosen, and what was said of it since",
         answer=DecisionAnswer,
+        errors=(404, 503),
+        scopes=("route", "admin"),
+    ),
+    Operation(
+        method="DELETE",
+        path="/decisions/{id}",
+        handler=erase_decision,
+        summary="Erase the text, the hash and the metadata of a decision",
+        answer=DecisionErased,
         errors=(404, 503),
         scopes=("route", "admin"),
     ),

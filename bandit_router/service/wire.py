@@ -310,6 +310,13 @@ class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     feedback: list[FeedbackEntry]
 
 
+class DecisionErased(_Answer, frozen=True, kw_only=True):
+    """Text, hash and metadata are gone; what the decision taught stays."""
+
+    decision_id: str
+    status: Literal["erased"] = "erased"
+
+
 class ModelPatch(_Body, frozen=True, kw_only=True):
     """The fields of a model to alter; what is left out stays."""
 

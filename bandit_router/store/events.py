@@ -164,6 +164,12 @@ class EventStore:
             sql = f"DELETE FROM snapshots WHERE fold_version != ? AND seq NOT IN ({PINNED})"
             db.execute(sql, [fold_version])
 
+    def vacuum(self) -> None:
+        """Give back to the disk what the file no longer needs."""
+        with self._write_lock, plain_words(self.path):
+            if self._writer is not None:
+                self._writer.execute("VACUUM")
+
     def _forget_wal(self) -> None:
         """Leave nothing that was erased in the write-ahead log, if no reader is in the way."""
         with self._write_lock, plain_words(self.path):

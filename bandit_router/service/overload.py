@@ -1,0 +1,115 @@
+"""Bounds: how many connections and requests at once, and how long each may take to come in."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from ..config import ServerSettings
+from .errors import Refused
+
+_WORDS = (
+    b'{"error": {"type": "unavailable", "message": "too many connections: try again in a while"}}'
+)
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(_WORDS), _WORDS)
+)
+_ENDLESS = ("/events",)
+"""Streams that only wait; they have bounds of their own."""
+
+
+class _TurnedAway(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(_FULL)
+        transport.close()
+
+
+class Connections:
+    """Every open connection, and since when it has been without a request.
+
+    Parameters
+    ----------
+    settings
+        `[server]`.
+    """
+
+    def __init__(self, settings: ServerSettings) -> None:
+        self._settings = settings
+        self._idle_since: dict[Any, float] = {}
+        self._busy: dict[Any, int] = {}
+
+    def admit(self, server: web.Server) -> asyncio.Protocol:
+        """Return what talks to a new connection: the server, or a 503 when there are too many."""
+        if len(self._idle_since) >= self._settings.max_connections:
+            self.reap()
+        if len(self._idle_since) >= self._settings.max_connections:
+            return _TurnedAway()
+        protocol = server()
+        self._idle_since[protocol] = monotonic()
+        return protocol
+
+    @property
+    def open(self) -> int:
+        """How many there are."""
+        return len(self._idle_since)
+
+    def begin(self, protocol: Any) -> None:
+        """Note that a request has come in whole but for its body."""
+        self._busy[protocol] = self._busy.get(protocol, 0) + 1
+
+    def end(self, protocol: Any) -> None:
+        """Note that it has been answered."""
+        left = self._busy.pop(protocol, 1) - 1
+        if left > 0:
+            self._busy[protocol] = left
+        if protocol in self._idle_since:
+            self._idle_since[protocol] = monotonic()
+
+    def reap(self) -> None:
+        """Forget connections that are gone; close those that have been without a request long."""
+        now = monotonic()
+        for protocol, since in list(self._idle_since.items()):
+            transport = protocol.transport
+            waited = now - since
+            if transport is None and waited > 1.0:  # just made, it has none yet
+                del self._idle_since[protocol]
+            elif transport is None or protocol in self._busy:
+                continue
+            elif waited > self._settings.idle_timeout_s:
+                transport.abort()
+
+    async def watch(self) -> None:
+        """Reap every second, until cancelled."""
+        while True:
+            await asyncio.sleep(min(1.0, self._settings.idle_timeout_s / 2))
+            self.reap()
+
+
+def bounded(settings: ServerSettings, connections: Connections) -> Middleware:
+    """Return the middleware that lets only so many requests be answered at once."""
+    count = 0
+
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal count
+        protocol = request.protocol
+        connections.begin(protocol)
+        counts = request.path not in _ENDLESS
+        try:
+            if counts and count >= settings.max_requests:
+                raise Refused(503, f"{count:,} requests are being answered already: try again")
+            count += counts
+            try:
+                return await handler(request)
+            finally:
+                count -= counts
+        finally:
+            connections.end(protocol)
+
+    return counted
