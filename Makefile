@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 STAMP = $(VENV)/.bandit-router-installed
 
-.PHONY: help install serve test bench lint studies clean
+.PHONY: help install serve test bench lint studies audit sbom clean
 
 help:
 	@echo "make install   the environment, its pinned dependencies, the package (editable)"
@@ -21,6 +21,8 @@ help:
 	@echo "make bench     the speed benchmarks"
 	@echo "make lint      ruff and mypy"
 	@echo "make studies   the simulations, over TABLES=folder,..."
+	@echo "make audit     known vulnerabilities of the pinned dependencies (needs the network)"
+	@echo "make sbom      what is installed, as CycloneDX: sbom.json"
 	@echo "make clean     removes caches and builds (the environment stays)"
 	@echo "Variables: VENV=$(VENV) PYTHON=$(PYTHON) TORCH_INDEX_URL=$(TORCH_INDEX_URL) ARGS= TABLES="
 
@@ -53,6 +55,17 @@ lint: install
 studies: install
 	@if [ -f simulations/run.py ]; then $(BIN)/python -m simulations.run $(TABLES); \
 	else echo "simulations/run.py is not here: nothing to run"; fi
+
+$(VENV)/.bandit-router-audit: $(STAMP)
+	$(PIP) install --quiet --constraint constraints.txt --group audit
+	touch $@
+
+audit: $(VENV)/.bandit-router-audit
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
+
+sbom: $(VENV)/.bandit-router-audit
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file sbom.json \
+		$(BIN)/python
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
