@@ -90,6 +90,7 @@ class Encoder:
 
     def close(self) -> None:
         """Let the threads end; prompts that still wait are dropped."""
+        self._queue.clear()
         for task in self._batches:
             task.cancel()
         for future in self._under_way.values():
@@ -113,7 +114,9 @@ class Encoder:
     def _go_on(self) -> None:
         """Begin a batch, if there is anything to encode and a thread to do it."""
         while self._idle and self._queue:
-            texts, self._queue = self._queue[: self._batch_size], self._queue[self._batch_size :]
+            # Half of what waits: the other half keeps it busy while answers to this are written.
+            size = min(self._batch_size, (len(self._queue) + 1) // 2)
+            texts, self._queue = self._queue[:size], self._queue[size:]
             self._idle -= 1
             task = asyncio.get_running_loop().create_task(self._batch(texts))
             self._batches.add(task)
@@ -144,6 +147,8 @@ class Encoder:
     def _settle(self, texts: list[str], found: list[Vector] | Exception) -> None:
         for i, text in enumerate(texts):
             future = self._under_way.pop(text)
+            if future.done():  # closed meanwhile
+                continue
             if isinstance(found, Exception):
                 future.set_exception(found)
                 future.exception()  # seen, also if every caller has gone

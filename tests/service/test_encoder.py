@@ -56,9 +56,9 @@ async def test_what_waits_shares_a_batch_and_equal_prompts_are_encoded_once() ->
     embedder.gate.set()
     found = await asyncio.gather(*tasks)
     assert [v[0] for v in found] == [5, 1, 2, 1, 3, 4]
-    assert embedder.batches == [["first"], ["a", "bb", "ccc"], ["dddd"]]
+    assert embedder.batches == [["first"], ["a", "bb"], ["ccc"], ["dddd"]]
     assert (await encoder.embed("bb"))[0] == 2
-    assert len(embedder.batches) == 3
+    assert len(embedder.batches) == 4
     encoder.close()
 
 
@@ -91,6 +91,18 @@ async def test_a_failure_is_told_and_the_next_prompt_is_tried_again() -> None:
         await encoder.embed("broken")
     assert (await encoder.embed("a"))[0] == 1
     encoder.close()
+
+
+async def test_closing_drops_what_waits() -> None:
+    embedder = Gated()
+    encoder = await started(embedder)
+    tasks = await ask(encoder, "first", "a", "b")
+    encoder.close()
+    embedder.gate.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(error) for error in found] == [asyncio.CancelledError] * 3
+    await asyncio.sleep(0.01)
+    assert embedder.batches in ([], [["first"]])
 
 
 async def test_a_caller_that_leaves_does_not_take_others_with_it() -> None:
