@@ -534,6 +534,11 @@ def _public(key: ApiKey) -> dict[str, Any]:
     "--history", type=click.Path(path_type=Path), help="Keep runs here; say what changed."
 )
 @click.option("--profile", type=click.Path(path_type=Path), help="A folder for cProfile's files.")
+@click.option(
+    "--litellm",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="LiteLLM's command elsewhere: its proxy is measured beside our gateway.",
+)
 @JSON
 @_plain_errors
 def bench(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
-from . import clusterers, core, http, start
+from . import clusterers, core, gateway, http, start
 from .run import Run
 
 __all__ = ["SUITES", "Run", "hot_spots", "run", "text"]
@@ -20,6 +20,7 @@ SUITES: dict[str, Suite] = {
     "core": core.figures,
     "http": http.static,
     "minilm": http.minilm,
+    "gateway": gateway.figures,
     "start": start.figures,
     "growth": core.growth,
     "clusterers": clusterers.figures,

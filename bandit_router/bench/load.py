@@ -57,7 +57,9 @@ class _Load:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self._job = job
-        self._requests = [_request(job["path"], body.encode()) for body in job["bodies"]]
+        self._requests = [
+            _request(job["path"], body.encode(), job["headers"]) for body in job["bodies"]
+        ]
         self._sent = 0
         self._open = 0
         self._end = 0.0
@@ -106,9 +108,10 @@ class _Load:
             self._done.set()
 
 
-def _request(path: str, body: bytes) -> bytes:
+def _request(path: str, body: bytes, headers: dict[str, str]) -> bytes:
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{more}"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

@@ -23,6 +23,8 @@ class Run:
         Length of the log that is restored, and of the longest one in `growth`.
     profile
         A folder for profiles of what is measured, or None.
+    litellm
+        LiteLLM's command in another environment, to measure its proxy beside our gateway, or None.
     """
 
     tell: Callable[[str], None] = lambda what: None
@@ -30,6 +32,7 @@ class Run:
     steps: int = 3000
     events: int = 20_000
     profile: Path | None = None
+    litellm: Path | None = None
 
     def __call__(self, what: str) -> None:
         """Tell what is being measured."""

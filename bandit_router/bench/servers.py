@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +69,13 @@ class Server:
         seconds: float,
         once: bool = False,
         keep: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Measured:
         """Send `bodies` over and over (or `once`) for so many seconds; `keep` the answers."""
         job = {
             "host": "127.0.0.1", "port": self.port, "path": path, "bodies": list(bodies),
             "connections": connections, "seconds": seconds, "once": once, "keep": keep,
+            "headers": dict(headers or {}),
         }  # fmt: skip
         done = subprocess.run(
             [sys.executable, str(Path(__file__).with_name("load.py"))],  # imports nothing of ours
@@ -116,6 +118,13 @@ class Server:
 def empty() -> Iterator[Server]:
     """Serve the empty handler."""
     with _started([sys.executable, "-c", EMPTY], lambda line: line) as server:
+        yield server
+
+
+@contextmanager
+def upstream() -> Iterator[Server]:
+    """Serve the instant mock of an LLM provider."""
+    with _started([sys.executable, "-m", "bandit_router.bench.mock"], lambda line: line) as server:
         yield server
 
 

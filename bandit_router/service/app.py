@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -244,7 +245,10 @@ async def _serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(app, **SERVER, shutdown_timeout=grace)
+    # The thread that writes to the disk need not wait 5 ms for the interpreter when all is busy.
+    sys.setswitchinterval(0.001)
+    # A client that leaves ends the call that is made for it.
+    runner = web.AppRunner(app, handler_cancellation=True, **SERVER, shutdown_timeout=grace)
     connections = app[CONNECTIONS]
     listener: asyncio.Server | None = None
     watch = loop.create_task(connections.watch())

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,20 @@ class Engine:
         vector: Sequence[float] | None = None,
         request: Request | None = None,
     ) -> tuple[Decision, Demo | None]:
-        """Choose a model; the decision is on disk when this returns.
+        """Choose a model; the decision is on disk when this returns; see `decide`."""
+        found, written = await self.decide(text, meaning=meaning, vector=vector, request=request)
+        await written
+        return found
+
+    async def decide(
+        self,
+        text: str | None = None,
+        *,
+        meaning: str | None = None,
+        vector: Sequence[float] | None = None,
+        request: Request | None = None,
+    ) -> tuple[tuple[Decision, Demo | None], Awaitable[None]]:
+        """Choose a model, without waiting for the disk.
 
         Parameters
         ----------
@@ -179,14 +192,15 @@ class Engine:
         Returns
         -------
         tuple
-            The decision, and what the demo fleet answered if there is one.
+            The decision, and what the demo fleet answered if there is one; and what is done when
+            both are on disk, or raises `StoreError` if they cannot be written.
         """
         router = await self.wait()
         request = request or Request()
         text, meaning = (None if t is None else self.redact(t) for t in (text, meaning))
         found: Any = vector
         embeds = found is None and (router.needs_vector or self._fleet is not None)
-        if embeds and router.judge_among(request, text):
+        if embeds and router.judge_among(request, text):  # both take a while: at the same time
             found, outside = await asyncio.gather(
                 self._embed(meaning or text or ""), self._outside(router, request, text)
             )
@@ -210,7 +224,9 @@ class Engine:
                 batch.router.read(decision, text)
             return decision, self._play(batch, decision)
 
-        return await self._journal.write(make)
+        made, written = self._journal.begin(make)
+        assert written is not None
+        return made, asyncio.shield(written)
 
     async def consider(self, text: str, request: Request) -> History:
         """Return the decision that a prompt would get; it is not taken, logged or learnt."""

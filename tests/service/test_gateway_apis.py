@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -13,6 +14,8 @@ import openai
 import pytest
 
 from bandit_router.config import parse_config
+from bandit_router.service import create_app
+from bandit_router.service.app import _serve
 from bandit_router.service.gateway import ANSWERED, Answered
 from bandit_router.service.keys import ENGINE
 
@@ -421,6 +424,28 @@ async def test_a_client_that_leaves_ends_the_call(world: World, stream: bool) ->
     assert events[0].error == "the client left"
     assert not router.history(events[0].decision_id).feedback
     assert not world.told
+
+
+async def test_a_client_that_leaves_the_real_server(db: Any, embedder: Any) -> None:
+    """As above, but by `run`'s own server: the test server cancels handlers in any case."""
+    provider = OpenAIProvider()
+    async with provider.served("/chat/completions"):
+        provider.gate.clear()
+        model = {"name": "m", "endpoints": [{"base_url": provider.url}]}
+        app = create_app(parse_config({"models": [model]}), db=db, embedder=embedder)
+        said: asyncio.Queue[str] = asyncio.Queue()
+        server = asyncio.create_task(_serve(app, "127.0.0.1", 0, 1.0, said.put_nowait))
+        port = int((await asyncio.wait_for(said.get(), 30)).rsplit(":", 1)[1])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        body = json.dumps({"model": "auto", "messages": TALK})
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json"
+        writer.write(f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        while not provider.seen:
+            await asyncio.sleep(0.01)
+        writer.close()
+        await asyncio.wait_for(provider.left.wait(), 5)
+        server.cancel()
+        await asyncio.gather(server, return_exceptions=True)
 
 
 async def test_a_listener_that_fails_harms_nobody(world: World, kind: str, caplog: Any) -> None:

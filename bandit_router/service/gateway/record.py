@@ -53,14 +53,22 @@ class Record:
 
     def failed(self, model: Model, endpoint: str | None, message: str) -> None:
         """Log that a call failed."""
-        self._log(model, endpoint=endpoint, error=message[:500])
+        id_ = self._decision_id
+        error = message[:500]
+        self.log(
+            Outcome(
+                seq=0, time=0.0, decision_id=id_, model=model.name, endpoint=endpoint, error=error
+            )
+        )
 
-    def answered(self, served: Served, call: Call) -> Outcome:
-        """Log who answered, at what cost, how fast."""
-        answer = served.answer
-        usage = answer.used(call.raw)
-        return self._log(
-            served.model,
+    def observed(self, served: Served, call: Call) -> Outcome:
+        """Return who answered, at what cost, how fast."""
+        usage = served.answer.used(call.raw)
+        return Outcome(
+            seq=0,
+            time=0.0,
+            decision_id=self._decision_id,
+            model=served.model.name,
             cost_usd=usage.cost(served.model, served.endpoint),
             latency_ms=1000.0 * (monotonic() - served.started),
             prompt_tokens=usage.prompt_tokens,
@@ -71,15 +79,17 @@ class Record:
             endpoint=where(served.endpoint),
         )
 
-    def _log(self, model: Model, **observed: object) -> Outcome:
-        id_ = "" if self.decision is None else self.decision.decision_id
-        outcome = Outcome(seq=0, time=0.0, decision_id=id_, model=model.name, **observed)  # type: ignore[arg-type]
+    def log(self, outcome: Outcome) -> None:
+        """Log what was observed."""
         tracing.model_call(outcome, self.decision)
         if self.decision is not None:
             self._engine.note(outcome)
         elif self._key is not None and outcome.cost_usd:
             self._engine.bill(self._key, outcome.cost_usd)
-        return outcome
+
+    @property
+    def _decision_id(self) -> str:
+        return "" if self.decision is None else self.decision.decision_id
 
 
 def headers(decision: Decision | None, served: Served | None = None) -> dict[str, str]:

@@ -31,18 +31,31 @@ async def serve(request: web.Request, call: Call, target: Target) -> web.StreamR
         record.failed(target.order[0], None, _LEFT)
         raise
     record.failures(served.failures)
-    if isinstance(served.content, Stream):
+    try:
+        if target.written is not None:  # it was, while the endpoint was at work
+            await target.written
+        if isinstance(served.content, Whole):
+            return await _whole(request, call, served, served.content, record)
         return await _pass_on(request, call, served, served.content, record)
-    return _whole(request, call, served, served.content, record)
+    finally:
+        if isinstance(served.content, Stream):
+            await served.content.close()
 
 
-def _whole(
+async def _whole(
     request: web.Request, call: Call, served: Served, content: Whole, record: Record
 ) -> web.Response:
-    outcome = record.answered(served, call)
-    _announce(request, call, served, record, outcome)
+    """Give the client its answer, and learn from it after that."""
+    outcome = record.observed(served, call)
     said = headers(record.decision, served) | costs(outcome)
-    return web.Response(body=content.body, content_type="application/json", headers=said)
+    response = web.Response(body=content.body, content_type="application/json", headers=said)
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    finally:
+        record.log(outcome)
+    _announce(request, call, served, record, outcome)
+    return response
 
 
 async def _pass_on(
@@ -61,11 +74,12 @@ async def _pass_on(
         failure = _LEFT
         raise
     finally:
-        await stream.close()
         if failure is not None:
             record.failed(served.model, where(served.endpoint), failure)
     if failure is None:
-        _announce(request, call, served, record, record.answered(served, call))
+        outcome = record.observed(served, call)
+        record.log(outcome)
+        _announce(request, call, served, record, outcome)
     return response
 
 

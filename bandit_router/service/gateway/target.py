@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 
 import msgspec
@@ -11,7 +12,6 @@ from ...exceptions import InvalidInput, NoEligibleArm, UnknownModel
 from ...providers import Call, Fleet, Json
 from ...router import Router
 from ...types import Decision, Model, Need, Request
-from .. import body
 from ..access import caller
 from ..keys import ENGINE, FLEET
 from ..pins import refuse_contradiction, with_pins
@@ -24,15 +24,19 @@ SESSION = "x-bandit-router-session"
 
 @dataclass(frozen=True)
 class Target:
-    """Models in order of preference; the decision that ranked them, None if one was named."""
+    """Models in order of preference; the decision that ranked them, None if one was named.
+
+    An answer must wait until the decision is `written`.
+    """
 
     order: list[Model]
     decision: Decision | None = None
     demo: Demo | None = None
+    written: Awaitable[None] | None = None
 
 
 async def target(request: web.Request, call: Call, model: str, user: str | None) -> Target:
-    """Return who is to answer; a decision is on disk by then.
+    """Return who is to answer.
 
     Raises
     ------
@@ -49,7 +53,7 @@ async def target(request: web.Request, call: Call, model: str, user: str | None)
         return Target([named])
     profile = _profile(model, router)
     chat = call.chat()
-    messages = body.decode(msgspec.json.encode(chat["messages"]), list[Message])
+    messages = msgspec.convert(chat["messages"], list[Message])
     text, meaning = texts_of_messages(messages, router.settings.server.max_prompt_chars)
     wanted = Request(
         models=_servable(router, call, request.app[FLEET], profile, engine.demo),
@@ -60,13 +64,13 @@ async def target(request: web.Request, call: Call, model: str, user: str | None)
         key=caller(request),
     )
     wanted = with_pins(request, wanted, router.models)
-    decision, demo = await engine.route(text, meaning=meaning, request=wanted)
+    (decision, demo), written = await engine.decide(text, meaning=meaning, request=wanted)
     ranked = sorted(
         decision.candidates,
         key=lambda c: (c.model != decision.model, -(c.utility or 0.0), -c.propensity),
     )
     order = [router.models[c.model] for c in ranked if c.model in router.models]
-    return Target(order, decision, demo)
+    return Target(order, decision, demo, written)
 
 
 def named_model(request: web.Request, model: str, what: str) -> Target:
