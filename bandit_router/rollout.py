@@ -81,6 +81,10 @@ def decide(
     for name in others:
         said[name] = strategies[name].choose(context, draws.at(seq, name))
     advice = next((c.advice for c in said.values() if c.advice is not None), None)
+    if not others and bandit.dry_run is None:
+        path = said[live].path or strategies.locate(context.vector)
+        advice = said[live].advice
+        return Verdict(choice=said[live], strategy=live, path=path, advice=advice)
     path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
     canary = canary_strategy(bandit, profile)
     if bandit.dry_run is not None:

@@ -10,6 +10,7 @@ from ..compiled import compiled
 from ..types import Utility
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 
 class Belief(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled
-from .belief import Array
-from .credit import R, W
+from .belief import Array, Rows
+from .credit import CN, LN, R, W
+from .rates import rates
 
-Rows = NDArray[np.int64]
-
-MEAN, VAR, SAMPLING, SUPPORT = range(4)
+MEAN, VAR, SAMPLING, COST, COST_VAR, LATENCY, LATENCY_VAR, SUPPORT = range(8)
 """Rows of what `believe` returns; `SUPPORT` is the first of several."""
 
 
@@ -47,7 +46,8 @@ class Widths:
 
 @compiled
 def believe(
-    evidence: Array,
+    total: Array,
+    listed: Array,
     level: Array,
     prior: Array,
     noise: Array,
@@ -55,7 +55,8 @@ def believe(
     kin: Rows,
     sums: Array,
     places: Array,
-    rows: Rows,
+    row_of: Rows,
+    ids: Rows,
     kernel: Array,
     starts: Rows,
     difficulty: float,
@@ -64,45 +65,53 @@ def believe(
     weights: Array,
     difficulty_strength: float,
     widths: Array,
+    sharpening: float,
 ) -> Array:
     """Go from the whole map to the finest clusters, once for each candidate strength.
 
     Parameters
     ----------
-    evidence, level, prior, noise
-        Of the arms over the whole map, shape (A,): weight of feedback; level, adjusted for the
-        prompts that an arm was tried on; weight of what was believed before, in observations;
-        variance of one reward around its mean.
+    total, listed
+        Of the arms over the whole map: sums, shape (`ROWS`, A); list prices, shape (A,).
+    level, prior, noise
+        Of the arms, shape (A,): level, adjusted for the prompts that an arm was tried on; weight
+        of what was believed before, in observations; variance of one reward around its mean.
     active, kin
         Whether an arm is one of those that share the traffic; the arm that it is like, itself if
         none; shape (A,).
-    sums, places
+    sums, places, row_of
         Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
-    rows, kernel, starts
-        The clusters around: where in `sums` each is, and how much it counts, shape (n,); and
-        where each level starts, shape (L + 1,).
+    ids, kernel, starts
+        The clusters around, see `Surroundings`; shape (n,), (n,) and (L + 1,).
     difficulty
         Of the place; added to every arm's level.
     slope
         Of the difficulty, and its value in the middle, shape (dimension + 1,).
     strengths, weights
         Of the pooling, and how much each is believed, shape (S,).
-    widths
-        See `Widths`.
+    widths, sharpening
+        See `Widths` and `Pooling`.
 
     Returns
     -------
     Array
-        Shape (S + L + 4, A): `MEAN`, `VAR` and `SAMPLING` (not yet sharpened) of quality; then
-        the weight of feedback over the whole map and around the place at every level, shape
-        (L + 1, A); then the mean by every strength, shape (S, A).
+        Shape (S + L + 8, A): `MEAN`, `VAR` and `SAMPLING` of quality, mean and variance of cost
+        and latency; then the weight of feedback over the whole map and around the place at every
+        level, shape (L + 1, A); then the mean by every strength, shape (S, A).
     """
     count, size = len(strengths), len(level)
     wide, untried, young, childhood, wide_here, untried_here, doubt = widths
     out = np.zeros((SUPPORT + len(starts) + count, size))
     support = out[SUPPORT : SUPPORT + len(starts)]
-    support[0] = evidence
+    evidence, support[0] = total[W], total[W]
     means = out[SUPPORT + len(starts) :]  # beside the level, first
+    rows = np.zeros(len(ids), np.int64)
+    for i in range(len(ids)):
+        if ids[i] < len(row_of):
+            rows[i] = row_of[ids[i]]
+    out[COST : COST_VAR + 1] = rates(total, listed, CN, sums, rows, kernel, starts)
+    unlisted = np.full(size, np.nan)
+    out[LATENCY : LATENCY_VAR + 1] = rates(total, unlisted, LN, sums, rows, kernel, starts)
     var, sampling = np.empty((count, size)), np.empty((count, size))
     short = np.empty(size)
     _shortfall(evidence, active, short)
@@ -144,7 +153,7 @@ def believe(
             spread[a] += weights[s] * var[s, a]
             sampled[a] += weights[s] * sampling[s, a]
         spread[a] = noise[a] * spread[a] + between
-        sampled[a] = noise[a] * sampled[a] + between
+        sampled[a] = (noise[a] * sampled[a] + between) / sharpening
     return out
 
 

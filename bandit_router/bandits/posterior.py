@@ -21,7 +21,18 @@ from .adjusted import AdjustedLevels
 from .belief import Array, Belief
 from .cells import Cells
 from .credit import C2, CN, LN, R2, ROWS, C, R, W, settled
-from .pooled import MEAN, SAMPLING, SUPPORT, VAR, Rows, Widths, believe
+from .pooled import (
+    COST,
+    COST_VAR,
+    LATENCY,
+    LATENCY_VAR,
+    MEAN,
+    SAMPLING,
+    SUPPORT,
+    VAR,
+    Widths,
+    believe,
+)
 from .priors import Priors
 from .rates import rates
 
@@ -198,11 +209,8 @@ class Posterior:
         """
         index = self.index[arm]
         z = _coordinates(here.z)
-        rows = self._cells.rows(here.ids)
-        believed = self._believe(here, rows)
-        cost = np.nan
-        if sums[CN]:
-            cost = float(self._rates(here, rows, CN, self._priors.cost)[0][index])
+        believed = self._believe(here)
+        cost = float(believed[COST, index]) if sums[CN] else np.nan
         quality = float(believed[MEAN, index])
         if self._levels and fresh and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
@@ -285,21 +293,18 @@ class Posterior:
 
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
-        rows = self._cells.rows(here.ids)
-        believed = self._believe(here, rows)
+        believed = self._believe(here)
         support = believed[SUPPORT : SUPPORT + len(here.starts)]
-        cost, cost_var = self._rates(here, rows, CN, self._priors.cost)
-        latency, latency_var = self._rates(here, rows, LN, self._unknown)
         held = next((id_ for id_ in reversed(here.path) if id_), 0)
         belief = Belief(
             quality=believed[MEAN],
             quality_var=believed[VAR],
-            sampling_var=believed[SAMPLING] / self._sharpening,
+            sampling_var=believed[SAMPLING],
             sharpening=self._sharpening,
-            cost=cost,
-            cost_var=cost_var,
-            latency=latency,
-            latency_var=latency_var,
+            cost=believed[COST],
+            cost_var=believed[COST_VAR],
+            latency=believed[LATENCY],
+            latency_var=believed[LATENCY_VAR],
             evidence=self._cells.evidence(held) if held else support[0],
             support=support,
         )
@@ -355,24 +360,23 @@ class Posterior:
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
-    def _believe(self, here: Surroundings, rows: Rows) -> Array:
+    def _believe(self, here: Surroundings) -> Array:
         """See `pooled.believe`; without a map, an arm's level is its mean."""
-        adjusted, pooling = self._adjusted, self.pooling
+        adjusted, pooling, cells = self._adjusted, self.pooling, self._cells
         if not self._levels:
-            n, s = self._total[W], self._total[R]
-            mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-            var = self._noise / (n + _PRIOR_WEIGHT)
-            return np.stack([mean, var, var, n])
+            return self._placeless(here)
         return believe(
-            self._total[W],
+            self._total,
+            self._priors.cost,
             adjusted.levels,
             adjusted.lambdas,
             self._noise,
             self._active,
             self._kin,
-            self._cells.sums,
-            self._cells.places,
-            rows,
+            cells.sums,
+            cells.places,
+            cells.row_of,
+            here.ids,
             here.kernel,
             here.starts,
             adjusted.difficulty(_coordinates(here.z)),
@@ -381,15 +385,23 @@ class Posterior:
             self._weights,
             pooling.difficulty_strength,
             self._widths,
+            pooling.sharpening,
         )
 
-    def _rates(self, here: Surroundings, rows: Rows, row: int, guess: Array) -> Array:
-        return rates(self._total, guess, row, self._cells.sums, rows, here.kernel, here.starts)
+    def _placeless(self, here: Surroundings) -> Array:
+        n, s = self._total[W], self._total[R]
+        mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
+        var = self._noise / (n + _PRIOR_WEIGHT)
+        unlisted = np.full(len(n), np.nan)
+        rows, sums = here.ids, self._cells.sums  # none are around
+        cost = rates(self._total, self._priors.cost, CN, sums, rows, here.kernel, here.starts)
+        latency = rates(self._total, unlisted, LN, sums, rows, here.kernel, here.starts)
+        return np.stack([mean, var, var, *cost, *latency, n])
 
     def _flat(self, held: int, belief: Belief) -> Belief:
         """Give every (finest cluster, arm) a Beta posterior of its own."""
         finest = self._cells.inside(held) if held else self._total
-        n, s = (np.zeros(len(self.arms)),) * 2 if finest is None else (finest[W], finest[R])
+        n, s = finest[W], finest[R]
         prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
         beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
         size = beta.sum(axis=0)
@@ -404,7 +416,6 @@ class Posterior:
         self._noise = noises(self._total, self._prior)
         kin = self._priors.kin(self.index)
         self._kin = np.arange(len(self.arms)) if kin is None else np.array(kin, np.int64)
-        self._unknown = np.full(len(self.arms), np.nan)
 
     def _refit(self) -> None:
         self._prior = self._guess()

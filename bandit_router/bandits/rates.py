@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..compiled import compiled
-from .belief import Array
-from .pooled import Rows
+from .belief import Array, Rows
 
 _STRENGTH = 10.0  # bills of an arm here that weigh as much as what holds elsewhere
 _DOUBT = 0.1  # squared coefficient of variation of a list price or a single bill

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from ..bandits.belief import Array, Belief
+from ..compiled import compiled
 from ..config import BanditSettings
 from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
 
@@ -210,5 +211,13 @@ def dearest(cost: Array) -> float | None:
     Not that of the arm that looks best so far: were it a cheap one, every other would look dear,
     be tried less, and never show that it is better.
     """
-    most = max((usd for usd in cost.tolist() if math.isfinite(usd)), default=0.0)
-    return most if most > 0 else None
+    return _highest(cost) or None
+
+
+@compiled
+def _highest(cost: Array) -> float:
+    most = 0.0
+    for usd in cost:
+        if np.isfinite(usd) and usd > most:
+            most = usd
+    return float(most)
