@@ -68,6 +68,11 @@ class Accounts:
         """Return what a key has spent, US dollars."""
         return self._spent.get(key, [0.0])[0]
 
+    def today(self, key: str, time: float) -> float:
+        """Return what a key has spent on the day (UTC) of `time`, US dollars."""
+        _, day, today = self._spent.get(key, [0.0, -1.0, 0.0])
+        return today if day >= time // DAY else 0.0
+
     def decided(self, decision: Decision) -> None:
         """Charge a decision with its expected cost."""
         key = decision.request.key

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from .bandits.credit import Credit, credit
-from .config import FeedbackSettings
+from .config import FeedbackSettings, family_of
 from .exceptions import InvalidInput, UnknownDecision
 from .types import Decision, Feedback, History, Model, Outcome, without_text
 
@@ -129,7 +129,7 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
         (
             min(f.weight, 1.0 if decision.capped else f.weight)
             * f.reliability
-            * settings.weights.get(source, settings.default_weight),
+            * settings.weight(source),
             f.reward,
         )
         for source, f in standing(history).items()
@@ -162,9 +162,13 @@ def _reported(history: History, what: str) -> tuple[float, float | None]:
 
 
 def spoken(decision: Decision, source: str) -> str:
-    """Return under which name a source's word is judged: the same word of two keys is two's."""
-    key = decision.request.key
-    return source if key is None else f"{key}/{source}"
+    """Return under which name a source's word is judged.
+
+    The same word of two keys is two's. Sources of one family are one: some of them only ever
+    find fault, and others only praise.
+    """
+    key, family = decision.request.key, family_of(source)
+    return family if key is None else f"{key}/{family}"
 
 
 def price(said: Feedback | Outcome, model: Model | None) -> float | None:

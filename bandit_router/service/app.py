@@ -33,6 +33,7 @@ from . import (
     page,
     routing,
     scrape,
+    signals,
 )
 from .access import guard
 from .advisor import Advisor
@@ -60,6 +61,7 @@ OPERATIONS = (
     *endpoints.OPERATIONS,
     *killswitch.OPERATIONS,
     *clusters.OPERATIONS,
+    *signals.OPERATIONS,
 )
 """Every endpoint."""
 
@@ -138,7 +140,8 @@ def create_app(
             app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
             app[ENGINE].ready = app[FLEET].infirmary.ready
             app[ENGINE].advisor = Advisor(session, config.settings.llm_judge)
-            yield
+            async with signals.attached(app, session):
+                yield
 
     app.cleanup_ctx.append(engine)
     app.cleanup_ctx.append(watch)

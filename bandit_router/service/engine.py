@@ -202,11 +202,11 @@ class Engine:
         embeds = found is None and (router.needs_vector or self._fleet is not None)
         if embeds and router.judge_among(request, text):  # both take a while: at the same time
             found, outside = await asyncio.gather(
-                self._embed(meaning or text or ""), self._outside(router, request, text)
+                self.embed(meaning or text or ""), self._outside(router, request, text)
             )
         else:
             if embeds:
-                found = await self._embed(meaning or text or "")
+                found = await self.embed(meaning or text or "")
             outside = await self._outside(router, request, text)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
@@ -231,7 +231,7 @@ class Engine:
     async def consider(self, text: str, request: Request) -> History:
         """Return the decision that a prompt would get; it is not taken, logged or learnt."""
         router = await self.wait()
-        vector = await self._embed(text) if router.needs_vector else None
+        vector = await self.embed(text) if router.needs_vector else None
         decision = router.decide(
             text, vector=vector, request=request, time=time.time(), decision_id="not-taken"
         )
@@ -249,7 +249,7 @@ class Engine:
         key
             Id of the API key that speaks; only of decisions that it made itself, or nobody's.
         signed
-            It speaks by a link that was signed for the decision.
+            It speaks by a link that was signed for the decision, or is the service itself.
         """
 
         def make(batch: Batch) -> list[FeedbackStatus | Exception]:
@@ -315,7 +315,14 @@ class Engine:
 
         await self._journal.write(make)
 
-    async def _embed(self, text: str) -> Any:
+    async def embed(self, text: str) -> Any:
+        """Return the unit vector of a text.
+
+        Raises
+        ------
+        InvalidInput, Unavailable
+            Without an embedder, or if it does not answer.
+        """
         if self._encoder is None:
             raise InvalidInput(
                 "this router has no embedder: give the embedding of the prompt", "embedding"

@@ -37,6 +37,8 @@ class Answered:
         None where the client named the model: there is nothing to learn then.
     session_id
         Of the conversation, if the client says so.
+    key
+        Id of the API key that asked.
     """
 
     call: Call
@@ -44,6 +46,15 @@ class Answered:
     outcome: Outcome
     decision: Decision | None
     session_id: str | None = None
+    key: str | None = None
+
+    @property
+    def user(self) -> str | None:
+        """The end user, if the client names one."""
+        raw = self.call.raw
+        metadata = raw.get("metadata")
+        user = raw.get("user") or (isinstance(metadata, dict) and metadata.get("user_id"))
+        return user if isinstance(user, str) else None
 
 
 Listener = Callable[[Answered], Awaitable[None]]

@@ -25,6 +25,8 @@ DECISION, MODEL, CLUSTER, ENDPOINT, ATTEMPTS, FAILED, FAILURES, COST, USAGE = (
         "usage",
     )
 )
+_REQUEST_IDS = ("x-request-id", "request-id")
+"""What the SDKs of OpenAI and of Anthropic keep of an answer: its decision is found by them."""
 _SAFE = "/@ []=():+.-_"
 
 
@@ -98,6 +100,7 @@ def headers(decision: Decision | None, served: Served | None = None) -> dict[str
     out = {} if model is None else {MODEL: quote(model, safe=_SAFE)}
     if decision is not None:
         out |= {DECISION: decision.decision_id, CLUSTER: str(decision.cluster)}
+        out |= dict.fromkeys(_REQUEST_IDS, decision.decision_id)
     if served is not None:
         out[ENDPOINT] = quote(where(served.endpoint), safe=_SAFE)
         out |= failures(served.failures, 1 + len(served.failures))

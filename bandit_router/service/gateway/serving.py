@@ -110,7 +110,8 @@ def _announce(
     request: web.Request, call: Call, served: Served, record: Record, outcome: Outcome
 ) -> None:
     session = request.headers.get(SESSION)
-    told = Answered(call, served.answer, outcome, record.decision, session)
+    key = caller(request)
+    told = Answered(call, served.answer, outcome, record.decision, session, key)
     announce(request.app, told)
 
 

@@ -1,0 +1,33 @@
+"""Conversations as plain text."""
+
+from __future__ import annotations
+
+from ...providers import Json
+
+
+def text_of(message: Json) -> str:
+    """Return the text of a chat message.
+
+    Examples
+    --------
+    >>> text_of({"role": "user", "content": [{"type": "text", "text": "hello"}]})
+    'hello'
+    """
+    content = message.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "\n".join(part for part in parts if isinstance(part, str))
+    return content if isinstance(content, str) else ""
+
+
+def conversation(messages: list[Json], limit: int) -> str:
+    """Return a conversation as text, its end if it is longer than `limit` characters."""
+    lines = [f"{m.get('role')}: {text_of(m)}" for m in messages]
+    return clipped("\n\n".join(lines), limit, end=True)
+
+
+def clipped(text: str, limit: int, *, end: bool = False) -> str:
+    """Return text cut to `limit` characters, and marked as cut."""
+    if len(text) <= limit:
+        return text
+    return "[...] " + text[-limit:] if end else text[:limit] + " [...]"
