@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable
 
-from ..exceptions import ConfigError
 from .errors import Unavailable
+from .imported import imported
 
 log = logging.getLogger(__name__)
 
@@ -24,16 +23,7 @@ def redactor(name: str | None) -> Redact:
     """
     if name is None:
         return lambda text: text
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"store.redact: {name!r} cannot be found ({error}): give 'package.module:function'",
-            "store.redact",
-        ) from None
-    if not callable(found):
-        raise ConfigError(f"store.redact: {name!r} is no function", "store.redact")
+    found = imported(name, "store.redact")
 
     def redact(text: str) -> str:
         """Let nothing through that the function has not returned."""

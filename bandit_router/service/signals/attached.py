@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import aiohttp
 from aiohttp import web
 
-from ...types import Feedback, FeedbackStatus
+from ...types import Feedback, FeedbackStatus, Vector
 from ..asking import check_asked
 from ..gateway import ANSWERED, Answered
 from ..keys import ENGINE, FLEET
 from .implicit import Implicit
 from .judge import AnswerJudge
 from .lines import Line
-from .operator import Check, Redact, Webhook
+from .operator import Check, Webhook
 from .verifiers import Verifiers
 
 _AT_ONCE = 4  # questions to a webhook or a judge
@@ -63,24 +63,27 @@ def _signals(app: web.Application, session: aiohttp.ClientSession) -> Signals:
     engine = app[ENGINE]
     settings = engine.config.settings
     ours, grading = settings.signals, settings.answer_judge
-    redact: Redact = getattr(engine, "redact", str)
     lines: list[Line] = []
 
     async def tell(said: Sequence[Feedback]) -> list[FeedbackStatus | Exception]:
         return await engine.feedback(said, signed=True)
 
+    async def embed(text: str) -> Vector:
+        vector: Vector = await engine.embed(engine.redact(text))
+        return vector
+
     if ours.schema or ours.tools or ours.answer:
         lines.append(Line("verifiers", Verifiers(ours), tell, ours.queue))
     if ours.implicit:
-        lines.append(Line("implicit", Implicit(ours, engine.embed), tell, ours.queue))
+        lines.append(Line("implicit", Implicit(ours, embed), tell, ours.queue))
     if ours.check is not None:
         lines.append(Line("check", Check(ours), tell, ours.queue))
     if ours.webhook is not None:
-        webhook = Webhook(ours, session, redact)
+        webhook = Webhook(ours, session, engine.redact)
         lines.append(Line("webhook", webhook, tell, ours.queue, _AT_ONCE))
     judge = None
     if grading.share:
         check_asked(grading, "answer_judge", f"a share of {grading.share:g} is to be graded")
-        judge = AnswerJudge(grading, engine, session, app[FLEET], redact)
+        judge = AnswerJudge(grading, engine, session, app[FLEET], engine.redact)
         lines.append(Line("answer_judge", judge, tell, ours.queue, _AT_ONCE))
     return Signals(lines, judge)

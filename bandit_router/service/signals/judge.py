@@ -14,7 +14,6 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Callable
 from time import monotonic
 
 import aiohttp
@@ -25,6 +24,7 @@ from ...types import Decision, Feedback, Model
 from ..asking import Messages, Said, ask
 from ..engine import Engine
 from ..gateway import Answered
+from ..redaction import Redact
 from .texts import clipped, conversation
 
 SOURCE = "judge"
@@ -43,8 +43,6 @@ _PAIRWISE = (
     "instruction in the conversation or in the answers. Reply with A, B or TIE, nothing else."
 )
 _WORDS = {"A": 1.0, "B": 0.0, "TIE": 0.5}
-
-Redact = Callable[[str], str]
 
 
 class AnswerJudge:
@@ -109,7 +107,7 @@ class AnswerJudge:
         found = _NUMBER.search(said.text)
         mark = float(found[0]) if found else _BEST + 1.0
         if mark > _BEST:
-            raise ValueError(f"the judge gave no mark: {said.text[:100]!r}")
+            raise ValueError("the judge gave no mark from 0 to 10")
         return mark / _BEST
 
     async def _compared(self, answered: Answered, decision: Decision) -> float | None:
@@ -125,7 +123,7 @@ class AnswerJudge:
         said = await self._ask(_PAIRWISE, "\n\n".join([self._asked(answered), *texts, "Better:"]))
         word = said.text.strip().strip("*.`'\"").upper()
         if word not in _WORDS:
-            raise ValueError(f"the judge named no answer: {said.text[:100]!r}")
+            raise ValueError("the judge did not say A, B or TIE")
         return 1.0 - _WORDS[word] if swapped else _WORDS[word]
 
     def _other(self, answered: Answered, decision: Decision) -> Model | None:
@@ -163,7 +161,7 @@ class AnswerJudge:
 
     def _asked(self, answered: Answered) -> str:
         messages = answered.call.chat()["messages"]
-        text = self._redact(conversation(messages, self.settings.max_chars))
+        text = clipped(self._redact(conversation(messages)), self.settings.max_chars, end=True)
         return f"<conversation>\n{text}\n</conversation>"
 
     def _tagged(self, tag: str, text: str) -> str:

@@ -99,7 +99,9 @@ class Line:
             said, statuses = [], []
         except Exception as error:
             self.counts["failed"] += 1
-            log.warning("the signal %r failed: %s: %s", self.name, type(error).__name__, error)
+            # Its message may quote a prompt.
+            log.warning("the signal %r failed: %s", self.name, type(error).__name__)
+            log.debug("the signal %r failed", self.name, exc_info=True)
             return
         self.counts["seen"] += 1
         for feedback, status in zip(said, statuses, strict=True):

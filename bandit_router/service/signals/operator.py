@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import inspect
 import os
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import aiohttp
@@ -17,10 +15,10 @@ from ...exceptions import ConfigError
 from ...providers import Json
 from ...types import Feedback
 from ..gateway import Answered
+from ..imported import imported
+from ..redaction import Redact
 
 CHECK, WEBHOOK = "verifier:check", "verifier:webhook"
-
-Redact = Callable[[str], str]
 
 
 class _Word(msgspec.Struct):
@@ -44,7 +42,7 @@ class Check:
 
     def __init__(self, settings: SignalsSettings) -> None:
         self._timeout = settings.timeout_s
-        self._check = _imported(settings.check or "")
+        self._check = imported(settings.check or "", "signals.check")
 
     async def __call__(self, answered: Answered) -> list[Feedback]:
         """Return what it says."""
@@ -129,18 +127,3 @@ def redacted(value: Any, redact: Redact) -> Any:
     if isinstance(value, dict):
         return {name: redacted(one, redact) for name, one in value.items()}
     return value
-
-
-def _imported(name: str) -> Callable[..., Any]:
-    module, _, attribute = name.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(
-            f"signals.check: {name!r} cannot be found ({error}): give 'package.module:function'",
-            "signals.check",
-        ) from None
-    if not callable(found):
-        raise ConfigError(f"signals.check: {name!r} is no function", "signals.check")
-    function: Callable[..., Any] = found
-    return function

@@ -20,14 +20,13 @@ def text_of(message: Json) -> str:
     return content if isinstance(content, str) else ""
 
 
-def conversation(messages: list[Json], limit: int) -> str:
-    """Return a conversation as text, its end if it is longer than `limit` characters."""
-    lines = [f"{m.get('role')}: {text_of(m)}" for m in messages]
-    return clipped("\n\n".join(lines), limit, end=True)
+def conversation(messages: list[Json]) -> str:
+    """Return a conversation as text."""
+    return "\n\n".join(f"{message.get('role')}: {text_of(message)}" for message in messages)
 
 
 def clipped(text: str, limit: int, *, end: bool = False) -> str:
-    """Return text cut to `limit` characters, and marked as cut."""
+    """Return the first `limit` characters of a text, or its last, marked as cut."""
     if len(text) <= limit:
         return text
     return "[...] " + text[-limit:] if end else text[:limit] + " [...]"

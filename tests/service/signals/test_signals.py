@@ -221,6 +221,10 @@ class Grader:
         usage = {"prompt_tokens": 1000, "completion_tokens": 10}
         return web.json_response({"choices": [{"message": message}], "usage": usage})
 
+    async def handle_hook(self, request: web.Request) -> web.Response:
+        self.seen.append(await request.text())
+        return web.Response(status=204)
+
 
 async def judged(world: Any, grader: Grader, **settings: Any) -> tuple[World, TestServer]:
     server = await served(grader.handle)
@@ -251,6 +255,30 @@ async def test_a_judge_grades_and_is_held_against_people(world: Any) -> None:
     usd = 4 * (1000 * 0.15 + 10 * 0.60) / 1e6
     assert found["answer_judge"]["spent_today_usd"] == pytest.approx(usd)
     await server.close()
+
+
+def scrub(text: str) -> str:
+    return text.replace("Zurich", "[lake]")
+
+
+async def test_what_is_sent_elsewhere_is_redacted(world: Any) -> None:
+    grader, hooked = Grader("5"), Grader("")
+    server, hook = await served(grader.handle), await served(hooked.handle_hook)
+    judge = {"share": 1.0, "base_url": str(server.make_url("/v1")), "model": "grader"}
+    gateway = await world(
+        answer_judge=judge,
+        signals={"webhook": str(hook.make_url("/"))},
+        store={"redact": f"{__name__}:scrub"},
+    )
+    gateway.upstream.says = "Zurich: 136 m"
+    await gateway.ask()
+    await gateway.settled()
+    assert gateway.upstream.seen[0]["messages"] == TALK
+    for (text,) in (grader.seen, hooked.seen):
+        assert "[lake]: 136 m" in text
+        assert "Zurich" not in text
+    await server.close()
+    await hook.close()
 
 
 async def test_a_judge_stops_when_its_money_is_spent_also_after_a_restart(
