@@ -672,7 +672,8 @@ fading = "prompts"            # or "time": half_life is in seconds
 names = false                 # true: call regions by words that several of their prompts have
 
 [bandit]
-strategy = "thompson"         # or global-thompson, random, fixed:MODEL
+strategy = "thompson"         # or fixed:MODEL, linucb, llm-judge ...: see docs/strategies.md
+# shadows = ["linucb"]        # their choices are logged beside it: see docs/shadow-and-canary.md
 cost_weight = 0.1             # utility = quality - cost_weight * cost / reference cost
 # reference_cost_usd = 0.001  # default: the mean cost of the dearest model
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ class Logged:
     """One decision of a log.
 
     `reward` is None where no feedback came; `propensity` where the log has none. `eligible` are
-    the models that could have been chosen, `chances` the probability of each where it is known.
+    the models that could have been chosen, `chances` the probability of each where it is known;
+    `shadows` holds those of every strategy that said something of the decision, by its name.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Logged:
     prompt: str | None = None
     vector: Vector | None = None
     chances: tuple[float, ...] | None = None
+    shadows: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def read_log(path: Path) -> list[Logged]:
@@ -99,15 +101,19 @@ def _longer(history: History, event: Feedback | Outcome) -> History:
 def _of_history(history: History, settings: FeedbackSettings) -> Logged:
     decision = history.decision
     weight, reward, _, bills, cost = settle(history, settings).sums[:5]
+    known = decision.exact or decision.propensity_draws > 0
+    chances = tuple(c.propensity for c in decision.candidates)
+    shadows = {shadow.strategy: shadow.propensities for shadow in decision.shadows}
     return Logged(
         model=decision.model,
         eligible=tuple(c.model for c in decision.candidates),
         reward=float(reward / weight) if weight > 0 else None,
-        propensity=decision.propensity,
+        propensity=decision.propensity if known else None,
         cost_usd=float(cost) if bills else None,
         prompt=decision.prompt,
         vector=decision.embedding(),
-        chances=tuple(c.propensity for c in decision.candidates),
+        chances=chances if known else None,
+        shadows={decision.policy: chances} | shadows,  # a canary's own come with the shadows
     )
 
 

@@ -20,6 +20,9 @@ from .ope import Array
 from .parallel import run_all
 
 _WORTH_PROCESSES = 10_000  # decisions; below, starting processes takes longer
+SHADOW = "shadow:"
+"""Before the name of a strategy: as it was logged, not sent through the log anew."""
+
 _TYPICAL = 0.01  # the quantile of propensities that rejection sampling takes for the least
 
 
@@ -36,10 +39,11 @@ def send(
     log: Log, settings: Settings, base: str, wanted: Sequence[str], progress: bool
 ) -> tuple[dict[str, Run], dict[str, list[int]]]:
     """Send every policy through the log, and once more by rejection sampling."""
-    through = [n for n in dict.fromkeys([base, *wanted]) if not n.startswith("fixed:")]
+    asked = [name for name in dict.fromkeys([base, *wanted]) if not name.startswith(SHADOW)]
+    through = [name for name in asked if not name.startswith("fixed:")]
     tasks = [(name, False) for name in through]
     if log.propensity is not None:
-        tasks += [(name, True) for name in wanted]
+        tasks += [(name, True) for name in asked if name in wanted]
     total = len(tasks) * len(log.rows)
     processes = (os.cpu_count() or 1) if total > _WORTH_PROCESSES else 1
     with tqdm(
@@ -125,6 +129,15 @@ def _learn(router: Router, decision: Decision, row: Logged) -> None:
     router.apply(msgspec.structs.replace(decision, model=row.model))
     said = Feedback(decision_id=decision.decision_id, reward=row.reward, cost_usd=row.cost_usd)
     router.feedback(said)
+
+
+def shadowed(log: Log, strategy: str, base: Run) -> Run:
+    """Return what a shadow said when it was asked, as the log has it."""
+    column = {name: i for i, name in enumerate(log.models)}
+    target = np.zeros((len(log.rows), len(log.models)))
+    for i, row in enumerate(log.rows):
+        target[i, [column[name] for name in row.eligible]] = row.shadows[strategy]
+    return replace(base, target=target)
 
 
 def constant(log: Log, column: int, base: Run) -> Run:

@@ -18,7 +18,7 @@ from ..config import Settings, nearest
 from ..exceptions import ConfigError, InvalidInput
 from ..policies import NAMES, make_policy
 from .log_arrays import Log, prepare
-from .logs import read_log
+from .logs import Logged, read_log
 from .ope import (
     ESTIMATORS,
     INTERVALS,
@@ -33,7 +33,7 @@ from .ope import (
     mean_interval,
 )
 from .overlap import MOSTLY, Overlap, overlap
-from .passes import Run, constant, send
+from .passes import SHADOW, Run, constant, send, shadowed
 from .verdict import worth_it
 
 DEFAULT = ("thompson", "global-thompson", "random")
@@ -58,6 +58,8 @@ def replay(
         See `simulator.logs`.
     policies
         Names that `make_policy` knows; every ``fixed:MODEL`` is evaluated anyway for the verdict.
+        ``shadow:STRATEGY`` is what a shadow of our service said at the time, on the decisions
+        that it was asked about (all policies are then evaluated on these).
     clip
         What is done to large importance weights; see `ope.Clip`.
     interval
@@ -80,7 +82,7 @@ def replay(
     clipping = Clip.parse(clip)
     if interval not in INTERVALS:
         raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
-    everything = read_log(path)
+    everything = _shadowed(read_log(path), policies)
     log, notes = prepare(path, everything, embedder, progress)
     if cost_weight and not log.has_cost:
         raise InvalidInput(f"{path} has no costs: a cost weight means nothing here", "cost_weight")
@@ -90,6 +92,9 @@ def replay(
     settings = with_weight(settings or Settings(), cost_weight, log)
     runs, lived = send(log, settings, base, wanted, progress)
     runs |= {f"fixed:{m}": constant(log, c, runs[base]) for c, m in enumerate(log.models)}
+    for name in wanted:
+        if name.startswith(SHADOW):
+            runs[name] = shadowed(log, name.removeprefix(SHADOW), runs[base])
     seen = {n: value_of(log, r.target, runs[base], cost_weight, clipping) for n, r in runs.items()}
     bills = {n: cost_of(log, r.target, runs[base], clipping) for n, r in runs.items()}
     support = {name: overlap(s, log.models, log.logging) for name, s in seen.items()}
@@ -116,11 +121,27 @@ def replay(
     }
 
 
+def _shadowed(rows: list[Logged], policies: Sequence[str]) -> list[Logged]:
+    """Return the decisions that every shadow among the policies was asked about."""
+    known = dict.fromkeys(strategy for row in rows for strategy in row.shadows)
+    for name in policies:
+        strategy = name.removeprefix(SHADOW)
+        if strategy == name:
+            continue
+        if strategy not in known:
+            there = f"there are {', '.join(known)}" if known else "it is no log of our service"
+            raise InvalidInput(f"no shadow {strategy!r} in this log; {there}", "policy")
+        rows = [row for row in rows if strategy in row.shadows]
+    return rows
+
+
 def check(policies: Sequence[str], models: Sequence[str]) -> None:
     """Refuse policies that there are not, or that cannot go through a log."""
     if not policies:
         raise InvalidInput("name at least one policy", "policy")
     for name in policies:
+        if name.startswith(SHADOW):
+            continue
         if name.startswith("fixed:") and name.removeprefix("fixed:") not in models:
             model = name.removeprefix("fixed:")
             raise InvalidInput(f"no model {model!r} in the log{nearest(model, models)}", "policy")
@@ -128,6 +149,12 @@ def check(policies: Sequence[str], models: Sequence[str]) -> None:
             policy = make_policy(name, Settings())
         except ConfigError:
             raise InvalidInput(f"no policy {name!r}{nearest(name, NAMES)}", "policy") from None
+        if policy.needs_judge:
+            raise InvalidInput(
+                f"{name} asks an LLM, which a replay does not; where it was a shadow there is "
+                f"{SHADOW}{name}",
+                "policy",
+            )
         if policy.needs_training:
             raise InvalidInput(
                 f"{name} is fitted on what every model did on a prompt, which no log tells",

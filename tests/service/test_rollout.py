@@ -48,8 +48,8 @@ async def test_a_header_excludes_models(client: Any) -> None:
 @pytest.mark.parametrize(
     ("headers", "fields", "field"),
     [
-        ({"x-bandit-router-model": "smal"}, {}, "models"),
-        ({"x-bandit-router-exclude": "smal"}, {}, "exclude"),
+        ({"x-bandit-router-model": "smal"}, {}, "x-bandit-router-model"),
+        ({"x-bandit-router-exclude": "smal"}, {}, "x-bandit-router-exclude"),
         ({"x-bandit-router-model": f"small,{LARGE}"}, {}, "x-bandit-router-model"),
         ({"x-bandit-router-model": ""}, {}, "x-bandit-router-model"),
         ({"x-bandit-router-model": "small"}, {"models": [LARGE]}, "x-bandit-router-model"),
