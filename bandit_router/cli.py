@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -362,33 +362,50 @@ def warm_start(log: Path, db: Path, config: Path | None, as_json: bool) -> None:
     click.echo(json.dumps(found) if as_json else words)
 
 
-@main.command(epilog="Example: bandit-router export --db router.db --backup copy.db")
+def _new(path: Path, field: str) -> BinaryIO:
+    """Open a file that is not there yet."""
+    try:
+        return path.open("xb")
+    except FileExistsError:
+        raise InvalidInput(f"{path} is there already", field) from None
+
+
+@main.command(epilog="Example: bandit-router export --db router.db --map map.html")
 @click.option(
     "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
 )
 @click.option("--backup", type=click.Path(path_type=Path), help="A consistent copy of it.")
 @click.option("--events", type=click.Path(path_type=Path), help="Its events, JSONL.")
+@click.option("--map", "page", type=click.Path(path_type=Path), help="Its map, one HTML file.")
 @JSON
 @_plain_errors
-def export(db: Path, backup: Path | None, events: Path | None, as_json: bool) -> None:
-    """Copy a database or its events out, also beside a running service; overwrites nothing."""
+def export(
+    db: Path, backup: Path | None, events: Path | None, page: Path | None, as_json: bool
+) -> None:
+    """Copy a database, its events or its map out, also beside a running service.
+
+    Overwrites nothing.
+    """
     import msgspec
 
-    from .store import EventStore
+    from .store import EventStore, restore
 
-    if (backup is None) == (events is None):
-        raise click.UsageError("give one of --backup FILE and --events FILE")
+    given = [path for path in (backup, events, page) if path is not None]
+    if len(given) != 1:
+        raise click.UsageError("give one of --backup FILE, --events FILE and --map FILE")
     with EventStore.open(db, readonly=True) as store:
         if backup is not None:
             store.backup(backup)
         elif events is not None:
-            try:
-                with events.open("xb") as out:
-                    for event in store.events():
-                        out.write(msgspec.json.encode(event) + b"\n")
-            except FileExistsError:
-                raise InvalidInput(f"{events} is there already", "events") from None
-    written = str(backup or events)
+            with _new(events, "events") as out:
+                for event in store.events():
+                    out.write(msgspec.json.encode(event) + b"\n")
+        elif page is not None:
+            from .service.page import saved
+
+            with _new(page, "map") as out:
+                out.write(saved.page(restore(store), store).encode())
+    written = str(given[0])
     click.echo(json.dumps({"written": written}) if as_json else f"wrote {written}")
 
 

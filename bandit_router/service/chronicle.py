@@ -8,7 +8,7 @@ somebody looks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -122,6 +122,8 @@ class Chronicle:
                 del self.histories[next(iter(self.histories))]
         elif isinstance(event, Change):
             self._configure(event)
+            if event.what == "erased":
+                self._forget(event.body["decision_ids"])
         elif event.decision_id in self.histories:
             before = self.histories[event.decision_id]
             after = with_event(before, event)
@@ -131,6 +133,16 @@ class Chronicle:
     def _configure(self, event: Change) -> None:
         if event.what == "configured":
             self._settings = msgspec.convert(event.body["settings"], Settings).feedback
+
+    def _forget(self, decisions: Iterable[str]) -> None:
+        """Drop the words of decisions that were erased."""
+        for id_ in decisions:
+            if id_ in self.histories:
+                old = self.histories[id_]
+                bare = msgspec.structs.replace(
+                    old.decision, prompt=None, prompt_sha256=None, prompt_chars=None
+                )
+                self.histories[id_] = msgspec.structs.replace(old, decision=bare)
 
     def _watch(self, before: History, after: History, event: Feedback | Outcome) -> None:
         """Let the detectors of the bandit see what came, and note what they tell."""

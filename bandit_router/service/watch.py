@@ -93,15 +93,7 @@ class Watch:
     async def places(self) -> dict[str, Any]:
         """Return where every cluster is drawn, by what method and how faithfully, and drift."""
         await self.draw()
-        layout = self.layout
-        return {
-            "method": METHOD,
-            "trustworthiness": layout.trustworthiness,
-            "positions": layout.points(),
-            "drift": {str(id_): row for id_, row in (await self.look(drift)).items()},
-            "shares": await self.look(Chronicle.shares),
-            "totals": dict(self.chronicle.totals),
-        }
+        return await self.look(lambda chronicle: place_answer(self.layout, chronicle))
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -193,6 +185,18 @@ class Watch:
                 _end(queue)
             else:
                 queue.put_nowait(message)
+
+
+def place_answer(layout: Layout, chronicle: Chronicle) -> dict[str, Any]:
+    """Return what `Watch.places` says of a drawing and a past."""
+    return {
+        "method": METHOD,
+        "trustworthiness": layout.trustworthiness,
+        "positions": layout.points(),
+        "drift": {str(id_): row for id_, row in drift(chronicle).items()},
+        "shares": chronicle.shares(),
+        "totals": dict(chronicle.totals),
+    }
 
 
 def centres_of(router: Router) -> tuple[list[int], Any]:

@@ -25,7 +25,7 @@ function facts(cluster) {
 
 // Each model is a row of its name and a row of its numbers: names are long, places narrow.
 function arms(cluster, state, most) {
-  const head = ["Quality", "95 % interval", "per 1k", "Latency", "Seen"];
+  const head = ["Quality", "95 %", "per 1k", "Latency", "Seen"];
   const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...head.map((h, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, h)))));
   for (const arm of (cluster.judged?.ranked ?? []).slice(0, most)) {
     const colour = state.colour(arm.model);

@@ -1,0 +1,103 @@
+"""How fluently the map pans with 2,000 clusters, in headless Chromium's own measure.
+
+    python -m simulations.map_frames [--clusters 2000] [--seconds 4]
+
+Grows a map of synthetic topics, saves it as a page, drags it to and fro with the mouse and counts
+the frames that the browser gives. Needs chromium (`apt-get install chromium`) and playwright.
+Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from playwright.sync_api import Page, sync_playwright
+
+from bandit_router import Router
+from bandit_router.config import ClustererSettings, Settings
+from bandit_router.service.page import saved
+from bandit_router.store import EventStore
+
+COUNT_FRAMES = """() => {
+  window.stamps = [];
+  const tick = (now) => { window.stamps.push(now); requestAnimationFrame(tick); };
+  requestAnimationFrame(tick);
+}"""
+
+
+def grown(folder: Path, clusters: int) -> str:
+    """Return the page of a map of about so many clusters."""
+    clusterer = ClustererSettings(max_clusters=max(2, clusters), resolutions=(1.1, 0.4))
+    router = Router(
+        ["small", "middle", "large"],
+        settings=msgspec.structs.replace(Settings(), clusterer=clusterer),
+        embedder="none",
+    )
+    rng = np.random.default_rng(0)
+    topics = rng.normal(size=(60, 24))
+    events, lineage = [router.initial], []
+    while len(events) % 50 or sum(p.level for p in router.policy.map.places()) < clusters:
+        vector = topics[rng.integers(60)] + 0.6 * rng.normal(size=24)
+        decision = router.decide(vector=vector)
+        events.append(decision)
+        lineage += router.apply(decision)
+        if len(events) > 20 * clusters:
+            break
+    with EventStore.open(folder / "map.db") as store:
+        store.append(events, lineage)
+        return saved.page(router, store)
+
+
+def panned(page: Page, seconds: float) -> dict[str, float]:
+    """Drag the map to and fro; return frames a second and the longest wait for one."""
+    box = page.locator("#canvas").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.evaluate(COUNT_FRAMES)
+    end, step = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        step += 1
+        page.mouse.move(x + 200 * np.sin(step / 9), y + 120 * np.cos(step / 7))
+    page.mouse.up()
+    waits = np.diff(page.evaluate("window.stamps"))
+    return {
+        "frames_per_second": round(1000.0 / float(waits.mean()), 1),
+        "wait_p95_ms": round(float(np.quantile(waits, 0.95)), 1),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--clusters", type=int, default=2000)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as p:
+        file = Path(folder) / "map.html"
+        file.write_text(grown(Path(folder), options.clusters), encoding="utf-8")
+        print("the map is grown", file=sys.stderr)
+        browser = p.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(file.as_uri())
+        page.wait_for_selector("body[data-ready]", timeout=60_000)
+        page.wait_for_timeout(1500)
+        found = panned(page, options.seconds)
+        text = page.inner_text("#totals")
+        browser.close()
+    print(json.dumps({"page": text, **found}))
+
+
+if __name__ == "__main__":
+    main()
