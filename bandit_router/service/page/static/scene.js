@@ -255,7 +255,7 @@ export class Scene {
     const [x, y] = this.place(node), radius = this.radius(node);
     if (radius < 0.3 || x < -40 || y < -40 || x > this.width + 40 || y > this.height + 40) return;
     const colour = `rgb(${node.rgb.r | 0},${node.rgb.g | 0},${node.rgb.b | 0})`;
-    const dim = aside ? 0.35 : 1;
+    const dim = aside ? 0.6 : 1;
     c.beginPath();
     c.arc(x, y, radius, 0, 2 * Math.PI);
     c.globalAlpha = dim * node.shown;
@@ -329,7 +329,7 @@ export class Scene {
       if (!spot || spot[1] < 0 || spot[1] > this.height || x < -w || x > this.width + w) continue;
       taken.push({ x: spot[0], y: spot[1], w, h });
       shown++;
-      c.globalAlpha = focus !== null && focus !== undefined && focus !== region.id ? 0.3 : 1;
+      c.globalAlpha = focus !== null && focus !== undefined && focus !== region.id ? 0.55 : 1;
       rows.forEach((row, i) => {
         const at = spot[1] + (i - (rows.length - 1) / 2) * size * 1.15 + size * 0.35;
         c.font = `${i ? 500 : 700} ${i ? size - 1 : size}px system-ui, sans-serif`;
