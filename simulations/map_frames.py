@@ -14,7 +14,6 @@ import json
 import shutil
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import msgspec
@@ -26,11 +25,23 @@ from bandit_router.config import ClustererSettings, Settings
 from bandit_router.service.page import saved
 from bandit_router.store import EventStore
 
-COUNT_FRAMES = """() => {
-  window.stamps = [];
-  const tick = (now) => { window.stamps.push(now); requestAnimationFrame(tick); };
+DRAG = """(seconds) => new Promise((resolve) => {
+  const canvas = document.getElementById("canvas"), box = canvas.getBoundingClientRect();
+  const at = (step) => ({
+    view: window, bubbles: true, buttons: 1,
+    clientX: box.left + box.width / 2 + 200 * Math.sin(step / 9),
+    clientY: box.top + box.height / 2 + 120 * Math.cos(step / 7),
+  });
+  const stamps = [];
+  canvas.dispatchEvent(new MouseEvent("mousedown", at(0)));
+  const tick = (now) => {
+    stamps.push(now);
+    window.dispatchEvent(new MouseEvent("mousemove", at(stamps.length)));
+    if (now - stamps[0] < 1000 * seconds) requestAnimationFrame(tick);
+    else { window.dispatchEvent(new MouseEvent("mouseup", at(0))); resolve(stamps); }
+  };
   requestAnimationFrame(tick);
-}"""
+})"""
 
 
 def grown(folder: Path, clusters: int) -> str:
@@ -57,19 +68,10 @@ def grown(folder: Path, clusters: int) -> str:
 
 
 def panned(page: Page, seconds: float) -> dict[str, float]:
-    """Drag the map to and fro; return frames a second and the longest wait for one."""
-    box = page.locator("#canvas").bounding_box()
-    assert box is not None
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.evaluate(COUNT_FRAMES)
-    end, step = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        step += 1
-        page.mouse.move(x + 200 * np.sin(step / 9), y + 120 * np.cos(step / 7))
-    page.mouse.up()
-    waits = np.diff(page.evaluate("window.stamps"))
+    """Drag the map to and fro, anew at every frame; return frames a second and the waits."""
+    before = page.evaluate("document.getElementById('canvas').__zoom.x")
+    waits = np.diff(page.evaluate(DRAG, seconds))
+    assert page.evaluate("document.getElementById('canvas').__zoom.x") != before  # it has moved
     return {
         "frames_per_second": round(1000.0 / float(waits.mean()), 1),
         "wait_p95_ms": round(float(np.quantile(waits, 0.95)), 1),

@@ -143,13 +143,15 @@ function price(weight, own) {
 
 // -- one cluster -------------------------------------------------------------------------------
 
+let carded = null;
 function hover(id, x, y, radius) {
   const cluster = state.byId.get(id), box = $("card");
   box.hidden = !cluster;
   if (!cluster) return;
   if (box.dataset.id !== String(id)) $("said").textContent = spoken(cluster, state.terms);
+  if (carded !== cluster) box.replaceChildren(...card(cluster, state));
+  carded = cluster;
   box.dataset.id = id;
-  box.replaceChildren(...card(cluster, state));
   const left = x + radius + 14 + box.offsetWidth < scene.width ? x + radius + 14 : x - radius - 14 - box.offsetWidth;
   box.style.left = `${Math.max(6, left)}px`;
   box.style.top = `${Math.max(6, Math.min(y - 40, scene.height - box.offsetHeight - 6))}px`;

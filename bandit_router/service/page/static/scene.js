@@ -22,9 +22,13 @@ export class Scene {
     this.chosen = null;
     this.frames = 0;
     this.transform = d3.zoomIdentity;
-    this.zoom = d3.zoom().scaleExtent([0.6, 24]).on("zoom", (event) => { this.transform = event.transform; this.ask(); });
+    this.zoom = d3.zoom().scaleExtent([0.6, 24]).on("zoom", (event) => {
+      if (event.transform.k !== this.transform.k) this.zoomed = performance.now();
+      this.transform = event.transform;
+      this.ask();
+    });
     d3.select(canvas).call(this.zoom).on("dblclick.zoom", null);
-    canvas.addEventListener("pointermove", (e) => this.point(e));
+    canvas.addEventListener("pointermove", (e) => (e.buttons ? this.hover(null) : this.point(e)));
     canvas.addEventListener("pointerleave", () => this.hover(null));
     canvas.addEventListener("click", (e) => { this.point(e); if (this.hovered !== null) on.open(this.hovered); });
     canvas.addEventListener("dblclick", () => this.reset());
@@ -159,6 +163,30 @@ export class Scene {
       borders.lineTo(c[b], c[b + 1]);
     }
     this.ground = { paths, territories, borders };
+    this.tile = null;
+  }
+
+  // The land as a picture, half a window larger on every side: while the map is dragged it is only
+  // shifted, while it is zoomed only stretched, and painted anew when it has come to rest.
+  paintGround(c, now) {
+    const { k, x, y } = this.transform, [w, h] = [this.width, this.height];
+    const { tile } = this;
+    const outside = tile && (Math.abs(x - tile.x * (k / tile.k)) > w / 2 || Math.abs(y - tile.y * (k / tile.k)) > h / 2);
+    const resting = now - (this.zoomed ?? 0) > 150;
+    if (!tile || (tile.k === k ? outside : resting)) this.tile = this.drawTile(k, x, y);
+    else if (tile.k !== k) setTimeout(() => this.ask(), 160);
+    const { canvas, ...at } = this.tile, scale = k / at.k;
+    c.drawImage(canvas, x - (at.x + w / 2) * scale, y - (at.y + h / 2) * scale, 2 * w * scale, 2 * h * scale);
+  }
+
+  drawTile(k, x, y) {
+    const canvas = document.createElement("canvas"), [w, h] = [this.width, this.height];
+    canvas.width = 2 * w;
+    canvas.height = 2 * h;
+    const c = canvas.getContext("2d");
+    c.setTransform(k, 0, 0, k, x + w / 2, y + h / 2);
+    this.paintLand(c, k);
+    return { canvas, k, x, y };
   }
 
   flash(id, colour) {
@@ -196,22 +224,22 @@ export class Scene {
       n.size = ease(n.size, n.toSize, 1);
       n.shown = ease(n.shown, n.toShown, 1);
       n.alpha = ease(n.alpha, n.toAlpha, 1);
-      for (const c of ["r", "g", "b"]) n.rgb[c] = ease(n.rgb[c], n.toRgb[c], 255);
+      const { r, g, b } = n.toRgb;
+      if (!n.css || n.rgb.r !== r || n.rgb.g !== g || n.rgb.b !== b) {
+        for (const c of ["r", "g", "b"]) n.rgb[c] = ease(n.rgb[c], n.toRgb[c], 255);
+        n.css = `rgb(${n.rgb.r | 0},${n.rgb.g | 0},${n.rgb.b | 0})`;
+      }
       if (!n.toShown && n.shown === 0) this.nodes.delete(id);
     }
     return moving;
   }
 
   paint(now) {
-    const c = this.context, { k, x, y } = this.transform, r = this.ratio;
+    const c = this.context, r = this.ratio;
     c.setTransform(r, 0, 0, r, 0, 0);
     c.fillStyle = this.ink.sea;
     c.fillRect(0, 0, this.width, this.height);
-    if (this.ground) {
-      c.setTransform(r * k, 0, 0, r * k, r * x, r * y);
-      this.paintLand(c, k);
-      c.setTransform(r, 0, 0, r, 0, 0);
-    }
+    if (this.ground) this.paintGround(c, now);
     const focus = this.hovered ?? this.chosen;
     const region = focus === null ? null : this.nodes.get(focus)?.region;
     const sorted = [...this.nodes.values()].sort((a, b) => b.size - a.size);
@@ -254,7 +282,7 @@ export class Scene {
   paintNode(c, node, aside) {
     const [x, y] = this.place(node), radius = this.radius(node);
     if (radius < 0.3 || x < -40 || y < -40 || x > this.width + 40 || y > this.height + 40) return;
-    const colour = `rgb(${node.rgb.r | 0},${node.rgb.g | 0},${node.rgb.b | 0})`;
+    const colour = node.css;
     const dim = aside ? 0.6 : 1;
     c.beginPath();
     c.arc(x, y, radius, 0, 2 * Math.PI);
