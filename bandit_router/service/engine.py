@@ -17,6 +17,7 @@ from ..config import Config
 from ..embedding import Embedder, make_embedder
 from ..exceptions import BanditRouterError, InvalidInput, UnknownDecision
 from ..policies import Outside
+from ..precompile import precompile
 from ..router import OWN_VECTORS, Router
 from ..store import EventStore, KeyStore
 from ..types import (
@@ -116,8 +117,15 @@ class Engine:
         self._journal.start()
         caretaker = Caretaker(self._journal, self.config.settings.store)
         self._caretaker = asyncio.get_running_loop().create_task(caretaker.run())
-        if self._encoder is not None:
-            self._warming = asyncio.get_running_loop().create_task(self._encoder.start())
+        self._warming = asyncio.get_running_loop().create_task(self._warm_up())
+
+    async def _warm_up(self) -> None:
+        """Compile and load what the first request would otherwise wait for."""
+        compiling = asyncio.to_thread(precompile)
+        if self._encoder is None:
+            await compiling
+        else:
+            await asyncio.gather(compiling, self._encoder.start())
 
     async def close(self) -> None:
         """Write what is pending and a snapshot, and close the database."""
