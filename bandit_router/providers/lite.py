@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -59,6 +60,7 @@ async def calling(
 ) -> AsyncIterator[LiteAttempt]:
     """Send a request through LiteLLM; see `http.calling`."""
     place = where(endpoint)
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it asks a web site
     try:
         litellm = await asyncio.to_thread(importlib.import_module, "litellm")
     except ImportError:

@@ -46,6 +46,7 @@ class Stream:
         self._translator: StreamTranslator | None = wire.stream and wire.stream()
         self._begun: list[bytes] = []
         self._done = False
+        self._bare = False  # the source gives events without bytes: they are framed here
         self._call_of: AsyncExitStack | None = None
         self._hide_usage = call.form == "chat" and not call.wants_usage
 
@@ -102,8 +103,9 @@ class Stream:
         if not (self._reader.whole or self._done):
             message = f"{self._place}: the stream ended before the answer did"
             raise UpstreamError(message, "broke_off")
-        if self._translator is not None:
-            yield self._framed(self._translator.end()) + _END.get(self._call.form, b"")
+        last = [] if self._translator is None else self._translator.end()
+        if self._translator is not None or self._bare:
+            yield self._framed(last) + _END.get(self._call.form, b"")
 
     def _said(self) -> UpstreamError:
         message = f"{self._place}: an error in the stream: {self._reader.error}"
@@ -117,6 +119,9 @@ class Stream:
             self._reader.feed(data)
         self._done = self._done or event.data == DONE
         if self._translator is None:
+            if data is not None and not event.raw:
+                self._bare = True
+                return self._framed([data])
             hidden = self._hide_usage and data is not None and _is_usage(data)
             return b"" if hidden else event.raw
         if data is None:
