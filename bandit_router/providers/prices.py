@@ -18,7 +18,7 @@ def list_prices() -> Mapping[str, tuple[float, ...]]:
     """Return model to prices of input, output and (if listed) cached input, dollars a million."""
     text = (resources.files(__package__) / "prices.toml").read_text(encoding="utf-8")
     tables = [table for table in tomllib.loads(text).values() if isinstance(table, dict)]
-    return {name: tuple(prices) for table in tables for name, prices in table.items()}
+    return {n: tuple(map(float, prices)) for table in tables for n, prices in table.items()}
 
 
 def with_list_price(model: Model) -> Model:

@@ -89,4 +89,5 @@ def test_list_prices_are_a_convenience() -> None:
     assert prices == [mini, (3.0, None, None), (None,) * 3, (1.0, 5.0, 0.1), (0.0, 0.0, None)]
     for name, listed in list_prices().items():
         assert 2 <= len(listed) <= 3, name
+        assert all(isinstance(price, float) for price in listed)  # as the log gives them back
         assert all(0 <= price < 1000 for price in listed), name
