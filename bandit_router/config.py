@@ -677,6 +677,17 @@ strategy = "thompson"         # or fixed:MODEL, linucb, llm-judge ...: see docs/
 cost_weight = 0.1             # utility = quality - cost_weight * cost / reference cost
 # reference_cost_usd = 0.001  # default: the mean cost of the dearest model
 
+[signals]                     # what the gateway tells of its answers by itself: docs/feedback.md
+implicit = true               # users who ask the same again, or go on
+# check = "mymodule:check"    # a function that says how good an answer is
+
+# [answer_judge]              # an LLM that grades a share of the answers
+# share = 0.05
+# base_url = "https://api.openai.com/v1"
+# api_key_env = "OPENAI_API_KEY"
+# model = "gpt-5-mini"
+# usd_per_day = 1.0
+
 [store]
 path = "bandit-router.db"
 keep_prompts = false          # the text of prompts; length and hash are always kept

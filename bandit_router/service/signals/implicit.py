@@ -44,8 +44,8 @@ class Turn:
     ----------
     asked
         Digest of all messages.
-    question
-        The last thing the user said.
+    question, words
+        The last thing the user said, empty if it is long, and a digest of it.
     answered
         When the answer was complete, seconds.
     decision_id
@@ -56,6 +56,7 @@ class Turn:
 
     asked: str
     question: str
+    words: str
     answered: float
     decision_id: str | None
     judged: bool = False
@@ -89,14 +90,13 @@ class Implicit:
         messages: list[Json] = answered.call.chat()["messages"]
         digests = _digests(messages)
         keys = _keys(answered, messages, digests)
-        question = _question(messages)
+        id_ = None if answered.decision is None else answered.decision.decision_id
+        turn = Turn(digests[-1], *_question(messages), now, id_)
         earlier, kind = None, None
         if messages[-1].get("role") == "user":  # else it is an agent at work, not the user
             earlier = self._earlier(keys, came)
             if earlier is not None:
-                kind = await self._kind(earlier, digests[-1], question, came, keys)
-        id_ = None if answered.decision is None else answered.decision.decision_id
-        turn = Turn(digests[-1], question, now, id_)
+                kind = await self._kind(earlier, turn, came, keys)
         after = _digest(digests[-1], "assistant", answered.answer.text)
         for key in (*keys.values(), ("history", answered.key, after)):
             self._keep(key, turn)
@@ -117,24 +117,24 @@ class Implicit:
         return None
 
     async def _kind(
-        self, earlier: Turn, asked: str, question: str, came: float, keys: dict[str, Key]
+        self, earlier: Turn, turn: Turn, came: float, keys: dict[str, Key]
     ) -> str | None:
         ours = self._settings
         soon = came - earlier.answered <= ours.retry_s
         known = any(name in keys for name in ("session", "again", "history"))
-        if asked == earlier.asked:
+        if turn.asked == earlier.asked:
             if known:
                 return "regenerate"
             return "retry" if soon else None
-        if not known or not earlier.question:
+        if not known:
             return None
-        if _same(question, earlier.question):
+        if turn.words == earlier.words:
             return "retry" if soon else "rephrase"
-        return "rephrase" if await self._alike(question, earlier.question) else "moved-on"
+        if not (turn.question and earlier.question):
+            return None
+        return "rephrase" if await self._alike(turn.question, earlier.question) else "moved-on"
 
     async def _alike(self, one: str, other: str) -> bool:
-        if max(len(one), len(other)) > _MOST_CHARS:
-            return False
         try:
             cosine = float(np.dot(await self._embed(one), await self._embed(other)))
         except BanditRouterError:  # no embedder, or it is away: only equal questions are told
@@ -194,13 +194,12 @@ def _digest(before: str, role: str, text: str, message: Any = None) -> str:
     return digest.hexdigest()[:32]
 
 
-def _question(messages: list[Json]) -> str:
-    """Return the last thing the user said."""
+def _question(messages: list[Json]) -> tuple[str, str]:
+    """Return the last thing the user said, empty if it is long, and a digest of its words.
+
+    The digest is the same whatever the case, the spaces, and how it ends.
+    """
     said = [m for m in messages if m.get("role") == "user"]
-    return text_of(said[-1]).strip() if said else ""
-
-
-def _same(one: str, other: str) -> bool:
-    """Tell whether two questions are the same but for case, spaces and how they end."""
-    first, second = (" ".join(text.casefold().split()).rstrip("?!. ") for text in (one, other))
-    return first == second
+    text = text_of(said[-1]).strip() if said else ""
+    words = " ".join(text.casefold().split()).rstrip("?!. ")
+    return text if len(text) <= _MOST_CHARS else "", _digest("", "", words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Annotated, Any, Literal
 
 import aiohttp
@@ -18,6 +19,7 @@ from ..gateway import Answered
 from ..imported import imported
 from ..redaction import Redact
 
+_THREADS = 2
 CHECK, WEBHOOK = "verifier:check", "verifier:webhook"
 
 
@@ -32,7 +34,7 @@ _decode = msgspec.json.Decoder(_Word).decode
 class Check:
     """Asks a Python function: ``check(request, answer)`` -> bool, a reward in [0, 1], or None.
 
-    A plain function runs on a thread; one that takes too long is no longer waited for.
+    A plain function runs on a thread of its own; one that takes too long is no longer waited for.
 
     Raises
     ------
@@ -42,6 +44,7 @@ class Check:
 
     def __init__(self, settings: SignalsSettings) -> None:
         self._timeout = settings.timeout_s
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="check")
         self._check = imported(settings.check or "", "signals.check")
 
     async def __call__(self, answered: Answered) -> list[Feedback]:
@@ -53,7 +56,8 @@ class Check:
             if inspect.iscoroutinefunction(self._check):
                 said = await self._check(request, answer)
             else:
-                said = await asyncio.to_thread(self._check, request, answer)
+                loop = asyncio.get_running_loop()
+                said = await loop.run_in_executor(self._threads, self._check, request, answer)
         if said is None:
             return []
         id_ = answered.decision.decision_id

@@ -106,6 +106,14 @@ async def test_a_user_who_tries_again_within_a_minute(users: Users) -> None:
     assert await users.ask(said(LAKE), 61, user="u") == []
 
 
+async def test_long_questions_are_the_same_or_unknown(users: Users) -> None:
+    document = "a very long document " * 1000
+    assert await users.ask(said(document + "Summarise it."), session="s") == []
+    assert await users.ask(said(document + "Translate it."), session="s") == []
+    longer = said(document + "Translate it.", "no", document + "translate it!")
+    assert await users.ask(longer, session="s") == [("d2", "retry", 0.0)]
+
+
 async def test_requests_side_by_side_are_no_second_try(users: Users) -> None:
     assert await users.ask(said(LAKE), session="s", latency_s=5.0) == []
     users.now -= 3.0  # came while the first was still being answered
