@@ -1,4 +1,4 @@
-"""Speed against routing quality of the packaged embedders, over routing tables.
+"""Routing quality with each packaged embedder, over routing tables.
 
     python -m simulations.embedders TABLE,... [--seeds 5] --out simulations/results/embedders.json
 
@@ -7,16 +7,14 @@ seed over the same streams, beside `global-thompson`, which needs none. `knn` is
 is that 20 neighbours would have chosen (every outcome known; a fifth of the prompts held out), and
 `tasks` how well k-means with 24 clusters in the map's space agrees with task labels (adjusted
 mutual information). MiniLM is also read by its first and last 63 tokens only, half of the longest
-prompt.
+prompt. What they cost is measured by ``bandit-router bench --suite minilm``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -105,20 +103,6 @@ def tasks(table: RoutingTable, name: str, vectors: Any) -> float | None:
     return float(adjusted_mutual_info_score(table.tasks, labels))
 
 
-def speed(prompts: Sequence[str]) -> dict[str, float]:
-    """Return the milliseconds of one prompt alone (medians), embedders in turn."""
-    ways: dict[str, Callable[[list[str]], Any]] = {
-        name: make_embedder(settings).encode for name, settings in WAYS.items()
-    }
-    spent: dict[str, list[float]] = {name: [] for name in ways}
-    for prompt in prompts:
-        for name, encode in ways.items():
-            start = perf_counter()
-            encode([prompt])
-            spent[name].append(1e3 * (perf_counter() - start))
-    return {name: float(np.median(times[5:])) for name, times in spent.items()}
-
-
 def study(folder: Path, seeds: int) -> dict[str, Any]:
     """Return what the embedders are worth on one table."""
     table = read_table(folder)
@@ -148,13 +132,11 @@ def study(folder: Path, seeds: int) -> dict[str, Any]:
         "quality": float(np.mean(without)),
         "less_than_torch": _paired(without, base),
     }
-    sample = np.random.default_rng(0).permutation(len(table.prompts))[:65]
     return {
         "table": table.name,
         "prompts": len(table.prompts),
         "seeds": seeds,
         "embedders": rows,
-        "ms_a_prompt": speed([table.prompts[i] for i in sample]),
     }
 
 
