@@ -4,7 +4,7 @@ VENV = .venv
 PYTHON = python3
 # Where to take a build of torch from, if not from the default index.
 TORCH_INDEX_URL =
-# More arguments for serve, test and bench; routing tables for studies.
+# More arguments for serve, test, bench and studies; routing tables for studies.
 ARGS =
 TABLES =
 
@@ -20,7 +20,7 @@ help:
 	@echo "make test      every test"
 	@echo "make bench     the speed benchmarks"
 	@echo "make lint      ruff and mypy"
-	@echo "make studies   the simulations, over TABLES=folder,..."
+	@echo "make studies   the simulations, over TABLES=folder,... [ulab14]"
 	@echo "make audit     known vulnerabilities of the pinned dependencies (needs the network)"
 	@echo "make sbom      what is installed, as CycloneDX: sbom.json"
 	@echo "make clean     removes caches and builds (the environment stays)"
@@ -53,8 +53,7 @@ lint: install
 	$(BIN)/python -m mypy
 
 studies: install
-	@if [ -f simulations/run.py ]; then $(BIN)/python -m simulations.run $(TABLES); \
-	else echo "simulations/run.py is not here: nothing to run"; fi
+	$(BIN)/python -m simulations.run $(TABLES) $(ARGS)
 
 $(VENV)/.bandit-router-audit: $(STAMP)
 	$(PIP) install --quiet --constraint constraints.txt --group audit

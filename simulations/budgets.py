@@ -42,9 +42,11 @@ def mix(table: RoutingTable, ceiling: float) -> dict[str, float]:
     return {"quality": float(quality @ found.x), "cost_usd": float(cost @ found.x)}
 
 
-def ours(folder: Path, ceiling: float, seeds: int) -> dict[str, Any]:
+def ours(folder: Path, ceiling: float, seeds: int, steps: int | None) -> dict[str, Any]:
     """Return what `simulate --budget` says."""
-    result = simulate([folder], ["thompson"], models=MODELS, budget=ceiling, seeds=seeds)
+    result = simulate(
+        [folder], ["thompson"], models=MODELS, budget=ceiling, seeds=seeds, steps=steps
+    )
     found = result["tables"][0]["policies"]["thompson"]
     return {
         "quality": found["quality"],
@@ -62,7 +64,9 @@ def features(table: RoutingTable) -> Any:
     return np.column_stack([scores / scores.std(axis=0), np.ones(len(scores))])
 
 
-def pareto_bandit(table: RoutingTable, x: Any, ceiling: float, seeds: int) -> dict[str, Any]:
+def pareto_bandit(
+    table: RoutingTable, x: Any, ceiling: float, seeds: int, steps: int | None
+) -> dict[str, Any]:
     """Return what ParetoBandit does on the same streams."""
     from pareto_bandit import BanditRouter, FeatureService
     from pareto_bandit.budget_pacer import BudgetPacer, PacingMode
@@ -86,7 +90,7 @@ def pareto_bandit(table: RoutingTable, x: Any, ceiling: float, seeds: int) -> di
             bandit_seed=seed,
             budget_pacer=BudgetPacer(ceiling, mode=PacingMode.ADAPTIVE),
         )
-        order = make_world(table, "stationary", seed, len(table.prompts), 0.0).order
+        order = make_world(table, "stationary", seed, steps or len(table.prompts), 0.0).order
         earned, spent = [], []
         for row in order:
             name, log = router.route(x[row])
@@ -109,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("table", type=Path)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--steps", type=int, help="of each stream [one pass]")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     table = read_table(args.table).select(MODELS)
@@ -116,9 +121,9 @@ def main() -> None:
     result = []
     for ceiling in CEILINGS:
         row: dict[str, Any] = {"ceiling_usd": ceiling, "mix": mix(table, ceiling)}
-        row["thompson"] = ours(args.table, ceiling, args.seeds)
+        row["thompson"] = ours(args.table, ceiling, args.seeds, args.steps)
         try:
-            row["paretobandit"] = pareto_bandit(table, x, ceiling, args.seeds)
+            row["paretobandit"] = pareto_bandit(table, x, ceiling, args.seeds, args.steps)
         except ImportError:
             print("paretobandit is not installed (extra `peers`): left out")
         print(json.dumps(row), flush=True)

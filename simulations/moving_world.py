@@ -30,13 +30,13 @@ SETTLED = 500  # decisions after a change
 CHANGE = {"degrade": BINS // 2, "price": BINS // 2, "retire": BINS // 2, "new-arm": BINS // 3}
 
 
-def study(folder: Path, weight: float, seeds: int) -> dict[str, Any]:
+def study(folder: Path, weight: float, seeds: int, most: int = STEPS) -> dict[str, Any]:
     """Return every scenario's figures."""
     table = read_table(folder)
     best = table.names[best_arm(table, weight)]
     out: dict[str, Any] = {"table": table.name, "cost_weight": weight, "best_arm": best}
-    steps = min(STEPS, len(table.prompts))
-    settled = -(-SETTLED * BINS // steps)
+    steps = min(most, len(table.prompts))
+    settled = min(-(-SETTLED * BINS // steps), BINS // 4)
     out["decisions_in_a_48th"] = steps / BINS
     usual: dict[str, float] = {}
     for scenario in SCENARIOS:
@@ -78,9 +78,10 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--cost-weight", type=float, default=0.0)
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=STEPS, help="at most")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    result = study(args.table, args.cost_weight, args.seeds)
+    result = study(args.table, args.cost_weight, args.seeds, args.steps)
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -1,11 +1,11 @@
 """Do the off-policy intervals hold what they promise? On logs drawn from a real table.
 
-    python -m simulations.off_policy TABLE [--repetitions 200] [--decisions 1500]
+    python -m simulations.off_policy TABLE --out simulations/results/off_policy.json
 
 A logging policy that leans towards the models of higher mean quality draws decisions (prompts
 with replacement); five target policies are estimated from each log and compared with their true
 value over the whole table. The model of the rewards is each arm's running mean over the earlier
-decisions of the log. Writes nothing; prints one JSON object.
+decisions of the log. Intervals are the normal ones; of `dr` the bootstrap's as well.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from bandit_router.simulator import RoutingTable, read_table
-from bandit_router.simulator.ope import ESTIMATORS, Array, Evaluation
+from bandit_router.simulator.ope import ESTIMATORS, Array, Evaluation, dr
 
 
 def targets(table: RoutingTable) -> dict[str, Array]:
@@ -74,21 +74,25 @@ def main() -> None:
     parser.add_argument("table", type=Path)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--decisions", type=int, default=1500)
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     table = read_table(args.table)
     full = table.rows(np.flatnonzero(~np.isnan(table.quality).any(axis=1)))
     wanted = targets(full)
     truth = {name: float((t * full.quality).sum(axis=1).mean()) for name, t in wanted.items()}
-    held = {name: dict.fromkeys(ESTIMATORS, 0) for name in wanted}
-    error = {name: dict.fromkeys(ESTIMATORS, 0.0) for name in wanted}
+    kinds = {**ESTIMATORS, "dr, bootstrap": lambda seen: dr(seen, "bootstrap")}
+    held = {name: dict.fromkeys(kinds, 0) for name in wanted}
+    error = {name: dict.fromkeys(kinds, 0.0) for name in wanted}
     for repetition in tqdm(range(args.repetitions), unit="log"):
         log = draw(full, wanted, args.decisions, np.random.default_rng(repetition))
         for name, seen in log.items():
-            for kind, estimate in ESTIMATORS.items():
+            for kind, estimate in kinds.items():
                 found = estimate(seen)
                 held[name][kind] += found.ci[0] <= truth[name] <= found.ci[1]
                 error[name][kind] += (found.value - truth[name]) ** 2
+    covered = min(v / args.repetitions for of in held.values() for k, v in of.items() if "dr" in k)
     result = {
+        "least_coverage_of_dr": covered,
         "table": table.name,
         "repetitions": args.repetitions,
         "decisions": args.decisions,
@@ -102,6 +106,8 @@ def main() -> None:
         },
     }
     print(json.dumps(result, indent=1))
+    if args.out:
+        args.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

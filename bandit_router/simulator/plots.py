@@ -40,6 +40,7 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8
 _GREYS = dict(zip(HINDSIGHT, ("#999999", "#555555", "#000000"), strict=True))
 _SMOOTH = 4  # parts of the stream in a moving mean
 _MOST_ARMS = 8
+_FEWEST = 3
 _LONGEST = 34
 
 
@@ -257,7 +258,7 @@ def _band(axes: Axes, table: dict[str, Any], name: str, curves: Array) -> None:
     mean, seeds = curves.mean(axis=0), len(curves)
     style = "--" if name in HINDSIGHT else "-"
     axes.plot(x, mean, style, color=color, lw=1.7, label=name)
-    if seeds > 1 and name not in HINDSIGHT:
+    if seeds >= _FEWEST and name not in HINDSIGHT:  # of two seeds a band is all of the figure
         half = stats.t.ppf(0.975, seeds - 1) * curves.std(axis=0, ddof=1) / np.sqrt(seeds)
         axes.fill_between(x, mean - half, mean + half, color=color, alpha=0.15, lw=0)
 
