@@ -136,6 +136,7 @@ class Fold:
                     path=decision.path,
                     vector=self._vector(decision),
                     fresh=fresh,
+                    voice=self._voice(decision),
                     decision=decision,
                     total=new.sums if arm == new.arm else None,
                 )
@@ -147,6 +148,13 @@ class Fold:
         self.accounts.spent(decision.request.key, difference, decision.time)
         if isinstance(event, Feedback):
             self._hear(history, event)
+
+    def _voice(self, decision: Decision) -> str | None:
+        """Return whose word the feedback of a decision is, where voices are capped."""
+        if not decision.capped:
+            return None
+        asked = decision.request
+        return asked.key if self.keys.caps(asked.key) else asked.user
 
     def _vector(self, decision: Decision) -> Vector | None:
         """Return the embedding of a decision, if it is of the space that the map is drawn in."""

@@ -16,6 +16,7 @@ from .types import Decision, Feedback, History, Model, Outcome, without_text
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
 _MAX_WEIGHT = 100.0
 _FAR = 10.0
+_MOST_UNKNOWN = {"cost_usd": 10.0, "latency_ms": 600_000.0}  # of what nothing was expected
 _MOST = 1e12  # dollars, milliseconds, tokens: their squares are summed up
 
 Recall = Callable[[str, int], History | None]
@@ -158,7 +159,7 @@ def _reported(history: History, what: str) -> tuple[float, float | None]:
     if isinstance(last, Outcome) or not decision.capped:
         return 1.0, value
     expected = getattr(decision.candidate(history.answered_by), what, None)
-    return decision.trust, min(value, _FAR * expected) if expected else value
+    return decision.trust, min(value, _FAR * expected if expected else _MOST_UNKNOWN[what])
 
 
 def spoken(decision: Decision, source: str) -> str:

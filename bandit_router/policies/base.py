@@ -74,6 +74,7 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     path: tuple[int, ...] = ()
     vector: Vector | None = None
     fresh: bool = False
+    voice: str | None = None
     decision: Decision | None = None
     total: Array | None = None
 

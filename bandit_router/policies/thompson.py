@@ -9,6 +9,7 @@ import numpy as np
 
 from ..bandits.belief import compose
 from ..bandits.change import ChangeDetector, PriceWatch
+from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
@@ -47,6 +48,7 @@ class ThompsonPolicy(Policy):
         self.posterior = Posterior(levels=len(map.levels) if map else 0)
         self._detectors: dict[str, ChangeDetector] = {}
         self._prices: dict[str, PriceWatch] = {}
+        self._juries: dict[str, Jury] = {}
         self.tune(settings)
 
     def tune(self, settings: BanditSettings) -> None:
@@ -133,15 +135,23 @@ class ThompsonPolicy(Policy):
         """Let the detectors see a fresh observation, and act on what they tell."""
         weight, reward, _, bills, cost = lesson.sums[:5]
         if lesson.fresh and weight > 0:
+            residual = self._agreed("quality", lesson, float(reward / weight) - foretold.quality)
             detector = self._detectors.setdefault(lesson.arm, ChangeDetector())
-            by = detector.update(float(reward / weight) - foretold.quality)
+            by = None if residual is None else detector.update(residual)
             if by is not None:
                 self.posterior.moved(lesson.arm, by, keep=_KEPT)
         if bills >= 1.0 and foretold.cost > 0:  # less: a voice that has used up its cap
+            seen = self._agreed("price", lesson, float(cost) / foretold.cost)
             watch = self._prices.setdefault(lesson.arm, PriceWatch())
-            ratio = watch.update(float(cost), foretold.cost)
+            ratio = None if seen is None else watch.update(seen, 1.0)
             if ratio is not None:
                 self.posterior.repriced(lesson.arm, ratio)
+
+    def _agreed(self, what: str, lesson: Lesson, value: float) -> float | None:
+        """Return what a detector may be told; where voices are capped, three have to say it."""
+        if lesson.voice is None:
+            return value
+        return self._juries.setdefault(f"{what} {lesson.arm}", Jury()).hear(lesson.voice, value)
 
     def retire_arm(self, name: str) -> None:
         """No longer count an arm among those that are tried; its evidence stays."""
@@ -191,6 +201,7 @@ class ThompsonPolicy(Policy):
             "map": self.map.state() if self.map else None,
             "posterior": self.posterior.state(),
             "prices": {arm: watch.ratio for arm, watch in sorted(self._prices.items())},
+            "juries": {name: jury.state() for name, jury in sorted(self._juries.items())},
             "detectors": {arm: d.state() for arm, d in sorted(self._detectors.items())},
         }
 
@@ -200,6 +211,9 @@ class ThompsonPolicy(Policy):
             self.map.load(state["map"])
         self.posterior.load(state["posterior"])
         self._prices = {arm: PriceWatch(ratio) for arm, ratio in state["prices"].items()}
+        for name, said in state["juries"].items():
+            self._juries[name] = Jury()
+            self._juries[name].load(said)
         for arm, inner in state["detectors"].items():
             self._detectors[arm] = ChangeDetector()
             self._detectors[arm].load(inner)
