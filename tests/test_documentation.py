@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,3 +70,12 @@ def test_the_help_loads_no_numbers() -> None:
 
 def test_only_the_public_names_are_exported() -> None:
     assert set(bandit_router.__all__) == {"Decision", "Feedback", "Model", "Router"}
+
+
+def test_every_promise_leads_to_its_test() -> None:
+    text = (ROOT / "docs" / "promises.md").read_text(encoding="utf-8")
+    written = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
+    for name in re.findall(r"`(test_\w+)`", text):
+        assert f"def {name}(" in written, name
+    for path in re.findall(r"\]\(\.\./(tests/\S+?)\)", text):
+        assert (ROOT / path).is_file(), path
