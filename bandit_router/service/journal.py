@@ -81,14 +81,12 @@ class Journal:
         self._snapshot_seq = 0
         self._done: deque[tuple[Batch, Future[None], asyncio.Future[None]]] = deque()
         self._woken = False
-        self._last: asyncio.Future[None]  # of the write that was begun last
+        self._last: asyncio.Future[None] | None = None  # of the write that was begun last
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners: list[Callable[[Batch], None]] = []  # told of what is on disk
 
     def start(self) -> None:
         """Begin to fold the log, in the background."""
-        self._last = asyncio.get_running_loop().create_future()
-        self._last.set_result(None)
         self._spawn(self._fold())
 
     async def close(self) -> None:
@@ -135,7 +133,8 @@ class Journal:
         result, done = self.begin(make)
         # What is folded is written, also if the caller has gone. What changed nothing (a
         # duplicate) answers for what came before it, which may not be on disk yet.
-        await asyncio.shield(done or self._last)
+        if (due := done or self._last) is not None:
+            await asyncio.shield(due)
         return result
 
     async def forget(self, checkpoint: int, compact: Callable[[EventStore, int], int]) -> int:
@@ -236,6 +235,7 @@ class Journal:
             return  # done already
         log.error("folding the log anew: a write failed: %s", error)
         self._router = None
+        self._last = None  # what was lost has been told to those who asked for it
         self._spawn(self._fold(again=True))
 
     async def _fold(self, *, again: bool = False) -> None:

@@ -39,6 +39,8 @@ def plain_words(path: Path) -> Iterator[None]:
         # The low byte is the kind; the rest tells which system call it was.
         words = _WORDS.get(code & 0xFF) if code is not None else None
         raise StoreError(f"{path}: {words or error}") from error
+    except UnicodeDecodeError as error:
+        raise StoreError(f"{path}: {_WORDS[sqlite3.SQLITE_CORRUPT]}") from error
 
 
 def connect(path: Path, *, readonly: bool) -> Database:

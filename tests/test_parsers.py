@@ -1,0 +1,107 @@
+"""Files from strangers: whatever is in them, the error is ours and says where."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bandit_router.config import Settings, load_config, parse_config
+from bandit_router.exceptions import ConfigError, InvalidInput, StoreError
+from bandit_router.simulator.logs import read_log
+from bandit_router.store import EventStore
+
+FAST = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+KEYS = st.sampled_from(["prompt", "model", "reward", "propensity", "cost_usd", "x"])
+TABLES = st.sampled_from([*Settings.__struct_fields__, "models", "x"])
+NAMES = st.sampled_from(["name", "host", "port", "strategy", "weights", "resolutions", "path",
+                         "user_cap", "endpoints", "cors_origins", "x"])  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["log.jsonl", "log.csv", "log.parquet", "log.db", "log"])
+@FAST
+@given(data=st.binary(max_size=300))
+def test_any_bytes_as_a_log(tmp_path: Path, kind: str, data: bytes) -> None:
+    path = tmp_path / kind
+    path.write_bytes(data)
+    with pytest.raises((InvalidInput, StoreError), match="log"):
+        read_log(path)
+
+
+@FAST
+@given(rows=st.lists(st.dictionaries(KEYS, VALUES, max_size=6) | VALUES, min_size=1, max_size=4))
+def test_any_json_as_a_log(tmp_path: Path, rows: list) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    try:
+        read_log(path)
+    except InvalidInput as error:
+        assert str(path) in str(error)  # noqa: PT017
+
+
+@FAST
+@given(raw=st.dictionaries(TABLES, st.dictionaries(NAMES, VALUES, max_size=3) | VALUES, max_size=3))
+def test_any_settings(raw: dict) -> None:
+    try:
+        parse_config(raw)
+    except ConfigError as error:
+        assert str(error)  # noqa: PT017
+
+
+@FAST
+@given(
+    data=st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace"))
+)
+def test_any_file_as_settings(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "c.toml"
+    path.write_bytes(data)
+    try:
+        load_config(path)
+    except ConfigError:
+        return
+    tomllib.loads(data.decode())  # taken only if it is TOML
+
+
+@FAST
+@given(data=st.binary(max_size=400), where=st.integers(0, 8000))
+def test_a_damaged_database_says_so(tmp_path: Path, data: bytes, where: int) -> None:
+    path = tmp_path / "log.db"
+    whole = _database(tmp_path)
+    path.write_bytes(whole[:where] + data + whole[where + len(data) :])
+    try:
+        with EventStore.open(path, readonly=True) as store:
+            list(store.events())
+            list(store.bodies())
+            store.lineage()
+    except StoreError as error:
+        assert "log.db" in str(error) or "event" in str(error)  # noqa: PT017
+
+
+def _database(folder: Path, cache: dict[str, bytes] = {}) -> bytes:  # noqa: B006
+    if "db" not in cache:
+        from bandit_router import Router
+
+        router = Router(["a"], embedder="none")
+        with EventStore.open(folder / "made.db") as store:
+            store.append([router.initial])
+            for _ in range(5):
+                decision = router.decide(vector=[1.0, 0.0])
+                store.append([decision], router.apply(decision))
+        with EventStore.open(folder / "made.db", readonly=True) as store:
+            store.backup(folder / "copy.db")
+        cache["db"] = (folder / "copy.db").read_bytes()
+    return cache["db"]
