@@ -125,21 +125,18 @@ async def _reply(
     session: aiohttp.ClientSession, settings: Asked, messages: Messages, max_tokens: int
 ) -> _Reply:
     key = os.environ.get(settings.api_key_env or "")
-    body: dict[str, Any] = {
-        "model": settings.model,
-        "messages": messages,
-        "temperature": 0,
-        "max_tokens": max_tokens,
-    }
-    async with session.post(
-        f"{(settings.base_url or '').rstrip('/')}/chat/completions",
-        json=body,
-        headers={"Authorization": f"Bearer {key}"} if key else {},
-        allow_redirects=False,
-    ) as response:
-        if response.status >= 300:
-            raise _Refused(f"the judge answered {response.status}")
-        return _decode(await response.read())
+    url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    bare: dict[str, Any] = {"model": settings.model, "messages": messages}
+    # Models that reason take neither a temperature nor this name of the limit.
+    for body in ({**bare, "temperature": 0, "max_tokens": max_tokens}, bare):
+        async with session.post(url, json=body, headers=headers, allow_redirects=False) as response:
+            if response.status == 400 and body is not bare:
+                continue
+            if response.status >= 300:
+                raise _Refused(f"the judge answered {response.status}")
+            return _decode(await response.read())
+    raise AssertionError("the last body is answered or refused")
 
 
 def _cost(settings: Asked, messages: Messages, reply: _Reply) -> float:

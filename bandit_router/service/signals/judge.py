@@ -25,7 +25,7 @@ from ..asking import Messages, Said, ask
 from ..engine import Engine
 from ..gateway import Answered
 from ..redaction import Redact
-from .texts import clipped, conversation
+from .texts import clipped, conversation, only_text
 
 SOURCE = "judge"
 ACCOUNT = "answer-judge"
@@ -91,7 +91,7 @@ class AnswerJudge:
         ours, decision = self.settings, answered.decision
         if decision is None or self._random.random() >= ours.share:
             return []
-        if self.spent_today >= ours.usd_per_day:
+        if self.spent_today >= ours.usd_per_day or not only_text(answered.call.chat()):
             return []
         if ours.method == "pairwise":
             reward = await self._compared(answered, decision)

@@ -1,7 +1,7 @@
 """Whether a value is valid by a JSON schema that a stranger sent.
 
-Schemas come from clients, so one that would take long to check, or has to be fetched, tells
-nothing. Patterns run in linear time.
+Schemas come from clients, and a check holds everything else up: one that would take more than
+some hundredths of a second, or has to be fetched, tells nothing. Patterns run in linear time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 
-_MOST_STEPS = 5_000_000
+_MOST_STEPS = 1_000_000
+_MOST_BYTES = 100_000
+_MOST_PLACES = 20_000
 _DEEPEST = 64
+_PATTERNS = jsonschema_rs.RegexOptions(size_limit=200_000)
 _HERE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
 _BELOW = (
     "properties",
@@ -40,12 +44,12 @@ def valid(schema: Any, value: Any) -> bool | None:
     if not isinstance(schema, dict | bool):
         return None
     try:
+        if len(msgspec.json.encode(schema)) > _MOST_BYTES:
+            return None
         size, depth = _measure(value)
         if size * _Ways(schema).count(schema, depth) > _MOST_STEPS:
             return None
-        validator = jsonschema_rs.validator_for(
-            schema, pattern_options=jsonschema_rs.RegexOptions(), offline=True
-        )
+        validator = jsonschema_rs.validator_for(schema, pattern_options=_PATTERNS, offline=True)
         return bool(validator.is_valid(value))
     except (ValueError, TypeError, RecursionError, OverflowError, _Unmeasured):
         return None
@@ -89,6 +93,8 @@ class _Ways:
             return 1
         key = (id(node), depth)
         if key not in self._known:
+            if len(self._known) >= _MOST_PLACES:
+                raise _Unmeasured
             self._known[key] = 0  # a schema that names itself on the spot gets nowhere
             if any(name in node for name in _ELSEWHERE):
                 raise _Unmeasured

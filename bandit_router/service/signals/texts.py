@@ -25,6 +25,13 @@ def conversation(messages: list[Json]) -> str:
     return "\n\n".join(f"{message.get('role')}: {text_of(message)}" for message in messages)
 
 
+def only_text(asked: Json) -> bool:
+    """Tell whether a request holds no pictures or files: nobody who reads its text misses them."""
+    contents = [message.get("content") for message in asked["messages"]]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return all(isinstance(part, dict) and part.get("type") == "text" for part in parts)
+
+
 def clipped(text: str, limit: int, *, end: bool = False) -> str:
     """Return the first `limit` characters of a text, or its last, marked as cut."""
     if len(text) <= limit:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import anthropic
 import openai
 import pytest
 from aiohttp import web
@@ -212,9 +213,12 @@ class Grader:
     def __init__(self, says: Any) -> None:
         self.says = says
         self.seen: list[str] = []
+        self.picky = False
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if self.picky and "temperature" in body:
+            return web.json_response({"error": {"message": "not supported"}}, status=400)
         self.seen.append(body["messages"][1]["content"])
         text = self.says(self.seen[-1]) if callable(self.says) else self.says
         message = {"role": "assistant", "content": text}
@@ -298,6 +302,47 @@ async def test_a_judge_stops_when_its_money_is_spent_also_after_a_restart(
     assert len(grader.seen) == 1
     await again.client.close()
     await server.close()
+
+
+async def test_a_judge_that_takes_no_settings_and_a_picture_that_it_cannot_see(world: Any) -> None:
+    grader = Grader("10")
+    grader.picky = True
+    gateway, server = await judged(world, grader)
+    assert await gateway.words(await gateway.ask()) == {"judge": 1.0}
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png"}}
+    said = [{"type": "text", "text": "What is this?"}, picture]
+    seen = await gateway.ask(messages=[{"role": "user", "content": said}])
+    assert await gateway.words(seen) == {}
+    await server.close()
+
+
+async def test_other_apis_are_looked_at_alike(world: Any) -> None:
+    gateway = await world()
+    root = str(gateway.service.make_url("")).removesuffix("/")
+    async with anthropic.AsyncAnthropic(base_url=root, api_key="none") as client:
+        create = client.messages.create
+        form: Any = {"format": {"type": "json_schema", "schema": SCHEMA}}
+        asked: Any = {"model": "auto", "max_tokens": 50, "output_config": form}
+        first = await create(messages=TALK, **asked)
+        follow: Any = [
+            *TALK,
+            {"role": "assistant", "content": first.content},
+            {"role": "user", "content": "write a poem on cats"},
+        ]
+        await create(messages=follow, **asked)
+    wanted = {"format": {"type": "json_schema", "name": "depth", "schema": SCHEMA}}
+    respond: Any = gateway.client.responses.create
+    second = await respond(model="auto", input="how deep?", text=wanted)
+    said = await gateway.words(first._request_id or "")
+    assert said == {"verifier:schema": 1.0, "implicit:moved-on": 1.0}
+    gateway.upstream.says = "no"
+    answer = [{"role": "assistant", "content": second.output_text}]
+    talk = [{"role": "user", "content": "how deep?"}, *answer, {"role": "user", "content": "why?"}]
+    third = await respond(model="auto", input=talk, text=wanted)
+    said = await gateway.words(second._request_id or "")
+    assert said == {"verifier:schema": 1.0, "implicit:moved-on": 1.0}
+    said = await gateway.words(third._request_id or "")
+    assert said == {"verifier:schema": 0.0}
 
 
 async def test_two_answers_are_compared_in_an_order_that_is_drawn(world: Any) -> None:

@@ -82,6 +82,9 @@ def twice(levels: int) -> dict[str, Any]:
     [
         (twice(3), 1, True),
         (twice(60), 1, None),  # 2**60 ways
+        ({"enum": ["x" * 200_000]}, 1, None),
+        ({"pattern": "(a{1000}){1000}"}, "a", None),
+        ({"properties": {str(i): {"items": {"$ref": "#"}} for i in range(2_000)}}, [[[]]], None),
         ({"$ref": "http://127.0.0.1:9/schema"}, 1, None),
         ({"$ref": "#"}, 1, None),
         ({"$dynamicRef": "#x"}, 1, None),
