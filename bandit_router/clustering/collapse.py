@@ -7,10 +7,8 @@ import math
 import numpy as np
 from river.utils.math import minkowski_distance
 
-from .matrix import Array
-
-TIE = 1e-12
-"""Relative; closer than this to the threshold River's own arithmetic decides."""
+from .attract import TIE
+from .nearest import Array
 
 _UNSURE = 1e-7
 

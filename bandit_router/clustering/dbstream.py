@@ -10,8 +10,9 @@ import numpy as np
 from river import cluster
 from river.cluster.dbstream import DBSTREAMMicroCluster
 
+from .attract import TIE
 from .calendar import Calendar
-from .collapse import TIE, prevent_collapse, river_distance
+from .collapse import prevent_collapse, river_distance
 from .density import connect, forget, label, pairs_of
 from .matrix import Array, CenterMatrix
 from .rows import as_river, gather
@@ -169,18 +170,26 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
 
     def _absorb(self, x: Array) -> None:
         """Algorithm 1 of Hahsler and Bolaños, as River's `_update` has it."""
-        t = self._time_stamp
-        rows, distances = self._neighbours(x)
-        if not rows:
-            id_ = self._new_id()
-            self._matrix.append(id_, x, 1.0, t)
-            self._plan(id_, 1.0, t)
+        t, matrix = self._time_stamp, self._matrix
+        rows, new, unsure = matrix.attract(x, self.clustering_threshold, self.fading_factor, t)
+        if unsure:
+            self._attract(x, *self._neighbours(x), t)
+        elif len(rows):
+            if len(rows) > 1:
+                self._share_density(matrix.ids[rows].tolist(), t)
+            matrix.move(rows, new)
         else:
-            self._attract(x, rows, distances, t)
+            self._open(x, t)
         self._time_stamp = t + 1
 
+    def _open(self, x: Array, t: float) -> None:
+        """Begin a micro-cluster."""
+        id_ = self._new_id()
+        self._matrix.append(id_, x, 1.0, t)
+        self._plan(id_, 1.0, t)
+
     def _neighbours(self, x: Array) -> tuple[list[int], list[float]]:
-        """Rows closer than the threshold, ascending, and their distances."""
+        """Rows closer than the threshold as River has it, ascending, and their distances."""
         matrix, threshold = self._matrix, self.clustering_threshold
         if not matrix.size:
             return [], []
@@ -195,6 +204,10 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         return rows, distances
 
     def _attract(self, x: Array, rows: list[int], distances: list[float], t: float) -> None:
+        """Draw centres to `x` where a distance equals the threshold but for rounding."""
+        if not rows:
+            self._open(x, t)
+            return
         matrix, sigma = self._matrix, self.clustering_threshold / 3
         weights, updated = matrix.weights, matrix.updated
         pulls = [math.exp(-(d * d) / (2 * (sigma * sigma))) for d in distances]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiled import compiled
+from .attract import attract
 from .nearest import nearest
 
 Array = NDArray[np.float64]
@@ -14,7 +16,7 @@ Rows = NDArray[np.int64]
 
 _COLUMNS = ("_ids", "_centers", "_rough", "_half", "_weights", "_updated", "_apart")
 _FEW = 16
-_DIRTY = 8
+_CHUNK = 256  # rows whose distances to all others are held at once
 _HUGE = 1e30  # squares beyond do not fit a float32
 
 
@@ -89,31 +91,21 @@ class CenterMatrix:
 
     def move_one(self, row: int, center: Array) -> None:
         """Set the centre of one row."""
-        square = float(center @ center)
-        self._centers[row] = center
-        self._rough[row] = center
-        self._half[row] = 0.5 * min(square, _HUGE)
-        self._largest = max(self._largest, square)
-        if self.paired:
-            self._touch(row)
+        self.move(np.array([row]), np.asarray(center, np.float64)[None])
 
     def move(self, rows: Rows, centers: Array) -> None:
         """Set the centres of `rows`."""
-        squares = np.vecdot(centers, centers)
-        self._centers[rows] = centers
-        self._rough[rows] = centers
-        self._half[rows] = 0.5 * np.minimum(squares, _HUGE)
-        self._largest = max(self._largest, float(squares.max()))
+        largest = _place(self._centers, self._rough, self._half, rows, centers)
+        self._largest = max(self._largest, largest)
         if self.paired:
             self._dirty.update(rows.tolist())
-            if len(self._dirty) >= _DIRTY:
-                self._settle()
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows where `mask` is False; the order of the others stays."""
         if mask.all():
             return
-        self._settle()
+        moved = np.cumsum(mask) - 1
+        self._dirty = {int(moved[row]) for row in self._dirty if mask[row]}
         first = int(mask.argmin())
         kept = first + int(mask[first:].sum())
         for name in _COLUMNS:
@@ -135,6 +127,24 @@ class CenterMatrix:
         if row == self.size or self._ids[row] != id_:
             raise KeyError(id_)
         return row
+
+    def attract(
+        self, x: Array, threshold: float, fading: float, time: float
+    ) -> tuple[Rows, Array, bool]:
+        """Let `x` draw every centre closer than a threshold; see `attract.attract`."""
+        square = float(x @ x)
+        scale = square + self._largest
+        return attract(
+            self.centers,
+            self._rough[: self.size],
+            self.weights,
+            self.updated,
+            x,
+            threshold,
+            fading,
+            time,
+            3e-7 * (len(x) + 8) * scale if scale < _HUGE else np.inf,
+        )
 
     def within(self, x: Array, radius: float) -> tuple[Rows, Array]:
         """Rows that may be closer to `x` than `radius`, ascending, and their exact distances.
@@ -203,17 +213,14 @@ class CenterMatrix:
         out: Array = np.sqrt(np.vecdot(difference, difference))
         return out
 
-    def _touch(self, row: int) -> None:
-        self._dirty.add(row)
-        if len(self._dirty) >= _DIRTY:
-            self._settle()
-
     def _settle(self) -> None:
         """Bring the lower bounds up to date with the rows that have moved."""
-        if not self._dirty:
-            return
-        rows = np.array(sorted(self._dirty))
+        dirty = np.array(sorted(self._dirty), np.int64)
         self._dirty.clear()
+        for start in range(0, len(dirty), _CHUNK):
+            self._measure(dirty[start : start + _CHUNK])
+
+    def _measure(self, rows: Rows) -> None:
         centers, half = self._rough[: self.size], self._half[: self.size]
         halves = (half[rows][:, None] + half) - centers[rows] @ centers.T
         slack = 3e-7 * (centers.shape[1] + 8) * 2.0 * self._largest
@@ -229,3 +236,20 @@ class CenterMatrix:
             larger = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)
             larger[: self.size] = column[: self.size]
             setattr(self, name, larger)
+
+
+@compiled
+def _place(
+    centers: Array, rough: NDArray[np.float32], half: NDArray[np.float32], rows: Rows, new: Array
+) -> float:
+    """Set the centres of `rows`, and what follows from them; return the largest square."""
+    largest = 0.0
+    for i in range(len(rows)):
+        row, square = rows[i], 0.0
+        for j in range(new.shape[1]):
+            centers[row, j] = new[i, j]
+            rough[row, j] = new[i, j]
+            square += new[i, j] * new[i, j]
+        half[row] = 0.5 * min(square, _HUGE)
+        largest = max(largest, square)
+    return largest
