@@ -12,14 +12,15 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 STAMP = $(VENV)/.bandit-router-installed
 
-.PHONY: help install serve test bench lint studies audit sbom clean
+.PHONY: help install serve test bench lint docs studies audit sbom clean
 
 help:
 	@echo "make install   the environment, its pinned dependencies, the package (editable)"
 	@echo "make serve     the service with a demo fleet on http://127.0.0.1:8080"
 	@echo "make test      every test"
 	@echo "make bench     the speed benchmarks"
-	@echo "make lint      ruff and mypy"
+	@echo "make lint      ruff, mypy, and the documentation's links"
+	@echo "make docs      the documentation as a site, in site/"
 	@echo "make studies   the simulations, over TABLES=folder,... [ulab14]"
 	@echo "make audit     known vulnerabilities of the pinned dependencies (needs the network)"
 	@echo "make sbom      what is installed, as CycloneDX: sbom.json"
@@ -51,6 +52,10 @@ lint: install
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
+	$(MAKE) docs
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 studies: install
 	$(BIN)/python -m simulations.run $(TABLES) $(ARGS)
@@ -67,5 +72,5 @@ sbom: $(VENV)/.bandit-router-audit
 		$(BIN)/python
 
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
 	find . -name .venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +

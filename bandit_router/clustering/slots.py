@@ -105,6 +105,8 @@ class SlotLevel:
         Constructor arguments over `DEFAULTS`.
     max_clusters
         Bound on live clusters.
+    slots
+        A clusterer to use instead; `params` and `max_clusters` then say nothing.
 
     Raises
     ------
@@ -116,9 +118,15 @@ class SlotLevel:
     radius = np.inf
     restorable = True
 
-    def __init__(self, name: str, params: dict[str, Any], max_clusters: int = 1024) -> None:
+    def __init__(
+        self,
+        name: str,
+        params: dict[str, Any],
+        max_clusters: int = 1024,
+        slots: Slots | None = None,
+    ) -> None:
         self.name = name
-        self.slots = _slots(name, params, max_clusters)
+        self.slots = slots or _slots(name, params, max_clusters)
         self._ids: list[int] = []
         self._alive: list[Any] = []  # the occupants of those ids
         self._view: tuple[Rows, Array] | None = None
