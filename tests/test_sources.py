@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bandit_router import Feedback, Router
 from bandit_router.sources import Sources
+from bandit_router.types import Request
 
 
 def heard(seed: int = 0, rounds: int = 600) -> Sources:
@@ -60,14 +61,12 @@ def test_a_router_listens_to_the_reliable_and_logs_what_a_word_counted() -> None
     rng = np.random.default_rng(0)
     router = Router(["good", "bad"], embedder="none")
     for step in range(500):
-        decision = router.route(vector=[1.0, step % 7 / 7])
+        only = Request(models=(("good", "bad")[step % 2],) if step % 4 < 2 else None)  # both seen
+        decision = router.route(vector=[1.0, step % 7 / 7], request=only)
         right = float(rng.random() < {"good": 0.9, "bad": 0.3}[decision.model])
         router.feedback(Feedback(decision_id=decision.decision_id, reward=right, source="test"))
         noise = float(rng.random() < 0.5)
         router.feedback(Feedback(decision_id=decision.decision_id, reward=noise, source="bot"))
-        if not step % 10:  # exploration makes the difference seen
-            forced = router.route(vector=[1.0, 0.5])
-            router.feedback(Feedback(decision_id=forced.decision_id, reward=0.3, source="test"))
     assert router.sources.reliability("test") > router.sources.reliability("bot")
     said = {f.source: f for f in router.history(decision.decision_id).feedback}
     assert said["bot"].reliability < said["test"].reliability
