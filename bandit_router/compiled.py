@@ -1,11 +1,19 @@
 """Loops in machine code: what runs at every decision is compiled by numba, once a machine."""
 
+# mypy: allow-untyped-calls
 from __future__ import annotations
 
+import hashlib
+import warnings
 from collections.abc import Callable
-from typing import TypeVar, cast
+from contextlib import suppress
+from functools import cache
+from types import CodeType, FunctionType
+from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -15,6 +23,63 @@ def compiled(function: Function) -> Function:
 
     Sums may be reordered, so that they use the whole width of the processor: results are the
     same at every run on one machine, and agree to rounding elsewhere.
+
+    Where nothing can be written (neither beside the source, nor in the user's cache, nor in
+    ``NUMBA_CACHE_DIR``) every process compiles for itself.
     """
     fastmath = {"reassoc", "contract", "nsz", "arcp"}
-    return cast(Function, njit(cache=True, error_model="numpy", fastmath=fastmath)(function))
+    out: Any = njit(error_model="numpy", fastmath=fastmath)(function)
+    try:
+        out._cache = Kept(function)
+    except RuntimeError:  # numba found no place
+        warnings.warn(
+            "there is no directory to keep compiled code in, so every start takes a while longer: "
+            "set NUMBA_CACHE_DIR to one that can be written",
+            RuntimeWarning,
+            stacklevel=1,  # one place, so that it is said once
+        )
+    return cast(Function, out)
+
+
+class Kept(FunctionCache):
+    """Compiled code on disk: a saving of time, on which nothing else depends.
+
+    Numba compiles again when a function's own file has changed. Here it does so also when that
+    of a function it calls has, or a constant from elsewhere; and what is broken, or cannot be
+    written, is passed over.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what was compiled for these types before, or None."""
+        try:
+            found = super().load_overload(sig, target_context)
+        except Exception:  # a file that was cut short can raise anything
+            with suppress(OSError):
+                self.flush()
+            return None
+        # Two processes that write at once can leave one's code under the other's types.
+        return found if found and tuple(found.signature.args) == tuple(sig) else None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep what was compiled for these types, if it can be."""
+        with suppress(OSError):
+            super().save_overload(sig, data)
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        return *super()._index_key(sig, codegen), made_of(self._py_func)
+
+
+@cache
+def made_of(function: FunctionType) -> str:
+    """Return a digest of a function, of those that it calls, and of the constants they take."""
+    code = function.__code__
+    digest = hashlib.sha256(code.co_code)
+    digest.update(repr([c for c in code.co_consts if not isinstance(c, CodeType)]).encode())
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, Dispatcher):
+            value = made_of(value.py_func)
+        elif not isinstance(value, int | float | tuple):
+            continue
+        digest.update(f"{name}={value!r};".encode())
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ that the log stays good for off-policy evaluation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -61,6 +61,7 @@ def decide(
     context: Context,
     seq: int,
     draws: Draws,
+    keep: Callable[[Choice], Choice],
 ) -> Verdict:
     """Let the strategies speak, and choose.
 
@@ -73,6 +74,10 @@ def decide(
     seq, draws
         Of the decision, and where its random numbers come from. Those of the live strategy do not
         depend on who else is asked.
+    keep
+        What a conversation makes of a choice: it stays with its model, or not (see `sessions`).
+        Of a canary and the live strategy it keeps each by itself, before they are mixed: so the
+        propensities are the same whichever of them chose.
     """
     if killed is not None:
         return _given_to(killed, "kill-switch", context)
@@ -84,7 +89,7 @@ def decide(
     if not others and bandit.dry_run is None:
         path = said[live].path or strategies.locate(context.vector)
         advice = said[live].advice
-        return Verdict(choice=said[live], strategy=live, path=path, advice=advice)
+        return Verdict(choice=keep(said[live]), strategy=live, path=path, advice=advice)
     path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
     canary = canary_strategy(bandit, profile)
     if bandit.dry_run is not None:
@@ -95,10 +100,11 @@ def decide(
     if canary is None:
         rest = {name: said[name] for name in others}
         shadows = _shadows(rest, context, live, canary)
-        return Verdict(choice=said[live], strategy=live, path=path, shadows=shadows, advice=advice)
+        choice = keep(said[live])
+        return Verdict(choice=choice, strategy=live, path=path, shadows=shadows, advice=advice)
     goes = draws.at(seq, "canary share").random() < bandit.canary_share
     return Verdict(
-        choice=mixed(said[live], said[canary], bandit.canary_share, second=bool(goes)),
+        choice=mixed(keep(said[live]), keep(said[canary]), bandit.canary_share, second=bool(goes)),
         strategy=canary if goes else live,
         role="canary" if goes else "live",
         path=path,

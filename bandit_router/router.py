@@ -8,6 +8,7 @@ folding it; `route` and `feedback` do both at once.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -36,7 +37,7 @@ from .memory import (
     standing,
     with_event,
 )
-from .policies import Context, Outside
+from .policies import Choice, Context, Outside
 from .rollout import Verdict, asked, decide, live_strategy
 from .sessions import stay_or_go
 from .strategies import check_strategies
@@ -218,15 +219,15 @@ class Router(Fold):
         if self._draws.seed != self.settings.bandit.seed:
             self._draws = Draws(self.settings.bandit.seed)
         verdict = decide(
-            self.strategies, self.settings.bandit, profile, killed, context, seq, self._draws
+            self.strategies,
+            self.settings.bandit,
+            profile,
+            killed,
+            context,
+            seq,
+            self._draws,
+            partial(self._keep, request.session_id, context),
         )
-        current = self.sessions.model(request.session_id)
-        if current in context.arms and current in self.models:
-            margin = self.settings.bandit.session_margin
-            stays = stay_or_go(
-                verdict.choice, self.models[current], prompt, context.utility, margin
-            )
-            verdict = msgspec.structs.replace(verdict, choice=stays)
         name = decision_id or f"d{seq}"
         if not new_id and self._memory.holds(name, seq, logged=decision_id is not None):
             raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
@@ -436,6 +437,14 @@ class Router(Fold):
             latency_weight=ours.latency_weight if latency is None else latency,
             reference_latency_ms=ours.reference_latency_ms,
         )
+
+    def _keep(self, session_id: str | None, context: Context, choice: Choice) -> Choice:
+        """Return what a conversation makes of a choice; see `sessions.stay_or_go`."""
+        current = self.sessions.model(session_id)
+        if current not in context.arms or current not in self.models:
+            return choice
+        margin = self.settings.bandit.session_margin
+        return stay_or_go(choice, self.models[current], context.prompt, context.utility, margin)
 
     def _pacers(self, request: Request) -> list[BudgetPacer]:
         """Return what paces this request: the service's budget, that of its key."""

@@ -158,6 +158,22 @@ def test_the_logged_propensity_of_a_canary_is_that_of_the_mixture() -> None:
     assert {d.policy for d in log if d.role == "canary"} == {"random"}
 
 
+def test_a_conversation_has_the_propensities_of_the_mixture_too() -> None:
+    one = router(strategy="thompson", canary="random", canary_share=0.3, session_margin=1.0)
+    talk = Request(session_id="talk")
+    current = one.route(vector=np.ones(4), request=talk).model
+    log = [one.decide(vector=np.ones(4), request=talk)]
+    for _ in range(600):  # with nothing learnt, it always is the same question
+        one.apply(one.decide(vector=np.ones(4)))
+        log.append(one.decide(vector=np.ones(4), request=talk))
+    for decision in log:
+        chances = {c.model: c.propensity for c in decision.candidates}
+        mixture = dict.fromkeys(chances, 0.1) | {current: 0.7 + 0.1}
+        assert chances == pytest.approx(mixture), decision.role
+    assert np.mean([d.model == current for d in log]) == pytest.approx(0.8, abs=0.06)
+    assert {d.role for d in log} == {"live", "canary"}
+
+
 def test_a_dry_run_gives_everything_to_the_incumbent_and_says_so() -> None:
     one = router(strategy="thompson", dry_run="other", shadows=["linucb"], canary="random")
     log = decisions(live(one, 30))

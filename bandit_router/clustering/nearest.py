@@ -15,6 +15,8 @@ Rows = NDArray[np.int64]
 def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
     """Return up to `most` rows of `centers`, nearest first (equals in order), and distances.
 
+    What is infinitely far, or no number at all, comes last: a row is a row whatever the numbers.
+
     Parameters
     ----------
     centers
@@ -23,16 +25,20 @@ def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
         Shape (dimension,).
     """
     n, dimension = centers.shape
+    if n and len(x) != dimension:
+        raise ValueError("a point and the centres must have one dimension")
     size = min(most, n)
-    rows = np.empty(size, np.int64)
-    squares = np.full(size, np.inf)
+    rows, squares, found = np.empty(size, np.int64), np.empty(size), 0
     for row in range(n):
         square = 0.0
         for i in range(dimension):
             apart = centers[row, i] - x[i]
             square += apart * apart
-        if square < squares[size - 1]:
-            place = size - 1
+        if not square >= 0.0:
+            square = np.inf
+        if found < size or square < squares[size - 1]:
+            place = min(found, size - 1)
+            found = place + 1
             while place > 0 and square < squares[place - 1]:
                 squares[place], rows[place] = squares[place - 1], rows[place - 1]
                 place -= 1

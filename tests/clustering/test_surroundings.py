@@ -53,3 +53,21 @@ def test_the_path_of_a_survey_is_where_the_map_locates(name: str) -> None:
         assert len(here.ids) == len(here.kernel) == here.starts[-1]
         assert (np.diff(here.starts) <= MOST).all()
         map_.learn(z, step + 1, float(step))
+
+
+@pytest.mark.parametrize("far", [np.nan, np.inf, 1e200])
+def test_rows_are_rows_whatever_the_numbers(far: float) -> None:
+    centers = np.arange(6.0).reshape(3, 2)
+    assert sorted(nearest(centers, np.array([far, 0.0]), 3)[0]) == [0, 1, 2]
+    centers[1] = far
+    rows, distances = nearest(centers, np.zeros(2), 3)
+    assert rows.tolist() == [0, 2, 1]
+    assert distances[2] == np.inf
+    ids, kernel = np.zeros(2, np.int64), np.zeros(2)
+    assert around(centers, np.array([7, 8, 9]), np.full(2, far), 0.5, ids, kernel)[0] == 2
+    assert set(ids.tolist()) <= {7, 8, 9}
+
+
+def test_a_point_of_another_dimension_is_refused() -> None:
+    with pytest.raises(ValueError, match="one dimension"):
+        nearest(np.zeros((3, 40)), np.zeros(2), 1)

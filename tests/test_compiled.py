@@ -1,0 +1,136 @@
+"""Code kept on disk saves time, and nothing else depends on it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numba
+import pytest
+from numba.core import caching
+
+from bandit_router.compiled import compiled, made_of
+
+CALLED = """
+from bandit_router.compiled import compiled
+STEP = {step}
+@compiled
+def grown(x):
+    return x {sign} 1
+"""
+CALLING = """
+from bandit_router.compiled import compiled
+from called import STEP, grown
+@compiled
+def both(x):
+    return 10 * grown(x) + STEP
+"""
+
+
+@pytest.fixture
+def imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., ModuleType]]:
+    """Write both modules, and import the second as a new process would."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def fresh(step: int = 1, sign: str = "+") -> ModuleType:
+        (tmp_path / "called.py").write_text(CALLED.format(step=step, sign=sign))
+        (tmp_path / "calling.py").write_text(CALLING)
+        return again()
+
+    def again() -> ModuleType:
+        for name in ("called", "calling"):
+            sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return importlib.import_module("calling")
+
+    yield fresh
+    for name in ("called", "calling"):
+        sys.modules.pop(name, None)
+
+
+def kept(folder: Path, ending: str) -> list[Path]:
+    return sorted((folder / "__pycache__").glob(f"calling.both-*.{ending}"))
+
+
+def test_what_was_compiled_is_found_again(
+    imported: Callable[..., ModuleType], tmp_path: Path
+) -> None:
+    assert imported().both(2) == 31
+    (before,) = kept(tmp_path, "nbc")
+    module = imported()
+    assert module.both(2) == 31
+    assert sum(module.both.stats.cache_hits.values()) == 1
+    assert kept(tmp_path, "nbc") == [before]
+
+
+def test_a_change_in_another_file_is_compiled(imported: Callable[..., ModuleType]) -> None:
+    assert imported().both(2) == 31
+    assert imported(sign="-").both(2) == 11
+    assert imported(sign="-", step=5).both(2) == 15
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+@pytest.mark.parametrize("left", [0, 20])
+def test_a_file_that_was_cut_short_is_written_again(
+    imported: Callable[..., ModuleType], tmp_path: Path, ending: str, left: int
+) -> None:
+    assert imported().both(2) == 31
+    for path in kept(tmp_path, ending):
+        path.write_bytes(path.read_bytes()[:left])
+    assert imported().both(2) == 31
+    module = imported()
+    assert module.both(2) == 31
+    assert sum(module.both.stats.cache_hits.values()) == 1
+
+
+def test_code_for_other_types_is_never_called(
+    imported: Callable[..., ModuleType], tmp_path: Path
+) -> None:
+    module = imported()
+    assert (module.both(2), module.both(2.5)) == (31, 36.0)
+    one, other = kept(tmp_path, "nbc")
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    module = imported()
+    assert (module.both(2), module.both(2.5)) == (31, 36.0)
+    assert isinstance(module.both(2), int)
+
+
+def test_a_disk_that_is_full_stops_nothing(
+    imported: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "_open_for_write", full)
+    assert imported().both(2) == 31
+
+
+def test_without_a_directory_to_write_to_every_process_compiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR"):
+        twice = compiled(_twice)
+    assert twice(2.0) == 4.0
+
+
+def test_what_a_function_is_made_of() -> None:
+    assert made_of(_twice) == made_of(_twice)
+    assert made_of(_twice) != made_of(_thrice)
+
+
+def _twice(x: float) -> float:
+    return 2.0 * x
+
+
+def _thrice(x: float) -> float:
+    return 3.0 * x
