@@ -9,9 +9,10 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
+from urllib.parse import urlsplit
 
 import click
 
@@ -20,13 +21,29 @@ from .exceptions import BanditRouterError, ConfigError, InvalidInput
 if TYPE_CHECKING:
     from .config import Config
     from .router import Router
-    from .store import ApiKey
+    from .store import ApiKey, Place
 
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 CONFIG = click.option(
     "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings and models, TOML."
 )
-DB = click.option("--db", type=click.Path(path_type=Path, dir_okay=False), help="The database.")
+
+
+class _Database(click.ParamType[Any]):
+    """A file, or the URL of a PostgreSQL database."""
+
+    name = "file or url"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Place:
+        """Return the URL as text, a file as a path."""
+        if str(value).startswith(("postgresql://", "postgres://")):
+            return str(value)
+        file = click.Path(path_type=Path, dir_okay=False)
+        return Path(file.convert(value, param, ctx))
+
+
+DATABASE = _Database()
+DB = click.option("--db", type=DATABASE, help="The database: a file, or postgresql://...")
 
 Command = Callable[..., None]
 
@@ -72,19 +89,34 @@ def main() -> None:
 @DB
 @click.option("--demo", is_flag=True, help="Route a bundled fleet of four models.")
 @click.option("--allow-open", is_flag=True, help="Listen beyond loopback without any API key.")
+@click.option(
+    "--role",
+    type=click.Choice(["both", "replica", "learner"]),
+    default="both",
+    show_default=True,
+    help="Over PostgreSQL: answer requests, learn from those of all, or both.",
+)
+@click.option(
+    "--outbox",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Over PostgreSQL: a replica's own file [bandit-router-outbox.db].",
+)
 @JSON
 @_plain_errors
 def serve(
     config: Path | None,
     host: str | None,
     port: int | None,
-    db: Path | None,
+    db: Place | None,
     demo: bool,
     allow_open: bool,
+    role: str,
+    outbox: Path | None,
     as_json: bool,
 ) -> None:
     """Run the service until Ctrl-C."""
-    from .service import run
+    from .service import learn, run
+    from .store import is_shared
 
     loaded = _loaded(config)
     if not loaded.models and not demo:
@@ -93,12 +125,28 @@ def serve(
             "(bandit-router init writes one), or try --demo.",
             err=True,
         )
-    where = db or Path("bandit-router-demo.db" if demo else loaded.settings.store.path)
+    where = db or ("bandit-router-demo.db" if demo else loaded.settings.store.path)
+    if not is_shared(where) and (role != "both" or outbox is not None):
+        raise click.UsageError("--role and --outbox need --db postgresql://...")
 
     def echo(line: str) -> None:
         click.echo(json.dumps({"listening": line.rsplit(" ", 1)[-1]}) if as_json else line)
 
-    run(loaded, db=where, demo=demo, host=host, port=port, allow_open=allow_open, echo=echo)
+    if role == "learner":
+        click.echo(f"bandit-router learning from {urlsplit(str(where)).hostname}", err=True)
+        learn(loaded, db=str(where), demo=demo)
+        return
+    run(
+        loaded,
+        db=where,
+        demo=demo,
+        host=host,
+        port=port,
+        allow_open=allow_open,
+        outbox=outbox,
+        learns=role == "both",
+        echo=echo,
+    )
 
 
 @main.command(epilog="Example: bandit-router init bandit-router.toml")
@@ -125,7 +173,11 @@ def init(file: Path, as_json: bool) -> None:
 @JSON
 @_plain_errors
 def route(
-    prompt: str, db: Path | None, config: Path | None, cost_weight: float | None, as_json: bool
+    prompt: str,
+    db: Place | None,
+    config: Path | None,
+    cost_weight: float | None,
+    as_json: bool,
 ) -> None:
     """Decide once for PROMPT and explain it; nothing is written."""
     from .explain import as_data, as_text
@@ -138,14 +190,14 @@ def route(
     click.echo(json.dumps(as_data(decision)) if as_json else as_text(decision))
 
 
-def _router(db: Path | None, config: Config, stack: ExitStack) -> Router:
+def _router(db: Place | None, config: Config, stack: ExitStack) -> Router:
     """The router of a database, or an untaught one over the models of the configuration."""
     from .router import Router
-    from .store import EventStore, restore
+    from .store import is_shared, open_log, restore
 
-    path = db or Path(config.settings.store.path)
-    if db is not None or path.exists():
-        return restore(stack.enter_context(EventStore.open(path, readonly=True)))
+    place = db or config.settings.store.path
+    if db is not None or is_shared(place) or Path(place).exists():
+        return restore(stack.enter_context(closing(open_log(place, readonly=True))))
     if not config.models:
         raise InvalidInput("give --db FILE, or --config FILE with models", "db")
     return Router(config.models, settings=config.settings)
@@ -347,13 +399,11 @@ def tune(
 
 @main.command("warm-start", epilog="Example: bandit-router warm-start gateway.jsonl --db router.db")
 @click.argument("log", type=click.Path(path_type=Path))
-@click.option(
-    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
-)
+@click.option("--db", type=DATABASE, required=True, help="The database.")
 @CONFIG
 @JSON
 @_plain_errors
-def warm_start(log: Path, db: Path, config: Path | None, as_json: bool) -> None:
+def warm_start(log: Path, db: Place, config: Path | None, as_json: bool) -> None:
     """Learn from a decision log before the first request."""
     from .simulator.warm import warm_start as learn
 
@@ -371,16 +421,14 @@ def _new(path: Path, field: str) -> BinaryIO:
 
 
 @main.command(epilog="Example: bandit-router export --db router.db --map map.html")
-@click.option(
-    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
-)
+@click.option("--db", type=DATABASE, required=True, help="The database.")
 @click.option("--backup", type=click.Path(path_type=Path), help="A consistent copy of it.")
 @click.option("--events", type=click.Path(path_type=Path), help="Its events, JSONL.")
 @click.option("--map", "page", type=click.Path(path_type=Path), help="Its map, one HTML file.")
 @JSON
 @_plain_errors
 def export(
-    db: Path, backup: Path | None, events: Path | None, page: Path | None, as_json: bool
+    db: Place, backup: Path | None, events: Path | None, page: Path | None, as_json: bool
 ) -> None:
     """Copy a database, its events or its map out, also beside a running service.
 
@@ -388,13 +436,15 @@ def export(
     """
     import msgspec
 
-    from .store import EventStore, restore
+    from .store import EventStore, open_log, restore
 
     given = [path for path in (backup, events, page) if path is not None]
     if len(given) != 1:
         raise click.UsageError("give one of --backup FILE, --events FILE and --map FILE")
-    with EventStore.open(db, readonly=True) as store:
+    with closing(open_log(db, readonly=True)) as store:
         if backup is not None:
+            if not isinstance(store, EventStore):
+                raise InvalidInput("a PostgreSQL database is backed up with pg_dump", "backup")
             store.backup(backup)
         elif events is not None:
             with _new(events, "events") as out:
@@ -410,21 +460,19 @@ def export(
 
 
 @main.command(epilog="Example: bandit-router verify --db router.db")
-@click.option(
-    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
-)
+@click.option("--db", type=DATABASE, required=True, help="The database.")
 @JSON
 @_plain_errors
-def verify(db: Path, as_json: bool) -> None:
+def verify(db: Place, as_json: bool) -> None:
     """Fold the log again, read-only, and compare digests at every snapshot."""
     import msgspec
     from tqdm import tqdm
 
-    from .store import EventStore
+    from .store import open_log
     from .store import verify as check
 
     with (
-        EventStore.open(db, readonly=True) as store,
+        closing(open_log(db, readonly=True)) as store,
         tqdm(total=store.last_seq(), unit="event", disable=None) as bar,
     ):
         report = check(store, progress=lambda seq: bar.update())
@@ -469,9 +517,7 @@ def keys() -> None:
     """API keys: once there is one, every request needs one."""
 
 
-KEYS_DB = click.option(
-    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
-)
+KEYS_DB = click.option("--db", type=DATABASE, required=True, help="The database.")
 
 
 @keys.command("add", epilog="Example: bandit-router keys add app --db router.db --usd-per-day 5")
@@ -491,12 +537,17 @@ KEYS_DB = click.option(
 @JSON
 @_plain_errors
 def add_key(
-    name: str, db: Path, scopes: list[str], no_pacing: bool, as_json: bool, **limits: float | None
+    name: str,
+    db: Place,
+    scopes: list[str],
+    no_pacing: bool,
+    as_json: bool,
+    **limits: float | None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept. A running service takes it at once."""
-    from .store import KeyStore
+    from .store import open_keys
 
-    with KeyStore(db) as store:
+    with open_keys(db) as store:
         key, text = store.add(name, scopes, paced=not no_pacing, **limits)
     click.echo(json.dumps({"key": text, **_public(key)}) if as_json else text)
 
@@ -505,11 +556,11 @@ def add_key(
 @KEYS_DB
 @JSON
 @_plain_errors
-def list_keys(db: Path, as_json: bool) -> None:
+def list_keys(db: Place, as_json: bool) -> None:
     """List the keys, the revoked too; none of them can be read again."""
-    from .store import KeyStore
+    from .store import open_keys
 
-    with KeyStore(db) as store:
+    with open_keys(db) as store:
         found = [_public(key) for key in store.all()]
     if as_json:
         click.echo(json.dumps({"keys": found}))
@@ -524,11 +575,11 @@ def list_keys(db: Path, as_json: bool) -> None:
 @KEYS_DB
 @JSON
 @_plain_errors
-def revoke_key(which: str, db: Path, as_json: bool) -> None:
+def revoke_key(which: str, db: Place, as_json: bool) -> None:
     """Revoke the key of this id or name; a running service refuses it within a second."""
-    from .store import KeyStore
+    from .store import open_keys
 
-    with KeyStore(db) as store:
+    with open_keys(db) as store:
         key = store.revoke(which)
     click.echo(json.dumps(_public(key)) if as_json else f"revoked {key.name} ({key.id})")
 

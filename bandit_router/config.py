@@ -313,6 +313,7 @@ class AnswerJudgeSettings(_Table, frozen=True):
 class StoreSettings(_Table, frozen=True):
     """`[store]`: the database, what of a prompt is kept in it, and for how long.
 
+    `path` is a file, or the URL of a PostgreSQL database that many processes share.
     With `keep_prompts` the text of a prompt is kept for `prompt_days`, else only its length and
     hash. Events older than `keep_days` fold into a checkpoint, which keeps what was learnt; with
     `archive`, a folder, they are written there as Parquet first. `redact` names a Python function

@@ -97,13 +97,7 @@ class Fold:
             if vector is not None and self._dimension is None:
                 self._dimension = len(vector)
             self._memory.put(History(decision=event))
-            self.sessions.decided(event)
-            self.users.decided(event.request.user, event.trust)
-            self.keys.decided(event.request.key, event.trust)
-            self.accounts.decided(event)
-            if self.pacer:
-                asking = event.advice.cost_usd if event.advice else 0.0
-                self.pacer.decided(event.candidates, expected_cost(event) + asking, event.time)
+            self.book(event)
             self.strategies.decided(event)
             lineage = tuple(self.strategies.observe(vector, event.seq, event.time))
             self.names.follow(lineage)
@@ -115,6 +109,20 @@ class Fold:
             self._learn(event)
         self.seq, self.time = event.seq, max(self.time, event.time)
         return lineage
+
+    def book(self, decision: Decision) -> None:
+        """Fold what a decision means for the next ones before anything is learnt from it.
+
+        Conversations, voices and budgets. Part of `apply`; alone it serves a replica, whose
+        state is another's fold, until its own decisions come back to it in that.
+        """
+        self.sessions.decided(decision)
+        self.users.decided(decision.request.user, decision.trust)
+        self.keys.decided(decision.request.key, decision.trust)
+        self.accounts.decided(decision)
+        if self.pacer:
+            asking = decision.advice.cost_usd if decision.advice else 0.0
+            self.pacer.decided(decision.candidates, expected_cost(decision) + asking, decision.time)
 
     def _learn(self, event: Outcome | Feedback) -> None:
         history = self._memory.history(event.decision_id, event.seq)

@@ -158,6 +158,7 @@ class Router(Fold):
         time: float | None = None,
         decision_id: str | None = None,
         new_id: bool = False,
+        number: int | None = None,
         outside: Outside = ALONE,
     ) -> Decision:
         """Choose a model for a prompt.
@@ -176,6 +177,9 @@ class Router(Fold):
             A name for the decision; None numbers it.
         new_id
             No other decision can have that name: the log is not searched for one.
+        number
+            Names the random numbers, below 2**64; None: the event's own. Whoever decides more
+            than once in the same state gives each its own.
         outside
             What strategies may ask of the world: a judge, which providers answer.
 
@@ -218,13 +222,14 @@ class Router(Fold):
         killed = None if self.killed is None else self.killed.model
         if self._draws.seed != self.settings.bandit.seed:
             self._draws = Draws(self.settings.bandit.seed)
+        number = seq if number is None else number
         verdict = decide(
             self.strategies,
             self.settings.bandit,
             profile,
             killed,
             context,
-            seq,
+            number,
             self._draws,
             partial(self._keep, request.session_id, context),
         )
@@ -232,6 +237,28 @@ class Router(Fold):
         if not new_id and self._memory.holds(name, seq, logged=decision_id is not None):
             raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
         return self._decision(verdict, context, request, seq, self._now(time), name)
+
+    def adopt(self, decision: Decision) -> Decision:
+        """Return the event of a decision that another router made, in an older state of this one.
+
+        What was chosen, among what and with which probability is the other's; where the prompt
+        lies, and what its feedback counts, is this one's.
+        """
+        vector = decision.embedding()
+        if vector is not None and self._dimension not in (None, len(vector)):
+            vector = None  # of the space before the embedder was another
+        path = decision.path if vector is None else self.strategies.locate(vector)
+        user, key = decision.request.user, decision.request.key
+        return msgspec.structs.replace(
+            decision,
+            seq=self.seq + 1,
+            time=self._now(decision.time),
+            vector=b"" if vector is None else decision.vector,
+            path=path,
+            cluster=next((i for i in reversed(path) if i), 0),
+            trust=min(self.users.trust(user), self.keys.trust(key)),
+            capped=self.users.caps(user) or self.keys.caps(key),
+        )
 
     def judge(
         self, feedback: Feedback, *, time: float | None = None

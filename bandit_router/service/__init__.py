@@ -1,5 +1,5 @@
 """The HTTP service: routing, feedback, arms and the map, over one engine."""
 
-from .app import create_app, run
+from .app import create_app, learn, run
 
-__all__ = ["create_app", "run"]
+__all__ = ["create_app", "learn", "run"]

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import click
@@ -19,7 +19,7 @@ from ..config import Config
 from ..embedding import Embedder
 from ..exceptions import ConfigError
 from ..providers import Fleet, check_installed, with_list_prices
-from ..store import KeyStore
+from ..store import Place, is_shared, need_psycopg, open_keys
 from . import (
     body,
     browsers,
@@ -38,7 +38,7 @@ from . import (
 from .access import guard
 from .advisor import Advisor
 from .demo import demo_config
-from .engine import Engine
+from .engine import Engine, embedder_of, named
 from .errors import errors_as_json
 from .gateway.record import DECISION
 from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
@@ -46,10 +46,14 @@ from .metrics import Metrics
 from .openapi import document
 from .overload import Connections, bounded
 from .scrape import Gauges
+from .shared import check_shareable
 from .telemetry import configure_logging, observed
 from .tracing import configure_tracing
 from .version import version
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from .shared.learner import Learner
 
 OPERATIONS = (
     *operations.OPERATIONS,
@@ -73,7 +77,13 @@ SERVER: dict[str, Any] = {
 
 
 def create_app(
-    config: Config, *, db: Path, demo: bool = False, embedder: Embedder | None = None
+    config: Config,
+    *,
+    db: Place,
+    demo: bool = False,
+    embedder: Embedder | None = None,
+    outbox: Path | None = None,
+    learns: bool = True,
 ) -> web.Application:
     """Return the application; the database is opened when it starts.
 
@@ -82,11 +92,17 @@ def create_app(
     config
         Settings and models.
     db
-        The database file; made if it is not there.
+        The database file; made if it is not there. Or the URL of a PostgreSQL database that other
+        processes may use too: see docs/scale-out.md.
     demo
         Route the bundled demo fleet instead of the models of `config`.
     embedder
         Text to vector; None for the one that the settings name.
+    outbox
+        With a shared database, the file that keeps what it has not got yet; None:
+        ``bandit-router-outbox.db``.
+    learns
+        With a shared database, whether this process is a candidate for the learner.
 
     Raises
     ------
@@ -118,11 +134,17 @@ def create_app(
     app[OPENAPI] = document(OPERATIONS, version=version())
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
-        app[ENGINE] = Engine.open(config, db, embedder=embedder, demo=demo)
+        app[ENGINE] = Engine.open(config, db, embedder=embedder, demo=demo, outbox=outbox)
         app[ENGINE].listen(app[METRICS].written)
         app[ENGINE].start()
         yield
         await app[ENGINE].close()
+
+    async def learner(app: web.Application) -> AsyncIterator[None]:
+        candidate = open_learner(config, str(db), embedder)
+        candidate.start()
+        yield
+        await asyncio.to_thread(candidate.close)
 
     app[METRICS] = Metrics()
     app[METRICS].registry.register(Gauges(app))
@@ -143,6 +165,8 @@ def create_app(
             async with signals.attached(app, session):
                 yield
 
+    if is_shared(db) and learns:
+        app.cleanup_ctx.append(learner)  # first, so that it ends last
     app.cleanup_ctx.append(engine)
     app.cleanup_ctx.append(watch)
     app.cleanup_ctx.append(fleet)
@@ -154,19 +178,21 @@ def create_app(
 def run(
     config: Config,
     *,
-    db: Path,
+    db: Place,
     demo: bool = False,
     host: str | None = None,
     port: int | None = None,
     allow_open: bool = False,
     embedder: Embedder | None = None,
+    outbox: Path | None = None,
+    learns: bool = True,
     echo: Callable[[str], object] = click.echo,
 ) -> None:
     """Serve until SIGINT or SIGTERM, then save a snapshot and return.
 
     Parameters
     ----------
-    config, db, demo, embedder
+    config, db, demo, embedder, outbox, learns
         See `create_app`.
     host, port
         Where to listen; None for what the settings say, port 0 for any free one.
@@ -189,12 +215,37 @@ def run(
         _refuse_open(host, db)
     configure_logging(server.log_format, server.log_level)
     configure_tracing()
-    app = create_app(config, db=db, demo=demo, embedder=embedder)
+    app = create_app(config, db=db, demo=demo, embedder=embedder, outbox=outbox, learns=learns)
     with asyncio.Runner(loop_factory=loop_factory(server.event_loop)) as runner:
         runner.run(_serve(app, host, port, server.shutdown_s, echo))
 
 
-def _refuse_open(host: str, db: Path) -> None:
+def learn(config: Config, *, db: str, demo: bool = False) -> None:
+    """Be a candidate for the learner of a shared database, until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    StoreError, ConfigError
+        See `create_app`.
+    """
+    candidate = open_learner(demo_config(config) if demo else config, db)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: candidate.stop())
+    candidate.run()
+
+
+def open_learner(config: Config, url: str, embedder: Embedder | None = None) -> Learner:
+    """Return a candidate for the learner of a shared database; see `shared.learner`."""
+    need_psycopg()
+    check_shareable(config)
+    from .shared.learner import Learner
+
+    embedder = embedder or embedder_of(config)
+    config = with_list_prices(config)
+    return Learner(url, config if embedder is None else named(config, embedder.name), embedder)
+
+
+def _refuse_open(host: str, db: Place) -> None:
     """Refuse to listen where others can reach, while nobody is asked for a key."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -202,7 +253,7 @@ def _refuse_open(host: str, db: Path) -> None:
         loopback = False
     if loopback:
         return
-    with KeyStore(db) as keys:
+    with open_keys(db) as keys:
         if keys.all():
             return
     raise ConfigError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import StoreSettings
 from ..exceptions import BanditRouterError
 from ..store.retention import archive, compact, pin, pins, with_text
-from .journal import Batch, Journal
+from .journal import Batch, Journal, Recorder
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Caretaker:
             await asyncio.to_thread(pin, store)
 
 
-async def erase(journal: Journal, ids: list[str]) -> None:
+async def erase(journal: Recorder, ids: list[str]) -> None:
     """Erase text, hash and metadata of decisions; gone from the disk when this returns."""
 
     def make(batch: Batch) -> None:

@@ -16,7 +16,7 @@ from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.credit import Credit
 from ..config import FeedbackSettings, Settings
 from ..memory import settle, standing, with_event
-from ..store import EventStore
+from ..store import Log
 from ..types import Change, Decision, Event, Feedback, History, LineageEvent, Outcome
 
 WINDOW = 10_000
@@ -69,7 +69,7 @@ class Chronicle:
         self._detectors: dict[str, ChangeDetector] = {}
         self._prices: dict[str, PriceWatch] = {}
 
-    def catch_up(self, store: EventStore) -> News:
+    def catch_up(self, store: Log) -> News:
         """Read what the log has more than at the last look."""
         if not self.seq:
             self._begin(store)
@@ -105,7 +105,7 @@ class Chronicle:
             cluster = heirs[cluster]
         return cluster
 
-    def _begin(self, store: EventStore) -> None:
+    def _begin(self, store: Log) -> None:
         """Skip what is older than the window; of it only numbers and the settings count."""
         self.seq = max(0, store.last_seq() - _EVENTS)
         self.totals.update(store.counts(until=self.seq))
@@ -180,7 +180,7 @@ def _kind(event: Event) -> str:
     return type(event).__name__.lower()
 
 
-def _lineage(store: EventStore, after: int) -> Iterator[LineageEvent]:
+def _lineage(store: Log, after: int) -> Iterator[LineageEvent]:
     while found := store.lineage(after=after):
         yield from found
         after = found[-1].seq

@@ -7,14 +7,14 @@ import msgspec
 from ..config import Config
 from ..embedding import Embedder
 from ..router import Router
-from ..store import EventStore, restore
+from ..store import Log, restore
 from ..types import Change, Model
 
 FILE = "file"
 """Where a ``configured`` event keeps the models that the configuration named."""
 
 
-def configured(store: EventStore, config: Config, embedder: Embedder | None) -> Router:
+def configured(store: Log, config: Config, embedder: Embedder | None) -> Router:
     """Return the router that the log stands for, the configuration's changes written and folded.
 
     Slow with a long log: call it off the event loop.
@@ -30,7 +30,7 @@ def configured(store: EventStore, config: Config, embedder: Embedder | None) -> 
     return router
 
 
-def fresh(store: EventStore, config: Config, embedder: Embedder | None) -> Router:
+def fresh(store: Log, config: Config, embedder: Embedder | None) -> Router:
     """Return a router that has learnt nothing; a wrong setting or model shows here."""
     return Router(
         config.models,
@@ -73,7 +73,7 @@ def _said(last: Change | None) -> dict[str, Model]:
     return {model.name: model for model in models}
 
 
-def _last_configured(store: EventStore) -> Change | None:
+def _last_configured(store: Log) -> Change | None:
     last: Change | None = None
     for event in store.events(kind="change"):
         if isinstance(event, Change) and event.what == "configured":

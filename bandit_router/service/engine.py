@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
@@ -15,11 +14,11 @@ import msgspec
 
 from ..config import Config
 from ..embedding import Embedder, make_embedder
-from ..exceptions import BanditRouterError, InvalidInput, UnknownDecision
+from ..exceptions import BanditRouterError, InvalidInput
 from ..policies import Outside
 from ..precompile import precompile
 from ..router import OWN_VECTORS, Router
-from ..store import EventStore, KeyStore
+from ..store import EventStore, KeyStore, Log, Place, is_shared
 from ..types import (
     Advice,
     ChangeKind,
@@ -36,14 +35,17 @@ from .caretaker import Caretaker, erase
 from .demo import DemoFleet
 from .demo.fleet import SOURCE
 from .encoder import Encoder
-from .errors import Refused, Unavailable
-from .journal import Batch, Journal
-from .keyring import Keyring
+from .errors import Unavailable
+from .journal import Batch, Freshness, Journal, Recorder
+from .keyring import Keyring, Source
 from .links import Links
 from .redaction import redactor
 from .wire import Demo
 
 log = logging.getLogger(__name__)
+
+OUTBOX = Path("bandit-router-outbox.db")
+"""Where a replica keeps what a shared database has not got yet, unless told otherwise."""
 
 
 class Engine:
@@ -53,12 +55,12 @@ class Engine:
     ----------
     config
         Settings and models.
-    store
-        The open event log; the engine closes it.
+    recorder
+        The router and its log; the engine closes it.
     keyring
         The API keys; the engine closes them.
     embedder
-        None for the one that the settings name.
+        The one that the settings name; None if callers bring vectors.
     fleet
         Answers in process, in demo mode.
     """
@@ -66,36 +68,45 @@ class Engine:
     def __init__(
         self,
         config: Config,
-        store: EventStore,
+        recorder: Recorder,
         keyring: Keyring,
         *,
         embedder: Embedder | None = None,
         fleet: DemoFleet | None = None,
     ) -> None:
-        check_judge(config.settings)
-        embedder = embedder or _embedder(config)
-        self.config = config if embedder is None else _named(config, embedder.name)
-        self.store = store
+        self.config = config
         self.keyring = keyring
         self.links = Links.of(config.settings.keys)
         self.redact = redactor(config.settings.store.redact)
-        self._journal = Journal(store, self.config, embedder)
-        ours = self.config.settings.embedder
+        self._journal = recorder
+        ours = config.settings.embedder
         self._encoder = (
             Encoder(embedder, batch_size=ours.batch_size, cache_size=ours.cache_size)
             if embedder
             else None
         )
         self._warming: asyncio.Task[None] | None = None
+        self._caretaker: asyncio.Task[None] | None = None
         self._fleet = fleet
         self.advisor: Advisor | None = None  # both are the application's, which has the network
         self.ready: Callable[[Model], bool] | None = None
 
     @classmethod
     def open(
-        cls, config: Config, db: Path, *, embedder: Embedder | None = None, demo: bool = False
+        cls,
+        config: Config,
+        db: Place,
+        *,
+        embedder: Embedder | None = None,
+        demo: bool = False,
+        outbox: Path | None = None,
     ) -> Engine:
         """Open the database and check the configuration.
+
+        Parameters
+        ----------
+        outbox
+            The file of a replica's outbox, where the database is shared; None: `OUTBOX`.
 
         Raises
         ------
@@ -104,20 +115,35 @@ class Engine:
         ConfigError
             If a setting or a model cannot be used.
         """
+        check_judge(config.settings)
+        embedder = embedder or embedder_of(config)
+        config = config if embedder is None else named(config, embedder.name)
+        fleet = DemoFleet() if demo else None
         with ExitStack() as opened:
-            store = opened.enter_context(EventStore.open(db))
-            keyring = Keyring(opened.enter_context(KeyStore(db)), config.settings.keys)
-            fleet = DemoFleet() if demo else None
-            made = cls(config, store, keyring, embedder=embedder, fleet=fleet)
+            recorder: Recorder
+            keys: Source
+            if is_shared(db):
+                from .shared import open_replica
+
+                replica = open_replica(str(db), outbox or OUTBOX, config)
+                recorder, keys = replica, replica.keys
+            else:
+                store = opened.enter_context(EventStore.open(db))
+                keys = opened.enter_context(KeyStore(db))
+                recorder = Journal(store, config, embedder)
+            keyring = Keyring(keys, config.settings.keys)
+            made = cls(config, recorder, keyring, embedder=embedder, fleet=fleet)
             opened.pop_all()
             return made
 
     def start(self) -> None:
         """Begin to fold the log and to load the encoder, in the background."""
         self._journal.start()
-        caretaker = Caretaker(self._journal, self.config.settings.store)
-        self._caretaker = asyncio.get_running_loop().create_task(caretaker.run())
-        self._warming = asyncio.get_running_loop().create_task(self._warm_up())
+        loop = asyncio.get_running_loop()
+        if isinstance(self._journal, Journal):  # else it is for the learner to do
+            caretaker = Caretaker(self._journal, self.config.settings.store)
+            self._caretaker = loop.create_task(caretaker.run())
+        self._warming = loop.create_task(self._warm_up())
 
     async def _warm_up(self) -> None:
         """Compile and load what the first request would otherwise wait for."""
@@ -129,11 +155,10 @@ class Engine:
 
     async def close(self) -> None:
         """Write what is pending and a snapshot, and close the database."""
-        self._caretaker.cancel()
-        await asyncio.gather(self._caretaker, return_exceptions=True)
-        if self._warming is not None:
-            self._warming.cancel()
-            await asyncio.gather(self._warming, return_exceptions=True)
+        for task in (self._caretaker, self._warming):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._encoder is not None:
             self._encoder.close()
         await self._journal.close()
@@ -142,6 +167,15 @@ class Engine:
     def listen(self, told: Callable[[Batch], None]) -> None:
         """Let `told` know of every batch of events that has reached the disk."""
         self._journal.listeners.append(told)
+
+    @property
+    def store(self) -> Log:
+        """The log, to read from."""
+        return self._journal.store
+
+    def freshness(self) -> Freshness | None:
+        """Return how old the router's state is, if it is a copy of a shared one."""
+        return self._journal.freshness()
 
     @property
     def router(self) -> Router:
@@ -218,18 +252,7 @@ class Engine:
             outside = await self._outside(router, request, text)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
-            decision = batch.router.decide(
-                text,
-                vector=found,
-                request=request,
-                time=batch.time,
-                decision_id=secrets.token_urlsafe(16),
-                new_id=True,
-                outside=outside,
-            )
-            batch.add(decision)
-            if text is not None and decision.prompt is None:
-                batch.router.read(decision, text)
+            decision = batch.decide(text, found, request, outside)
             return decision, self._play(batch, decision)
 
         made, written = self._journal.begin(make)
@@ -261,10 +284,22 @@ class Engine:
         """
 
         def make(batch: Batch) -> list[FeedbackStatus | Exception]:
-            return [_judge(batch, item, key, signed=signed) for item in items]
+            return [batch.judge(item, key, signed=signed) for item in items]
 
         await self.tell_keys()
+        await self._journal.know([i.decision_id for i in items if isinstance(i, Feedback)])
         return await self._journal.write(make)
+
+    async def history(self, decision_id: str) -> History:
+        """Return a decision and all that was said of it.
+
+        Raises
+        ------
+        UnknownDecision
+            If there is none of that id.
+        """
+        await self._journal.know([decision_id])
+        return (await self.wait()).history(decision_id)
 
     async def erase(self, decision_id: str) -> None:
         """Erase text, hash and metadata of a decision, at once and for good.
@@ -274,19 +309,12 @@ class Engine:
         UnknownDecision
             If there is none of that id.
         """
-        (await self.wait()).history(decision_id)
+        await self.history(decision_id)
         await erase(self._journal, [decision_id])
 
     async def tell_keys(self) -> None:
         """Let the log know of the API keys in use, if they are others than it knows."""
-        terms = self.keyring.terms()
-        if (await self.wait()).accounts.terms != terms:
-
-            def make(batch: Batch) -> None:
-                if batch.router.accounts.terms != terms:
-                    batch.add(batch.router.change("keys", {"keys": terms}, time=batch.time))
-
-            await self._journal.write(make)
+        await self._journal.tell_keys(self.keyring.terms())
 
     @property
     def demo(self) -> bool:
@@ -370,35 +398,20 @@ class Engine:
         )
         batch.add(batch.router.outcome(observed, time=batch.time))
         said = Feedback(decision_id=decision.decision_id, reward=answer.quality, source=SOURCE)
-        _judge(batch, said, None, signed=True)
+        batch.judge(said, None, signed=True)
         return answer
 
 
-def _judge(
-    batch: Batch, item: Feedback | Exception, key: str | None, *, signed: bool
-) -> FeedbackStatus | Exception:
-    if isinstance(item, Exception):
-        return item
-    try:
-        owner = batch.router.history(item.decision_id).decision.request.key
-        if not signed and owner not in (None, key):
-            return Refused(403, "another key made this decision: only it may judge", "decision_id")
-        status, event = batch.router.judge(item, time=batch.time)
-    except (InvalidInput, UnknownDecision) as error:
-        return error
-    if event is not None:
-        batch.add(event)
-    return status
-
-
-def _embedder(config: Config) -> Embedder | None:
+def embedder_of(config: Config) -> Embedder | None:
+    """Return the embedder that the settings name; None if callers bring vectors."""
     settings = config.settings.embedder
     if settings.name == OWN_VECTORS:
         return None
     return make_embedder(settings)
 
 
-def _named(config: Config, name: str) -> Config:
+def named(config: Config, name: str) -> Config:
+    """Return the configuration with the embedder of that name."""
     embedder = msgspec.structs.replace(config.settings.embedder, name=name)
     settings = msgspec.structs.replace(config.settings, embedder=embedder)
     return msgspec.structs.replace(config, settings=settings)

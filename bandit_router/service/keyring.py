@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from time import monotonic
+from typing import Protocol
 
 from aiohttp import web
 
 from ..accounts import Terms
 from ..config import KeysSettings
-from ..store.keys import ApiKey, KeyStore, Scope, matching
+from ..store.keys import ApiKey, Scope, matching
 from .errors import Refused
 
 _RELOAD_SECONDS = 1.0
+
+
+class Source(Protocol):
+    """Where the keys come from."""
+
+    def all(self) -> list[ApiKey]:
+        """Return every key, the revoked too."""
+
+    def close(self) -> None:
+        """Close the connection."""
 
 
 class Keyring:
@@ -26,7 +38,7 @@ class Keyring:
         `[keys]`.
     """
 
-    def __init__(self, store: KeyStore, settings: KeysSettings) -> None:
+    def __init__(self, store: Source, settings: KeysSettings) -> None:
         self._store = store
         self._settings = settings
         self._keys: dict[str, ApiKey] = {}
@@ -42,7 +54,7 @@ class Keyring:
         """Return every key by id, the revoked too."""
         if monotonic() - self._read_at >= _RELOAD_SECONDS:
             self._keys = {key.id: key for key in self._store.all()}
-            self._terms = {k.id: _terms(k) for k in self._keys.values() if k.revoked is None}
+            self._terms = terms_of(self._keys.values())
             self._read_at = monotonic()
         return self._keys
 
@@ -101,6 +113,11 @@ class Keyring:
 
 def _unknown(message: str) -> Refused:
     return Refused(401, message, headers={"WWW-Authenticate": 'Bearer realm="bandit-router"'})
+
+
+def terms_of(keys: Iterable[ApiKey]) -> dict[str, Terms]:
+    """Return what the log has to know of keys: of those in use."""
+    return {key.id: _terms(key) for key in keys if key.revoked is None}
 
 
 def _terms(key: ApiKey) -> Terms:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET
 
 from . import body
 from .keys import ENGINE, OPENAPI
 from .openapi import Operation
 from .version import version
-from .wire import Health, Index, Ready
+from .wire import Freshness, Health, Index, Ready
 
 
 async def index(request: web.Request) -> web.Response:
@@ -24,8 +25,10 @@ async def healthz(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Say whether every request can be answered at once."""
-    router = request.app[ENGINE].check_ready()
-    return body.answer(Ready(seq=router.seq, models=len(router.models)))
+    engine = request.app[ENGINE]
+    router, copied = engine.check_ready(), engine.freshness()
+    fresh = UNSET if copied is None else Freshness(**msgspec.structs.asdict(copied))
+    return body.answer(Ready(seq=router.seq, models=len(router.models), freshness=fresh))
 
 
 async def openapi(request: web.Request) -> web.Response:

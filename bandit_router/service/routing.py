@@ -66,8 +66,7 @@ async def erase_decision(request: web.Request) -> web.Response:
 
 async def _own(request: web.Request) -> History:
     """Return the decision of the path, if whoever asks made it or may see all."""
-    router = await request.app[ENGINE].wait()
-    history = router.history(body.path_text(request, "id"))
+    history = await request.app[ENGINE].history(body.path_text(request, "id"))
     if not is_admin(request) and history.decision.request.key != caller(request):
         raise Refused(403, "another key made this decision", "decision_id")
     return history

@@ -13,6 +13,7 @@ from ..exceptions import BanditRouterError
 from ..providers.http import where
 from ..router import Router
 from .engine import Engine
+from .journal import Freshness
 from .keys import ENGINE, FLEET, METRICS, WATCH
 from .metrics import PREFIX, Bounded
 from .openapi import Operation
@@ -37,6 +38,7 @@ class Gauges:
         yield _gauge("watchers", "Readers of /events.", [((), self._app[WATCH].readers)])
         if router is None:
             return
+        yield from _copied(engine.freshness())
         yield _gauge("log_events", "Events in the log.", [((), router.seq)])
         available = sum(model.available for model in router.models.values())
         counts = [(("yes",), available), (("no",), len(router.models) - available)]
@@ -58,6 +60,18 @@ class Gauges:
                 rows[labels] = max(rows.get(labels, 0.0), health.state(now) != "closed")
         help_ = "Whether an endpoint is left alone after failures."
         yield _gauge("endpoint_open", help_, list(rows.items()), "model", "endpoint")
+
+
+def _copied(found: Freshness | None) -> Iterator[GaugeMetricFamily]:
+    """Yield how old a replica's state is; nothing where the state is no copy."""
+    if found is None:
+        return
+    help_ = "Whether the replica's state is too old, or nobody learns."
+    yield _gauge("stale", help_, [((), found.stale)])
+    yield _gauge("outbox_events", "Events that wait for the database.", [((), found.pending)])
+    if found.age_s is not None:
+        help_ = "How long ago the replica's state was that of the log."
+        yield _gauge("state_age_seconds", help_, [((), found.age_s)])
 
 
 def _router(engine: Engine) -> tuple[Router | None, int]:

@@ -20,7 +20,7 @@ import numpy as np
 from ..clustering.layout import METHOD, Layout
 from ..exceptions import StoreError
 from ..router import Router
-from ..store import EventStore
+from ..store import Log
 from .chronicle import Chronicle, News
 from .engine import Engine
 from .overview import drift, growth, overview, story
@@ -209,7 +209,7 @@ def centres_of(router: Router) -> tuple[list[int], Any]:
     return [place.id for place in places], np.array([place.center for place in places])
 
 
-def saved_layout(store: EventStore) -> Layout:
+def saved_layout(store: Log) -> Layout:
     """Return the drawing that was kept, or an empty one."""
     layout = Layout()
     text = store.note(NOTE)

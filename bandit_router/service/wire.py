@@ -494,12 +494,22 @@ class Health(_Answer, frozen=True, kw_only=True):
     status: Literal["ok"] = "ok"
 
 
+class Freshness(_Answer, frozen=True, kw_only=True):
+    """How old a replica's state is; decisions go on also from a stale one."""
+
+    stale: bool
+    age_s: float | None
+    pending: int
+    reason: str | None
+
+
 class Ready(_Answer, frozen=True, kw_only=True):
     """The log is folded and the encoder is warm."""
 
     seq: int
     models: int
     status: Literal["ready"] = "ready"
+    freshness: Freshness | UnsetType = UNSET
 
 
 class Index(_Answer, frozen=True, kw_only=True):

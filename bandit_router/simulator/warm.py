@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tqdm import tqdm
 from ..config import Config
 from ..exceptions import InvalidInput
 from ..router import Router
-from ..store import EventStore, restore
+from ..store import Log, Place, open_log, restore
 from ..types import Decision, Event, Feedback, LineageEvent, Model, Request, Training
 from .log_arrays import vectors_of
 from .logs import Logged, read_log
@@ -22,7 +23,7 @@ from .logs import Logged, read_log
 _BATCH = 500
 
 
-def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) -> dict[str, int]:
+def warm_start(log: Path, db: Place, config: Config, *, progress: bool = True) -> dict[str, int]:
     """Write a log's decisions and rewards into a database, as if they had been ours.
 
     Strategies that are fitted (`forest`, `kmeans`) are fitted on all of them at the end.
@@ -32,7 +33,7 @@ def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) ->
     log
         See `simulator.logs`; only decisions with a reward are taken.
     db
-        Made if it is not there; what it holds already stays.
+        A file or a URL; made if it is not there, what it holds already stays.
     config
         Settings and models of a new database. Models that the log names and the router does
         not know are added.
@@ -52,7 +53,7 @@ def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) ->
     rows = [row for row in read_log(log) if row.reward is not None]
     if not rows:
         raise InvalidInput(f"{log}: no decision has feedback: nothing can be learnt", "log")
-    with EventStore.open(db) as store:
+    with closing(open_log(db)) as store:
         router = _router(store, config)
         added = _add_models(store, router, rows)
         vectors = vectors_of(rows, router.settings.embedder, progress)
@@ -85,7 +86,7 @@ def warm_start(log: Path, db: Path, config: Config, *, progress: bool = True) ->
     return {"decisions": len(rows), "models_added": added}
 
 
-def _router(store: EventStore, config: Config) -> Router:
+def _router(store: Log, config: Config) -> Router:
     if store.last_seq():
         return restore(store)
     router = Router(config.models, settings=config.settings, recall=store.recall)
@@ -93,7 +94,7 @@ def _router(store: EventStore, config: Config) -> Router:
     return router
 
 
-def _add_models(store: EventStore, router: Router, rows: list[Logged]) -> int:
+def _add_models(store: Log, router: Router, rows: list[Logged]) -> int:
     names = dict.fromkeys(name for row in rows for name in (row.model, *row.eligible))
     unknown = [name for name in names if name not in router.models]
     for name in unknown:

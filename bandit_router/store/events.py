@@ -6,14 +6,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from sqlite_utils import Database
 
 from ..exceptions import StoreError
-from ..types import Decision, Event, Feedback, History, LineageEvent, Outcome
+from ..types import Event, History, LineageEvent
 from . import schema
+from .base import Kind
 from .connection import connect, copy, plain_words
 from .lock import FileLock
 from .rows import (
@@ -26,6 +27,7 @@ from .rows import (
     Snapshot,
     SnapshotInfo,
     erase,
+    history_of,
     pack,
     unpack,
 )
@@ -35,8 +37,6 @@ KEPT_BODIES = 3
 
 CHUNK = 500
 """Events read at once: a long read would keep SQLite from shortening its write-ahead log."""
-
-Kind = Literal["decision", "outcome", "feedback", "change"]
 
 
 class EventStore:
@@ -228,16 +228,7 @@ class EventStore:
         """Return a decision and what was said of it before event `before_seq` (None: ever)."""
         bound = before_seq if before_seq is not None else 2**62
         sql = "SELECT seq, version, body FROM events WHERE decision_id = ? AND seq < ? ORDER BY seq"
-        history: History | None = None
-        for row in self._rows(sql, [decision_id, bound]):
-            event = unpack(*row)
-            if isinstance(event, Decision):
-                history = History(decision=event)
-            elif history is not None and isinstance(event, Outcome):
-                history = msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
-            elif history is not None and isinstance(event, Feedback):
-                history = msgspec.structs.replace(history, feedback=(*history.feedback, event))
-        return history
+        return history_of(unpack(*row) for row in self._rows(sql, [decision_id, bound]))
 
     def lineage(
         self, cluster: int | None = None, after: int = 0, limit: int = 1000

@@ -13,7 +13,7 @@ from ..exceptions import StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
 from ..types import Decision
-from .events import EventStore
+from .base import Log
 from .rows import Snapshot, SnapshotInfo
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ _READ_AGAIN = 10_000
 """Events before a snapshot whose prompts name regions again."""
 
 
-def restore(store: EventStore, embedder: Embedder | None = None) -> Router:
+def restore(store: Log, embedder: Embedder | None = None) -> Router:
     """Return the router of a log: its newest snapshot and the events after it.
 
     Raises
@@ -39,7 +39,7 @@ def restore(store: EventStore, embedder: Embedder | None = None) -> Router:
     return router
 
 
-def _read_again(router: Router, store: EventStore, until: int) -> None:
+def _read_again(router: Router, store: Log, until: int) -> None:
     """Name regions by the prompts before a snapshot too, where prompts are kept."""
     if not (router.settings.clusterer.names and router.settings.store.keep_prompts):
         return
@@ -50,7 +50,7 @@ def _read_again(router: Router, store: EventStore, until: int) -> None:
             router.read(event, event.prompt)
 
 
-def best_snapshot(store: EventStore, before: float | None = None) -> Snapshot | None:
+def best_snapshot(store: Log, before: float | None = None) -> Snapshot | None:
     """Return the newest snapshot that can be used, None if the whole log is to be folded.
 
     Parameters
@@ -122,7 +122,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def verify(store: EventStore, progress: Callable[[int], object] = lambda seq: None) -> Report:
+def verify(store: Log, progress: Callable[[int], object] = lambda seq: None) -> Report:
     """Fold the whole log again and compare digests at every snapshot; writes nothing.
 
     Parameters

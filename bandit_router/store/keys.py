@@ -10,10 +10,11 @@ import hmac
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 
@@ -58,38 +59,29 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     paced: bool = True
 
 
-_FIELDS = ApiKey.__struct_fields__
+FIELDS = ApiKey.__struct_fields__
 
 
-class KeyStore:
-    """The keys of one database. Any process may open it; changes are seen by all.
+class Keys(ABC):
+    """The keys of one database, whichever engine it is on."""
 
-    Raises
-    ------
-    StoreError
-        If the file is not ours or cannot be opened.
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path).resolve()
-        self._lock = threading.Lock()
-        with plain_words(self.path):
-            self._db = connect(self.path, readonly=False)
-            try:
-                if not {"meta", "api_keys"} <= set(self._db.table_names()):
-                    self._prepare()
-                schema.check(self._db, self.path)
-                self._db.execute("PRAGMA synchronous = FULL")
-            except BaseException:
-                self._db.close()
-                raise
-
+    @abstractmethod
     def close(self) -> None:
         """Close the connection."""
-        with self._lock:
-            self._db.close()
 
-    def __enter__(self) -> KeyStore:
+    @abstractmethod
+    def all(self) -> list[ApiKey]:
+        """Return every key, the revoked too, oldest first."""
+
+    @abstractmethod
+    def _insert(self, key: ApiKey) -> bool:
+        """Write a key; False if one of that name is in use."""
+
+    @abstractmethod
+    def _revoke(self, id_: str, at: float) -> None:
+        """Write when a key was revoked."""
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -137,15 +129,8 @@ class KeyStore:
             usd_total=usd_total,
             paced=paced,
         )
-        with self._lock, plain_words(self.path), self._db.atomic():
-            taken = "SELECT 1 FROM api_keys WHERE name = ? AND revoked IS NULL"
-            if self._db.execute(taken, [name]).fetchone():
-                raise InvalidInput(
-                    f"name: there is a key {name!r} already: revoke it first", "name"
-                )
-            self._db["api_keys"].insert(
-                {**msgspec.to_builtins(key), "scopes": " ".join(key.scopes)}
-            )
+        if not self._insert(key):
+            raise InvalidInput(f"name: there is a key {name!r} already: revoke it first", "name")
         return key, text
 
     def revoke(self, which: str) -> ApiKey:
@@ -158,29 +143,76 @@ class KeyStore:
         """
         for key in self.all():
             if which in (key.id, key.name) and key.revoked is None:
-                gone = msgspec.structs.replace(key, revoked=time.time())
-                with self._lock, plain_words(self.path), self._db.atomic():
-                    self._db["api_keys"].update(key.id, {"revoked": gone.revoked})
-                return gone
+                now = time.time()
+                self._revoke(key.id, now)
+                return msgspec.structs.replace(key, revoked=now)
         raise InvalidInput(f"there is no key {which!r} in use; `keys list` shows them", "which")
+
+
+class KeyStore(Keys):
+    """The keys of one database. Any process may open it; changes are seen by all.
+
+    Raises
+    ------
+    StoreError
+        If the file is not ours or cannot be opened.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path).resolve()
+        self._lock = threading.Lock()
+        with plain_words(self.path):
+            self._db = connect(self.path, readonly=False)
+            try:
+                if not {"meta", "api_keys"} <= set(self._db.table_names()):
+                    self._prepare()
+                schema.check(self._db, self.path)
+                self._db.execute("PRAGMA synchronous = FULL")
+            except BaseException:
+                self._db.close()
+                raise
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._db.close()
 
     def all(self) -> list[ApiKey]:
         """Return every key, the revoked too, oldest first."""
         with self._lock, plain_words(self.path):
-            sql = f"SELECT {', '.join(_FIELDS)} FROM api_keys ORDER BY created, id"
-            rows = self._db.execute(sql).fetchall()
-        out = []
-        for row in rows:
-            named = dict(zip(_FIELDS, row, strict=True))
-            named |= {"scopes": named["scopes"].split(), "paced": bool(named["paced"])}
-            out.append(msgspec.convert(named, ApiKey))
-        return out
+            sql = f"SELECT {', '.join(FIELDS)} FROM api_keys ORDER BY created, id"
+            return [of_row(row) for row in self._db.execute(sql).fetchall()]
+
+    def _insert(self, key: ApiKey) -> bool:
+        with self._lock, plain_words(self.path), self._db.atomic():
+            taken = "SELECT 1 FROM api_keys WHERE name = ? AND revoked IS NULL"
+            if self._db.execute(taken, [key.name]).fetchone():
+                return False
+            self._db["api_keys"].insert(as_row(key))
+        return True
+
+    def _revoke(self, id_: str, at: float) -> None:
+        with self._lock, plain_words(self.path), self._db.atomic():
+            self._db["api_keys"].update(id_, {"revoked": at})
 
     def _prepare(self) -> None:
         """Make the database, or bring it to this release: nobody else may write meanwhile."""
         with ExitStack() as held:
             held.callback(FileLock(self.path).release)
             schema.prepare(self._db, self.path)
+
+
+def as_row(key: ApiKey) -> dict[str, Any]:
+    """Return a key as the columns of a table."""
+    row: dict[str, Any] = msgspec.to_builtins(key)
+    return {**row, "scopes": " ".join(key.scopes)}
+
+
+def of_row(row: Sequence[Any]) -> ApiKey:
+    """Return the key of the columns `FIELDS`."""
+    named = dict(zip(FIELDS, row, strict=True))
+    named |= {"scopes": named["scopes"].split(), "paced": bool(named["paced"])}
+    return msgspec.convert(named, ApiKey)
 
 
 def matching(keys: dict[str, ApiKey], text: str) -> ApiKey | None:

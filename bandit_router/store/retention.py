@@ -11,6 +11,7 @@ from ..exceptions import StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
 from ..types import Decision, Event
+from .base import Log
 from .events import EventStore
 from .fold import best_snapshot
 
@@ -148,7 +149,7 @@ def _row(event: Event, names: list[str]) -> dict[str, Any]:
     return row | {"kind": event.__struct_config__.tag, "body": codec.encode_event(event)}
 
 
-def with_text(store: EventStore, before: float, after: int, limit: int) -> tuple[list[str], int]:
+def with_text(store: Log, before: float, after: int, limit: int) -> tuple[list[str], int]:
     """Return ids of decisions made before a time whose text is kept, and where to look on.
 
     Parameters

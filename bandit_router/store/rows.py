@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,17 @@ from sqlite_utils import Database
 
 from .. import codec
 from ..exceptions import StoreError
-from ..types import EVENT_VERSION, Change, Decision, Event, LineageEvent, without_text
+from ..types import (
+    EVENT_VERSION,
+    Change,
+    Decision,
+    Event,
+    Feedback,
+    History,
+    LineageEvent,
+    Outcome,
+    without_text,
+)
 
 LINEAGE_COLUMNS = ("seq", "time", "what", "cluster", "other", "level", "cause")
 
@@ -138,3 +148,16 @@ def unpack(seq: int, version: int, body: bytes) -> Event:
     if event.seq != seq:
         raise StoreError(f"event {seq} is damaged (it says {event.seq}): restore a backup")
     return event
+
+
+def history_of(events: Iterable[Event]) -> History | None:
+    """Return a decision and what was said of it, of its events in order; None without it."""
+    history: History | None = None
+    for event in events:
+        if isinstance(event, Decision):
+            history = History(decision=event)
+        elif history is not None and isinstance(event, Outcome):
+            history = msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
+        elif history is not None and isinstance(event, Feedback):
+            history = msgspec.structs.replace(history, feedback=(*history.feedback, event))
+    return history

@@ -6,11 +6,19 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from typing import Protocol
 
 from ..exceptions import StoreBusy, StoreError
 from ..types import Event, LineageEvent
-from .events import EventStore
 from .rows import Rows, pack
+
+
+class Target(Protocol):
+    """What a `Writer` writes to."""
+
+    def write(self, group: Sequence[Rows]) -> None:
+        """Write several packed appends in one transaction."""
+
 
 _Job = tuple[Rows, "Future[None]"]
 
@@ -29,7 +37,7 @@ class Writer:
         Events that may wait; more are refused with `StoreBusy`.
     """
 
-    def __init__(self, store: EventStore, *, max_pending: int = 10_000) -> None:
+    def __init__(self, store: Target, *, max_pending: int = 10_000) -> None:
         self._store = store
         self._max_pending = max_pending
         self._changed = threading.Condition()

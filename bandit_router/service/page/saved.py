@@ -14,7 +14,7 @@ import msgspec
 
 from ...clustering.layout import Layout
 from ...router import Router
-from ...store import EventStore
+from ...store import Log
 from ...views import ClusterView
 from ..chronicle import Chronicle
 from ..overview import growth, story
@@ -30,13 +30,13 @@ _POLICY = (
 )
 
 
-def page(router: Router, store: EventStore) -> str:
+def page(router: Router, store: Log) -> str:
     """Return the page of a router and its log."""
     data = {"time": router.time, "answers": _answers(router, store)}
     return _html(msgspec.json.encode(data).decode())
 
 
-def _answers(router: Router, store: EventStore) -> dict[str, Any]:
+def _answers(router: Router, store: Log) -> dict[str, Any]:
     """Return what the page asks for, by path."""
     chronicle = Chronicle()
     chronicle.catch_up(store)
@@ -57,7 +57,7 @@ def _answers(router: Router, store: EventStore) -> dict[str, Any]:
     return found
 
 
-def _layout(router: Router, store: EventStore) -> Layout:
+def _layout(router: Router, store: Log) -> Layout:
     layout = saved_layout(store)
     ids, centres = centres_of(router)
     for _ in range(1 if layout.positions else _SETTLE):
@@ -71,7 +71,7 @@ def _heaviest(clusters: list[ClusterView]) -> list[ClusterView]:
     return sorted(found, key=lambda view: -view.weight)[:_STORIES]
 
 
-def _story(chronicle: Chronicle, store: EventStore, cluster: int) -> dict[str, Any]:
+def _story(chronicle: Chronicle, store: Log, cluster: int) -> dict[str, Any]:
     found = story(chronicle, cluster)
     lineage = msgspec.to_builtins(store.lineage(cluster)[-30:])
     return {
