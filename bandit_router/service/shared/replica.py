@@ -87,7 +87,7 @@ class ReplicaBatch(Batch):
                 return error
             self.add(msgspec.structs.replace(item, time=max(self.time, self.router.time)))
             return "recorded"
-        if self._replica.freshness().stale:
+        if self._replica.away:
             return Unavailable("the database is away: this decision cannot be looked up now")
         return status
 
@@ -174,6 +174,11 @@ class Replica(Recorder):
         pending = self._number - self._link.delivered_until
         return Freshness(stale=reason is not None, age_s=age, pending=pending, reason=reason)
 
+    @property
+    def away(self) -> bool:
+        """Whether the log cannot be asked for anything now."""
+        return self._link.trouble is not None
+
     def next_number(self) -> int:
         """Return the number of the next event of the outbox."""
         self._number += 1
@@ -217,7 +222,7 @@ class Replica(Recorder):
     async def know(self, decision_ids: Sequence[str]) -> None:
         """Ask the log for decisions that other replicas made; not for long, nor if it is away."""
         unknown = [id_ for id_ in decision_ids if self._recall(id_) is None]
-        if not unknown or self._link.trouble is not None:
+        if not unknown or self.away:
             return
         loop = asyncio.get_running_loop()
         try:
