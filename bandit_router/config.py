@@ -18,8 +18,14 @@ from .types import Endpoint, Model
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Dollars = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
 NonNegative = Annotated[float, msgspec.Meta(ge=0)]
+Weight = Annotated[float, msgspec.Meta(ge=0, le=1e9)]  # beyond, rounding hides what it weighs
+LEAST_REFERENCE = 1e-12
+Reference = Annotated[float, msgspec.Meta(ge=LEAST_REFERENCE, le=1e12)]
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+
+DEAREST = 1e9
+"""The highest list price, US dollars per million tokens: the squares of costs are summed up."""
 
 ENVIRONMENT_PREFIX = "BANDIT_ROUTER_"
 
@@ -166,10 +172,10 @@ class BanditSettings(_Table, frozen=True):
     detect_changes: bool = True
     session_margin: NonNegative = 0.02
     floor: Annotated[float, msgspec.Meta(ge=0, le=0.5)] = 0.0
-    cost_weight: NonNegative = 0.0
-    latency_weight: NonNegative = 0.0
-    reference_cost_usd: Positive | None = None
-    reference_latency_ms: Positive = 1000.0
+    cost_weight: Weight = 0.0
+    latency_weight: Weight = 0.0
+    reference_cost_usd: Reference | None = None
+    reference_latency_ms: Reference = 1000.0
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
     rules: tuple[Rule, ...] = ()
 
@@ -350,8 +356,8 @@ class Profile(_Table, frozen=True):
 
     name: str
     strategy: str | None = None
-    cost_weight: NonNegative | None = None
-    latency_weight: NonNegative | None = None
+    cost_weight: Weight | None = None
+    latency_weight: Weight | None = None
     models: tuple[str, ...] | None = None
 
 
@@ -446,9 +452,9 @@ def check_models(models: tuple[Model, ...]) -> None:
             raise ConfigError(f"models.name: {name!r} is given twice", "models.name")
         seen.add(name)
         for key, low, high in (
-            ("input_usd_per_m", 0.0, math.inf),
-            ("output_usd_per_m", 0.0, math.inf),
-            ("cached_input_usd_per_m", 0.0, math.inf),
+            ("input_usd_per_m", 0.0, DEAREST),
+            ("output_usd_per_m", 0.0, DEAREST),
+            ("cached_input_usd_per_m", 0.0, DEAREST),
             ("quality_prior", 0.0, 1.0),
             ("context_tokens", 1.0, math.inf),
         ):
@@ -472,9 +478,9 @@ def _check_endpoint(endpoint: Endpoint, name: str) -> None:
         )
     for key in ("input_usd_per_m", "output_usd_per_m", "cached_input_usd_per_m"):
         price = getattr(endpoint, key)
-        if price is not None and not (0 <= price < math.inf):
-            field = f"models.endpoints.{key}"
-            raise ConfigError(f"{field}: {price!r} of {name!r} must be at least 0", field)
+        if price is not None and not 0.0 <= price <= DEAREST:
+            field, limit = f"models.endpoints.{key}", f"between 0 and {DEAREST:g}"
+            raise ConfigError(f"{field}: {price!r} of {name!r} must be {limit}", field)
 
 
 def check_kin(models: Iterable[Model], known: Iterable[str]) -> None:

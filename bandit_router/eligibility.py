@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -14,6 +14,7 @@ from .types import Model, Request
 
 _CHARS_PER_TOKEN = 4
 _LIMITS = ("cost_usd", "latency_ms")
+_MOST = {"cost_weight": 1e9, "latency_weight": 1e9}  # as in the settings, see `config.Weight`
 
 
 def profile_of(request: Request, profiles: Iterable[Profile]) -> Profile | None:
@@ -124,7 +125,7 @@ def affordable(context: Context, limit_usd: float, policy: Policy) -> Context:
 
 
 def check_request(request: Request) -> None:
-    """Refuse weights and limits that are negative or not finite, and what no log can hold.
+    """Refuse weights and limits that are negative or too high, and what no log can hold.
 
     Raises
     ------
@@ -132,9 +133,9 @@ def check_request(request: Request) -> None:
         With the `field`.
     """
     for field in ("cost_weight", "latency_weight", "max_cost_usd", "max_latency_ms"):
-        value = getattr(request, field)
-        if value is not None and not (math.isfinite(value) and value >= 0.0):
-            raise InvalidInput(f"{field} must be a finite number, at least 0, not {value!r}", field)
+        value, most = getattr(request, field), _MOST.get(field, sys.float_info.max)
+        if value is not None and not 0.0 <= value <= most:
+            raise InvalidInput(f"{field} must be between 0 and {most:g}, not {value!r}", field)
     for field in ("metadata", "session_id", "user"):
         if value := getattr(request, field):
             _check_writable(value, field)

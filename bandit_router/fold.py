@@ -12,7 +12,7 @@ from .accounts import Accounts, Terms
 from .bandits.credit import W
 from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
-from .config import BanditSettings, BudgetSettings, Settings
+from .config import LEAST_REFERENCE, BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
 from .draws import Draws
 from .embedding import shipped_projection
@@ -254,9 +254,13 @@ class Fold:
 
     @property
     def reference_cost_usd(self) -> float:
-        """The cost that a cost weight is measured by: as set, else that of the dearest arm."""
+        """The cost that a cost weight is measured by: as set, else that of the dearest arm.
+
+        Where all arms cost next to nothing, a dollar.
+        """
         ours = self.settings.bandit.reference_cost_usd
-        return ours or self.policy.reference_cost() or 1.0
+        dearest = ours or self.policy.reference_cost() or 0.0
+        return dearest if dearest >= LEAST_REFERENCE else 1.0
 
     def arms(self) -> tuple[ArmView, ...]:
         """Return what is believed of every arm over the whole map."""

@@ -9,7 +9,7 @@ import pytest
 from bandit_router import Feedback, Model, Router
 from bandit_router.config import ClustererSettings, Settings, parse_config
 from bandit_router.exceptions import ConfigError, InvalidInput
-from bandit_router.types import Outcome
+from bandit_router.types import Outcome, Request
 
 
 def with_bandit(router: Router, **changes: object) -> Settings:
@@ -201,3 +201,37 @@ def test_late_feedback_of_an_arm_that_nobody_remembers() -> None:
     for strategy in ("random", "thompson"):
         router.apply(router.configuration(with_bandit(router, strategy=strategy), ["a"]))
     assert router.feedback(id_, 1.0) == "recorded"
+
+
+@pytest.mark.parametrize("strategy", ["thompson", "global-thompson", "lints", "linucb"])
+@pytest.mark.parametrize("usd", [1e-300, 1e-12, 1e-3, 1e12])
+def test_weights_and_costs_at_their_limits_leave_numbers(strategy: str, usd: float) -> None:
+    rng = np.random.default_rng(0)
+    settings = parse_config({"bandit": {"strategy": strategy}}).settings
+    router = Router(["a", "b", "c"], settings=settings, embedder="none")
+    for weight in (0.0, 1e-300, 1.0, 1e9):
+        asked = Request(cost_weight=weight, latency_weight=weight)
+        for _ in range(4):
+            decision = router.route(vector=rng.normal(size=3), request=asked)
+            assert sum(c.propensity for c in decision.candidates) == pytest.approx(1.0)
+            for c in decision.candidates:
+                assert np.isfinite([c.quality, c.utility]).all()
+                assert c.draw is None or np.isfinite(c.draw)
+            id_ = decision.decision_id
+            router.feedback(id_, float(rng.random() < 0.5), cost_usd=usd, latency_ms=usd)
+
+
+@pytest.mark.parametrize("weight", [1e10, 1e300, np.inf, np.nan, -1.0])
+@pytest.mark.parametrize("field", ["cost_weight", "latency_weight"])
+def test_a_weight_that_hides_all_else_is_refused(field: str, weight: float) -> None:
+    router = Router(["a", "b"], embedder="none")
+    with pytest.raises(InvalidInput, match="between 0 and 1e\\+09") as refused:
+        router.route(vector=[1.0, 0.0], request=Request(**{field: weight}))
+    assert refused.value.field == field
+    with pytest.raises(ConfigError):
+        parse_config({"bandit": {field: weight}})
+
+
+def test_prices_beyond_all_measure_are_refused() -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1e\\+09"):
+        Router([Model(name="a", input_usd_per_m=1e300)])
