@@ -60,7 +60,7 @@ _NOTHING = Span()
 @contextmanager
 def request(request: web.Request, route: str) -> Iterator[Span]:
     """Trace an HTTP request; a route of no name is not traced."""
-    if trace is None or not route:
+    if not route or not _traced():
         yield _NOTHING
         return
     context = propagate.extract(request.headers)
@@ -72,6 +72,13 @@ def request(request: web.Request, route: str) -> Iterator[Span]:
         attributes=attributes,
     ) as span:
         yield Span(span) if span.is_recording() else _NOTHING
+
+
+def _traced() -> bool:
+    """Whether anybody receives spans: until a provider is set there is only a stand-in."""
+    return trace is not None and not isinstance(
+        trace.get_tracer_provider(), trace.ProxyTracerProvider
+    )
 
 
 def model_call(outcome: Outcome, decision: Decision | None) -> None:
