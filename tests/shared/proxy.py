@@ -27,10 +27,11 @@ class Proxy:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0.05)  # an aborted connection is closed by the loop
 
     def cut(self) -> None:
         self._refuses = True
-        for writer in self._writers:
+        for writer in list(self._writers):
             writer.transport.abort()
 
     def hold(self) -> None:
@@ -56,10 +57,12 @@ class Proxy:
             task.add_done_callback(self._tasks.discard)
 
     async def _pump(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(65_536):
-                await self._open.wait()
-                target.write(data)
-                await target.drain()
-        self._writers.discard(target)
-        target.transport.abort()
+        try:
+            with contextlib.suppress(OSError):
+                while data := await source.read(65_536):
+                    await self._open.wait()
+                    target.write(data)
+                    await target.drain()
+        finally:
+            self._writers.discard(target)
+            target.transport.abort()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -142,7 +143,7 @@ def conninfo(url: str) -> str:
     given = conninfo_to_dict(url)
     ours: dict[str, Any] = {
         "connect_timeout": CONNECT_SECONDS,
-        "application_name": "bandit-router",
+        "application_name": f"bandit-router {os.getpid()}",
         "keepalives_idle": 5,
         "keepalives_interval": 3,
         "keepalives_count": 3,
