@@ -32,13 +32,18 @@ def compiled(function: Function) -> Function:
     try:
         out._cache = Kept(function)
     except RuntimeError:  # numba found no place
-        warnings.warn(
-            "there is no directory to keep compiled code in, so every start takes a while longer: "
-            "set NUMBA_CACHE_DIR to one that can be written",
-            RuntimeWarning,
-            stacklevel=1,  # one place, so that it is said once
-        )
+        _say_once()
     return cast(Function, out)
+
+
+@cache
+def _say_once() -> None:
+    warnings.warn(
+        "there is no directory to keep compiled code in, so every start takes a while longer: "
+        "set NUMBA_CACHE_DIR to one that can be written",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 class Kept(FunctionCache):

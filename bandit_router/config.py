@@ -176,7 +176,7 @@ class BanditSettings(_Table, frozen=True):
     latency_weight: Weight = 0.0
     reference_cost_usd: Reference | None = None
     reference_latency_ms: Reference = 1000.0
-    seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seed: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)] = 0  # what logs can hold
     rules: tuple[Rule, ...] = ()
 
 

@@ -90,10 +90,24 @@ class Memory:
 
 
 def with_event(history: History, event: Outcome | Feedback) -> History:
-    """Return `history` with one more event."""
+    """Return `history` with one more event.
+
+    Where a source says again all that it said last, the new word takes the place of the old: who
+    changes their mind a thousand times is one voice, and no more work than one.
+    """
     if isinstance(event, Outcome):
         return msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
-    return msgspec.structs.replace(history, feedback=(*history.feedback, event))
+    heard = list(history.feedback)
+    last = next((i for i in reversed(range(len(heard))) if heard[i].source == event.source), None)
+    if last is not None and _said(heard[last]) <= _said(event):
+        heard[last] = _over(heard[last], event)
+    else:
+        heard.append(event)
+    return msgspec.structs.replace(history, feedback=tuple(heard))
+
+
+def _said(feedback: Feedback) -> set[str]:
+    return {name for name in _SAID if getattr(feedback, name) is not None}
 
 
 def standing(history: History) -> dict[str, Feedback]:

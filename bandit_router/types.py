@@ -400,7 +400,10 @@ def without_text(decision: Decision) -> Decision:
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A decision and all that has been said of it so far, oldest first."""
+    """A decision and all that has been said of it so far, oldest first.
+
+    Of what one source says again and again, the last may stand alone; see `memory.with_event`.
+    """
 
     decision: Decision
     outcomes: tuple[Outcome, ...] = ()

@@ -118,9 +118,10 @@ def test_without_a_directory_to_write_to_every_process_compiles(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR"):
-        twice = compiled(_twice)
-    assert twice(2.0) == 4.0
+    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR") as said:
+        twice, thrice = compiled(_twice), compiled(_thrice)
+    assert len(said) == 1
+    assert (twice(2.0), thrice(2.0)) == (4.0, 6.0)
 
 
 def test_what_a_function_is_made_of() -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bandit_router import Feedback, Model, Router
-from bandit_router.config import ClustererSettings, Settings, parse_config
+from bandit_router.config import ClustererSettings, FeedbackSettings, Settings, parse_config
 from bandit_router.exceptions import ConfigError, InvalidInput
-from bandit_router.types import Outcome, Request
+from bandit_router.memory import settle, standing, with_event
+from bandit_router.types import History, Outcome, Request
 
 
 def with_bandit(router: Router, **changes: object) -> Settings:
@@ -207,8 +210,8 @@ def test_late_feedback_of_an_arm_that_nobody_remembers() -> None:
 @pytest.mark.parametrize("usd", [1e-300, 1e-12, 1e-3, 1e12])
 def test_weights_and_costs_at_their_limits_leave_numbers(strategy: str, usd: float) -> None:
     rng = np.random.default_rng(0)
-    settings = parse_config({"bandit": {"strategy": strategy}}).settings
-    router = Router(["a", "b", "c"], settings=settings, embedder="none")
+    named = parse_config({"bandit": {"strategy": strategy}}).settings
+    router = Router(["a", "b", "c"], settings=named, embedder="none")
     for weight in (0.0, 1e-300, 1.0, 1e9):
         asked = Request(cost_weight=weight, latency_weight=weight)
         for _ in range(4):
@@ -235,3 +238,50 @@ def test_a_weight_that_hides_all_else_is_refused(field: str, weight: float) -> N
 def test_prices_beyond_all_measure_are_refused() -> None:
     with pytest.raises(ConfigError, match="between 0 and 1e\\+09"):
         Router([Model(name="a", input_usd_per_m=1e300)])
+
+
+def test_a_seed_that_no_log_can_hold_is_refused() -> None:
+    with pytest.raises(ConfigError):
+        parse_config({"bandit": {"seed": 2**64}})
+
+
+def test_a_thousand_changes_of_mind_are_one_voice() -> None:
+    router = Router(["a", "b"], embedder="none")
+    id_ = router.route(vector=[1.0, 0.0]).decision_id
+    log = [router.initial, router.history(id_).decision]
+    for step in range(200):
+        said = Feedback(decision_id=id_, reward=step % 2, cost_usd=0.01 * step, source="user")
+        event = router.judge(said)[1]
+        assert event is not None
+        router.apply(event)
+        log.append(event)
+    assert len(router.history(id_).feedback) == 1
+    assert sum(arm.evidence for arm in router.arms()) == 1.0
+    assert Router.restore(log).snapshot() == router.snapshot()
+
+
+said = st.builds(
+    Feedback,
+    decision_id=st.just("d1"),
+    reward=st.none() | st.floats(0, 1),
+    cost_usd=st.none() | st.floats(0, 1),
+    latency_ms=st.none() | st.floats(0, 1),
+    source=st.sampled_from("abc"),
+    weight=st.floats(0.1, 3),
+    reliability=st.floats(0.1, 1),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(events=st.lists(said, max_size=12), capped=st.booleans())
+def test_what_is_left_out_of_a_history_is_not_missed(events: list[Feedback], capped: bool) -> None:
+    decision = Router(["a"], embedder="none").decide(vector=[1.0])
+    decision = msgspec.structs.replace(decision, capped=capped, trust=0.7)
+    events = [msgspec.structs.replace(e, seq=seq) for seq, e in enumerate(events, 2)]
+    short = whole = History(decision=decision)
+    for event in events:
+        short = with_event(short, event)
+        whole = msgspec.structs.replace(whole, feedback=(*whole.feedback, event))
+    assert list(standing(short).items()) == list(standing(whole).items())
+    ours, theirs = (settle(h, FeedbackSettings()) for h in (short, whole))
+    assert ours.sums.tolist() == theirs.sums.tolist()
