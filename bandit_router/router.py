@@ -7,6 +7,7 @@ folding it; `route` and `feedback` do both at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -484,7 +485,10 @@ class Router(Fold):
         return self.sources.reliability(source)
 
     def _now(self, time: float | None) -> float:
-        return self.time if time is None else max(self.time, float(time))
+        now = self.time if time is None else float(time)
+        if not math.isfinite(now):
+            raise InvalidInput(f"time must be a finite number of seconds, not {time!r}", "time")
+        return max(self.time, now)
 
     def _checked(self, vector: Any) -> Vector:
         out = unit(vector)

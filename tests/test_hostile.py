@@ -285,3 +285,10 @@ def test_what_is_left_out_of_a_history_is_not_missed(events: list[Feedback], cap
     assert list(standing(short).items()) == list(standing(whole).items())
     ours, theirs = (settle(h, FeedbackSettings()) for h in (short, whole))
     assert ours.sums.tolist() == theirs.sums.tolist()
+
+
+@pytest.mark.parametrize("time", [np.inf, -np.inf, np.nan])
+def test_a_time_that_would_stop_the_clock_is_refused(time: float) -> None:
+    router = Router(["a"], embedder="none")
+    with pytest.raises(InvalidInput, match="time"):
+        router.route(vector=[1.0], time=time)

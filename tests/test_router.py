@@ -113,7 +113,7 @@ def test_feedback_is_recorded_repeated_and_revised() -> None:
     assert one.feedback(id_, 1.0) == "duplicate"
     assert one.snapshot() == state
     assert one.feedback(id_, 0.25) == "updated"
-    assert one.feedback(id_, 0.75, source="judge", weight=2.0) == "recorded"
+    assert one.feedback(id_, 0.75, source="reviewer", weight=2.0) == "recorded"
     total = one.arms()
     assert sum(arm.evidence for arm in total) == pytest.approx(3.0)
 
