@@ -1,7 +1,7 @@
 """The price of staleness: utility when replicas decide from states that are some time old.
 
-    python -m simulations.staleness simulations/tables/ulab14 --seeds 5 \\
-        --out simulations/results/staleness.json
+    python -m simulations.staleness simulations/tables/ulab14 --seeds 5 --steps 1500 \\
+        --ages 1 10 60 600 --replicas 1 10 --out simulations/results/staleness.json
 
 One learner folds every decision and its feedback in order. Replicas take requests at random; each
 decides from a copy of the learner's state that it takes anew every so many seconds, each at a
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,20 @@ def play(
     return float(earned.mean())
 
 
-def study(folder: Path, seeds: int, steps: int | None, rate: float) -> list[dict[str, Any]]:
+def study(
+    folder: Path,
+    seeds: int,
+    steps: int | None,
+    rate: float,
+    ages: Sequence[float] = AGES,
+    counts: Sequence[int] = REPLICAS,
+) -> list[dict[str, Any]]:
     """Return one row for each age and number of replicas, and one for none."""
     table = read_table(folder)
     vectors = make_embedder(SETTINGS.embedder).encode(table.prompts)
     rngs = (np.random.default_rng(seed) for seed in range(seeds))
     orders = [rng.permutation(len(table.prompts))[:steps] for rng in rngs]
-    cases = [(0.0, 1), *((age, n) for age in AGES for n in REPLICAS)]
+    cases = [(0.0, 1), *((age, n) for age in ages for n in counts)]
     rows: list[dict[str, Any]] = []
     fresh = np.zeros(seeds)
     for age, replicas in tqdm(cases, desc=table.name, disable=None):
@@ -120,12 +128,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="of each stream [one pass]")
     parser.add_argument("--rate", type=float, default=RATE, help="requests a second, of all")
+    parser.add_argument("--ages", type=float, nargs="*", default=AGES, help="seconds")
+    parser.add_argument("--replicas", type=int, nargs="*", default=REPLICAS)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     rows = [
         row
         for folder in map(Path, args.tables.split(","))
-        for row in study(folder, args.seeds, args.steps, args.rate)
+        for row in study(folder, args.seeds, args.steps, args.rate, args.ages, args.replicas)
     ]
     for row in rows:
         print(*(f"{key}={value}" for key, value in row.items()))

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from ..config import Config
 from ..embedding import Embedder
-from ..exceptions import ConfigError
+from ..exceptions import ConfigError, StoreError
 from ..providers import Fleet, check_installed, with_list_prices
 from ..store import Place, is_shared, need_psycopg, open_keys
 from . import (
@@ -38,7 +38,7 @@ from . import (
 from .access import guard
 from .advisor import Advisor
 from .demo import demo_config
-from .engine import Engine, embedder_of, named
+from .engine import OUTBOX, Engine, embedder_of, named
 from .errors import errors_as_json
 from .gateway.record import DECISION
 from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
@@ -46,7 +46,7 @@ from .metrics import Metrics
 from .openapi import document
 from .overload import Connections, bounded
 from .scrape import Gauges
-from .shared import check_shareable
+from .shared import check_shareable, kept_keys
 from .telemetry import configure_logging, observed
 from .tracing import configure_tracing
 from .version import version
@@ -212,7 +212,7 @@ def run(
     host = server.host if host is None else host
     port = server.port if port is None else port
     if not (allow_open or config.settings.keys.allow_open):
-        _refuse_open(host, db)
+        _refuse_open(host, db, outbox or OUTBOX)
     configure_logging(server.log_format, server.log_level)
     configure_tracing()
     app = create_app(config, db=db, demo=demo, embedder=embedder, outbox=outbox, learns=learns)
@@ -245,7 +245,7 @@ def open_learner(config: Config, url: str, embedder: Embedder | None = None) -> 
     return Learner(url, config if embedder is None else named(config, embedder.name), embedder)
 
 
-def _refuse_open(host: str, db: Place) -> None:
+def _refuse_open(host: str, db: Place, outbox: Path = OUTBOX) -> None:
     """Refuse to listen where others can reach, while nobody is asked for a key."""
     try:
         loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -253,9 +253,14 @@ def _refuse_open(host: str, db: Place) -> None:
         loopback = False
     if loopback:
         return
-    with open_keys(db) as keys:
-        if keys.all():
-            return
+    try:
+        with open_keys(db) as keys:
+            if keys.all():
+                return
+    except StoreError:  # a replica starts also while the database is away, from what it kept
+        if not is_shared(db) or not kept_keys(outbox):
+            raise
+        return
     raise ConfigError(
         f"server.host: {host} can be reached by others, and there is no API key: make one "
         "(bandit-router keys add NAME --db FILE), or say that everybody may (--allow-open)",

@@ -14,11 +14,12 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from bandit_router.config import parse_config
+from bandit_router.exceptions import StoreError
 from bandit_router.router import Router
 from bandit_router.service import create_app
-from bandit_router.service.app import SERVER, open_learner
+from bandit_router.service.app import SERVER, _refuse_open, open_learner
 from bandit_router.service.keys import ENGINE
-from bandit_router.store import open_keys, open_log, verify
+from bandit_router.store import Outbox, open_keys, open_log, verify
 from bandit_router.types import Decision, Feedback
 
 from .proxy import Proxy
@@ -166,6 +167,16 @@ async def test_keys_hold_everywhere(start: Start, url: str):
     await folded(url, 1, 1)
     with closing(open_log(url, readonly=True)) as log:
         assert {e.body["keys"] is not None for e in log.events(kind="change") if e.what == "keys"}
+
+
+def test_a_replica_that_knows_of_keys_may_start_while_the_database_is_away(tmp_path: Path):
+    pytest.importorskip("psycopg")
+    away = "postgresql://me@127.0.0.1:1/x"
+    with pytest.raises(StoreError):
+        _refuse_open("0.0.0.0", away, tmp_path / "new.db")
+    with closing(Outbox(tmp_path / "used.db")) as box:
+        box.keep("keys", b'[{"id": "a"}]')
+    _refuse_open("0.0.0.0", away, tmp_path / "used.db")
 
 
 @pytest.mark.parametrize("how", ["cut", "hold"])

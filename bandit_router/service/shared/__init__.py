@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from ...config import Config
@@ -30,6 +31,18 @@ def open_replica(url: str, outbox: Path, config: Config) -> Replica:
     store = PostgresStore(url, readonly=True)  # connects when it is first asked
     box = Outbox(outbox)
     return Replica(box, store, Link(url, box), config)
+
+
+def kept_keys(outbox: Path) -> bool:
+    """Tell whether a replica knows of API keys from when it last saw the database.
+
+    Raises
+    ------
+    StoreError
+        If the outbox cannot be opened.
+    """
+    with closing(Outbox(outbox)) as box:
+        return (box.kept("keys") or b"[]") != b"[]"
 
 
 def check_shareable(config: Config) -> None:
