@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 STAMP = $(VENV)/.bandit-router-installed
 
-.PHONY: help install serve test bench lint docs studies audit sbom clean
+.PHONY: help install serve test bench lint docs studies dist audit sbom clean
 
 help:
 	@echo "make install   the environment, its pinned dependencies, the package (editable)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint      ruff, mypy, and the documentation's links"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make studies   the simulations, over TABLES=folder,... [ulab14]"
+	@echo "make dist      wheel and sdist, tried in a clean environment"
 	@echo "make audit     known vulnerabilities of the pinned dependencies (needs the network)"
 	@echo "make sbom      what is installed, as CycloneDX: sbom.json"
 	@echo "make clean     removes caches and builds (the environment stays)"
@@ -59,6 +60,17 @@ docs: install
 
 studies: install
 	$(BIN)/python -m simulations.run $(TABLES) $(ARGS)
+
+# A few minutes: the clean environment takes torch too.
+dist: install
+	rm -rf build/clean dist
+	$(PIP) install --quiet --constraint constraints.txt build
+	$(BIN)/python -m build --outdir dist .
+	$(PYTHON) -m venv build/clean
+	build/clean/bin/pip install --quiet --constraint constraints.txt \
+		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) dist/*.whl
+	cd build && clean/bin/bandit-router --help && clean/bin/bandit-router init clean/start.toml \
+		&& clean/bin/bandit-router route "Prove that 17 is prime." --config clean/start.toml
 
 $(VENV)/.bandit-router-audit: $(STAMP)
 	$(PIP) install --quiet --constraint constraints.txt --group audit

@@ -65,8 +65,8 @@ def _contexts(
 
 def http() -> str:
     """Return the OpenAPI document as a page."""
+    from bandit_router.service.app import OPERATIONS
     from bandit_router.service.openapi import document
-    from bandit_router.service.operations import OPERATIONS
     from bandit_router.service.version import version
 
     api = document(OPERATIONS, version=version())
@@ -120,7 +120,9 @@ def _schema(schema: dict[str, Any]) -> Iterator[str]:
         yield "\n".join(["| field | type | required |", "|---|---|---|", *rows])
 
 
-def _type(schema: dict[str, Any]) -> str:
+def _type(schema: dict[str, Any] | bool) -> str:
+    if isinstance(schema, bool):
+        return "anything"
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[1]
         return f"[{name}](#{name.lower()})"

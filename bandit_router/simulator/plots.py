@@ -6,7 +6,7 @@ They need matplotlib (extra `simulator`), open no window, and return a `Figure`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,10 @@ def _trade_offs(axes: Axes, found: dict[str, Any]) -> None:
     cost = np.array([m["cost_usd"] for m in models.values()])
     quality = np.array([m["quality"] for m in models.values()])
     axes.scatter(cost, quality, color="#777777", s=26, zorder=2, label="always one model")
-    axes.plot(*hull(cost, quality), ":", color="#777777", label="best mix without context")
+    corners, heights = hull(cost, quality)
+    mixed = np.sort(np.concatenate([corners, *_between(corners)]))
+    mix = np.interp(mixed, corners, heights)
+    axes.plot(mixed, mix, ":", color="#777777", label="best mix without context")
     color = colors(found["policies"])
     for name, points in found["policies"].items():
         x = [p["cost_usd"] for p in points]
@@ -158,6 +161,11 @@ def _trade_offs(axes: Axes, found: dict[str, Any]) -> None:
             annotation_clip=True,
         )
     axes.set_xlabel("cost a request, US dollars")
+
+
+def _between(x: Array) -> list[Array]:
+    """Points between those of the hull: a mix is linear in its cost, also on a log axis."""
+    return [np.geomspace(max(a, 1e-12), b, 40)[1:-1] for a, b in pairwise(x) if b > 0]
 
 
 def _close_up(axes: Axes, found: dict[str, Any]) -> None:

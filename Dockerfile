@@ -1,0 +1,25 @@
+# Slim, not root, weights inside. Written without a container engine at hand: its steps were not
+# run as an image, so tell us if one fails.
+FROM python:3.11-slim AS build
+WORKDIR /src
+COPY . .
+# The CPU build of torch; another index for a GPU: --build-arg TORCH_INDEX_URL=...
+ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+RUN python -m venv /opt/bandit-router \
+    && /opt/bandit-router/bin/pip install --no-cache-dir --constraint constraints.txt \
+        --extra-index-url "$TORCH_INDEX_URL" '.[onnx,otel,uvloop]' \
+    && /opt/bandit-router/bin/python -m bandit_router.precompile
+
+FROM python:3.11-slim
+COPY --from=build /opt/bandit-router /opt/bandit-router
+RUN useradd --create-home --uid 10001 router && mkdir /data && chown router /data
+USER router
+WORKDIR /data
+VOLUME /data
+ENV PATH=/opt/bandit-router/bin:$PATH
+EXPOSE 8080
+HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=3)"]
+# Anybody who reaches the port may use it until `bandit-router keys add` has made a key; publish it
+# to 127.0.0.1 only, as compose.yaml does.
+ENTRYPOINT ["bandit-router"]
+CMD ["serve", "--host", "0.0.0.0", "--allow-open", "--db", "/data/router.db"]
