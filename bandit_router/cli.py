@@ -425,10 +425,20 @@ def _new(path: Path, field: str) -> BinaryIO:
 @click.option("--backup", type=click.Path(path_type=Path), help="A consistent copy of it.")
 @click.option("--events", type=click.Path(path_type=Path), help="Its events, JSONL.")
 @click.option("--map", "page", type=click.Path(path_type=Path), help="Its map, one HTML file.")
+@click.option(
+    "--table",
+    type=click.Path(path_type=Path),
+    help="A folder: its rated decisions as a routing table, where prompts were kept.",
+)
 @JSON
 @_plain_errors
 def export(
-    db: Place, backup: Path | None, events: Path | None, page: Path | None, as_json: bool
+    db: Place,
+    backup: Path | None,
+    events: Path | None,
+    page: Path | None,
+    table: Path | None,
+    as_json: bool,
 ) -> None:
     """Copy a database, its events or its map out, also beside a running service.
 
@@ -438,9 +448,9 @@ def export(
 
     from .store import EventStore, open_log, restore
 
-    given = [path for path in (backup, events, page) if path is not None]
+    given = [path for path in (backup, events, page, table) if path is not None]
     if len(given) != 1:
-        raise click.UsageError("give one of --backup FILE, --events FILE and --map FILE")
+        raise click.UsageError("give one of --backup, --events, --map and --table")
     with closing(open_log(db, readonly=True)) as store:
         if backup is not None:
             if not isinstance(store, EventStore):
@@ -455,8 +465,29 @@ def export(
 
             with _new(page, "map") as out:
                 out.write(saved.page(restore(store), store).encode())
+        elif table is not None:
+            from .simulator.table_export import export_table
+
+            export_table(Path(store.path), restore(store).models, table)
     written = str(given[0])
     click.echo(json.dumps({"written": written}) if as_json else f"wrote {written}")
+
+
+@main.command("import", epilog="Example: bandit-router import events.jsonl --db router.db")
+@click.argument("events", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--db", type=DATABASE, required=True, help="The new database.")
+@JSON
+@_plain_errors
+def import_(events: Path, db: Place, as_json: bool) -> None:
+    """Write EVENTS, as `export --events` made them, to a new database."""
+    from tqdm import tqdm
+
+    from .store import import_events, open_log
+
+    with closing(open_log(db)) as store, events.open("rb") as file:
+        bar = tqdm(file, desc="importing", unit="event", file=sys.stderr)
+        count = import_events(bar, store)
+    click.echo(json.dumps({"events": count}) if as_json else f"imported {count:,} events")
 
 
 @main.command(epilog="Example: bandit-router verify --db router.db")

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bandit_router import Router
+from bandit_router import Feedback, Router
 from bandit_router.cli import main
-from bandit_router.store import EventStore
+from bandit_router.config import ClustererSettings, Settings, StoreSettings
+from bandit_router.simulator import read_table
+from bandit_router.store import EventStore, restore
 
 
 @pytest.fixture
@@ -145,3 +150,69 @@ def test_keys_are_printed_once_and_listed_without_their_hash(tmp_path: Path) -> 
     found = json.loads(run("keys", "list", "--db", db, "--json")[1])["keys"]
     assert [(key["name"], key["revoked"] is None) for key in found] == [("app", False)]
     assert "hash" not in found[0]
+
+
+def kept(path: Path) -> Path:
+    """A database whose prompts were kept, rated, with a merge of clusters behind it."""
+    settings = Settings(
+        store=StoreSettings(keep_prompts=True), clusterer=ClustererSettings(max_clusters=4)
+    )
+    router = Router(["small", "large"], settings=settings, embedder="none")
+    with EventStore.open(path) as store:
+        store.append([router.initial])
+        for step in range(60):
+            angle = step * 0.7
+            decision = router.decide(
+                f"question {step % 20}", vector=[math.cos(angle), math.sin(angle), 0.3]
+            )
+            store.append([decision], router.apply(decision))
+            said = Feedback(decision_id=decision.decision_id, reward=step % 2, cost_usd=0.01)
+            _, event = router.judge(said)
+            assert event is not None
+            store.append([event], router.apply(event))
+    return path
+
+
+def test_events_come_back_as_they_were(tmp_path: Path) -> None:
+    db, lines, copy = kept(tmp_path / "a.db"), tmp_path / "a.jsonl", tmp_path / "b.db"
+    assert run("export", "--db", str(db), "--events", str(lines))[0] == 0
+    code, out, _ = run("import", str(lines), "--db", str(copy), "--json")
+    assert (code, json.loads(out)) == (0, {"events": 121})
+    with EventStore.open(db, readonly=True) as one, EventStore.open(copy, readonly=True) as other:
+        assert list(one.events()) == list(other.events())
+        assert one.lineage() == other.lineage()
+        assert restore(one).snapshot() == restore(other).snapshot()
+    code, _, err = run("import", str(lines), "--db", str(copy))
+    assert code == 1
+    assert "holds events already" in err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda lines: [*lines[:3], "{", *lines[3:]], "line 4"),
+        (lambda lines: [*lines[:2], *lines[3:]], "line 3: event 4 does not follow"),
+        (lambda lines: [], "no events"),
+    ],
+)
+def test_what_is_no_export_is_refused_by_line(tmp_path: Path, spoil: Any, says: str) -> None:
+    lines = tmp_path / "a.jsonl"
+    assert run("export", "--db", str(kept(tmp_path / "a.db")), "--events", str(lines))[0] == 0
+    lines.write_text("\n".join(spoil(lines.read_text().splitlines())))
+    code, _, err = run("import", str(lines), "--db", str(tmp_path / "b.db"))
+    assert code == 1
+    assert says in err
+
+
+def test_a_log_becomes_a_routing_table(tmp_path: Path, database: Path) -> None:
+    db, folder = kept(tmp_path / "a.db"), tmp_path / "table"
+    assert run("export", "--db", str(db), "--table", str(folder))[0] == 0
+    table = read_table(folder)
+    assert len(table.prompts) == 20
+    assert {model.name for model in table.models} == {"small", "large"}
+    assert np.nanmean(table.quality) == pytest.approx(0.5, abs=0.3)
+    assert table.cost.max() == pytest.approx(0.01)
+    code, _, err = run("export", "--db", str(db), "--table", str(folder))
+    assert (code, "there already" in err) == (1, True)
+    code, _, err = run("export", "--db", str(database), "--table", str(tmp_path / "none"))
+    assert (code, "keep_prompts" in err) == (1, True)

@@ -7,6 +7,7 @@ from .fold import Report, restore, verify
 from .keys import ApiKey, Keys, KeyStore
 from .outbox import Outbox
 from .rows import Snapshot, SnapshotInfo
+from .transfer import import_events
 from .writer import Writer
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Snapshot",
     "SnapshotInfo",
     "Writer",
+    "import_events",
     "is_shared",
     "open_keys",
     "open_log",
