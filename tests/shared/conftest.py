@@ -79,7 +79,11 @@ class Server:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
-    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install '.[postgres]'")
+    pytest.importorskip(
+        "psycopg",
+        reason="psycopg is not installed: pip install '.[postgres]'",
+        exc_type=ImportError,  # it is there, and its library is not
+    )
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")

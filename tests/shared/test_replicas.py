@@ -170,7 +170,7 @@ async def test_keys_hold_everywhere(start: Start, url: str):
 
 
 def test_a_replica_that_knows_of_keys_may_start_while_the_database_is_away(tmp_path: Path):
-    pytest.importorskip("psycopg")
+    pytest.importorskip("psycopg", exc_type=ImportError)
     away = "postgresql://me@127.0.0.1:1/x"
     with pytest.raises(StoreError):
         _refuse_open("0.0.0.0", away, tmp_path / "new.db")

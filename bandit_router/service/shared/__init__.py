@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...config import Config
 from ...exceptions import ConfigError
 from ...router import Router
 from ...store import Outbox, need_psycopg
-from .replica import Replica
+
+if TYPE_CHECKING:
+    from .replica import Replica
 
 
 def open_replica(url: str, outbox: Path, config: Config) -> Replica:
@@ -27,6 +30,7 @@ def open_replica(url: str, outbox: Path, config: Config) -> Replica:
     check_shareable(config)
     from ...store.postgres import PostgresStore
     from .link import Link
+    from .replica import Replica
 
     store = PostgresStore(url, readonly=True)  # connects when it is first asked
     box = Outbox(outbox)
