@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -25,9 +25,9 @@ _ENDLESS = ("/events",)
 
 class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.write(_FULL)
-        transport.close()
+        told = cast(asyncio.WriteTransport, transport)  # uvloop's is none by descent
+        told.write(_FULL)
+        told.close()
 
 
 class Connections:
