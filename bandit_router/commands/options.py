@@ -1,0 +1,74 @@
+"""What the commands share: options, and how they end when something fails."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..exceptions import BanditRouterError, ConfigError
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..store import Place
+
+
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+CONFIG = click.option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), help="Settings and models, TOML."
+)
+
+
+class Database(click.ParamType[Any]):
+    """A file, or the URL of a PostgreSQL database."""
+
+    name = "file or url"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Place:
+        """Return the URL as text, a file as a path."""
+        if str(value).startswith(("postgresql://", "postgres://")):
+            return str(value)
+        file = click.Path(path_type=Path, dir_okay=False)
+        return Path(file.convert(value, param, ctx))
+
+
+DATABASE = Database()
+DB = click.option("--db", type=DATABASE, help="The database: a file, or postgresql://...")
+
+Command = Callable[..., None]
+
+
+def several(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
+    """Return the values of an option that takes several, comma-separated."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def configured(config: Path | None) -> Config:
+    """Return the settings of a file, or the defaults, under the environment's."""
+    from ..config import load_config
+
+    return load_config(config, os.environ)
+
+
+def plain_errors(command: Command) -> Command:
+    """End with exit code 1 and one line, or one JSON object, when something fails on purpose."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except (BanditRouterError, OSError) as error:
+            field = getattr(error, "field", None)
+            if kwargs.get("as_json"):
+                body = {"type": type(error).__name__, "message": str(error)}
+                click.echo(json.dumps({"error": body | ({"field": field} if field else {})}))
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(2 if isinstance(error, ConfigError) else 1)
+
+    return wrapped
