@@ -10,13 +10,14 @@ import bandit_router
 
 PACKAGE = Path(bandit_router.__file__).parent
 
-ROOMS = """
+TOP_TO_BOTTOM = """
     __main__ cli commands
     service precompile bench simulator providers store explain
     router rollout eligibility fold strategies sessions draws views accounts memory sources crowd
     codec policies bandits clustering embedding page_hinkley
     config types exceptions compiled
-""".split()
+"""
+ROOMS = TOP_TO_BOTTOM.split()
 CORE = ROOMS[ROOMS.index("router") :]
 APART = {"client", "__init__"}  # the first imports nothing of ours, the second only re-exports
 
