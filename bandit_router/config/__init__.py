@@ -1,0 +1,53 @@
+"""Settings, from a TOML file and the environment; a class is a table of the file."""
+
+from .checks import DEAREST, check_kin, check_models, nearest
+from .choosing import (
+    BanditSettings,
+    BudgetSettings,
+    ClustererSettings,
+    LLMJudgeSettings,
+    Profile,
+    Rule,
+)
+from .kinds import LEAST_REFERENCE
+from .listening import (
+    SIGNAL_WEIGHTS,
+    AnswerJudgeSettings,
+    FeedbackSettings,
+    SignalsSettings,
+    family_of,
+)
+from .read import ENVIRONMENT_PREFIX, load_config, parse_config
+from .serving import EmbedderSettings, KeysSettings, ServerSettings, StoreSettings
+from .starter import STARTER
+from .tables import Config, Settings, strategies_named
+
+__all__ = [
+    "DEAREST",
+    "ENVIRONMENT_PREFIX",
+    "LEAST_REFERENCE",
+    "SIGNAL_WEIGHTS",
+    "STARTER",
+    "AnswerJudgeSettings",
+    "BanditSettings",
+    "BudgetSettings",
+    "ClustererSettings",
+    "Config",
+    "EmbedderSettings",
+    "FeedbackSettings",
+    "KeysSettings",
+    "LLMJudgeSettings",
+    "Profile",
+    "Rule",
+    "ServerSettings",
+    "Settings",
+    "SignalsSettings",
+    "StoreSettings",
+    "check_kin",
+    "check_models",
+    "family_of",
+    "load_config",
+    "nearest",
+    "parse_config",
+    "strategies_named",
+]
