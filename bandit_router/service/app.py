@@ -21,6 +21,7 @@ from ..exceptions import ConfigError, StoreError
 from ..providers import Fleet, check_installed, with_list_prices
 from ..store import Place, is_shared, need_psycopg, open_keys
 from . import (
+    apikeys,
     body,
     browsers,
     clusters,
@@ -64,6 +65,7 @@ OPERATIONS = (
     *models.OPERATIONS,
     *endpoints.OPERATIONS,
     *killswitch.OPERATIONS,
+    *apikeys.OPERATIONS,
     *clusters.OPERATIONS,
     *signals.OPERATIONS,
 )

@@ -18,7 +18,7 @@ from ..exceptions import BanditRouterError, InvalidInput
 from ..policies import Outside
 from ..precompile import precompile
 from ..router import OWN_VECTORS, Router
-from ..store import EventStore, KeyStore, Log, Place, is_shared
+from ..store import EventStore, KeyStore, Log, Place, is_shared, open_keys
 from ..types import (
     Advice,
     ChangeKind,
@@ -131,7 +131,7 @@ class Engine:
                 store = opened.enter_context(EventStore.open(db))
                 keys = opened.enter_context(KeyStore(db))
                 recorder = Journal(store, config, embedder)
-            keyring = Keyring(keys, config.settings.keys)
+            keyring = Keyring(keys, config.settings.keys, lambda: open_keys(db))
             made = cls(config, recorder, keyring, embedder=embedder, fleet=fleet)
             opened.pop_all()
             return made

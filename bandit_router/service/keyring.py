@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from aiohttp import web
 
 from ..accounts import Terms
 from ..config import KeysSettings
-from ..store.keys import ApiKey, Scope, matching
+from ..store.keys import ApiKey, Keys, Scope, matching
 from .errors import Refused
 
+T = TypeVar("T")
 _RELOAD_SECONDS = 1.0
 
 
@@ -36,10 +38,13 @@ class Keyring:
         Closed with the keyring.
     settings
         `[keys]`.
+    opened
+        Opens the keys of the database to write to them.
     """
 
-    def __init__(self, store: Source, settings: KeysSettings) -> None:
+    def __init__(self, store: Source, settings: KeysSettings, opened: Callable[[], Keys]) -> None:
         self._store = store
+        self._opened = opened
         self._settings = settings
         self._keys: dict[str, ApiKey] = {}
         self._terms: dict[str, Terms] = {}
@@ -53,10 +58,25 @@ class Keyring:
     def keys(self) -> dict[str, ApiKey]:
         """Return every key by id, the revoked too."""
         if monotonic() - self._read_at >= _RELOAD_SECONDS:
-            self._keys = {key.id: key for key in self._store.all()}
-            self._terms = terms_of(self._keys.values())
-            self._read_at = monotonic()
+            self._take(self._store.all(), monotonic())
         return self._keys
+
+    async def alter(self, change: Callable[[Keys], T]) -> T:
+        """Add or revoke keys; from when this returns, requests are judged by what there is then."""
+
+        def altered() -> tuple[T, list[ApiKey]]:
+            with self._opened() as keys:
+                return change(keys), keys.all()
+
+        told, found = await asyncio.to_thread(altered)
+        # A replica's source is itself up to so old: it is asked again when it has caught up.
+        self._take(found, monotonic() + _RELOAD_SECONDS)
+        return told
+
+    def _take(self, found: Iterable[ApiKey], at: float) -> None:
+        self._keys = {key.id: key for key in found}
+        self._terms = terms_of(self._keys.values())
+        self._read_at = at
 
     @property
     def required(self) -> bool:

@@ -7,11 +7,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from ..store.keys import Scope
 from ..types import Endpoint, FeedbackStatus, LineageEvent, Need, Role
 from ..views import ClusterView
 
 # JSON has no infinity, but 1e308 squared is one: the bounds keep every later sum finite.
 NonNegative = Annotated[float, Meta(ge=0, le=1e9)]
+Limit = Annotated[float, Meta(gt=0, lt=1e9)]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Tokens = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Number = Annotated[float, Meta(ge=-1e18, le=1e18)]
@@ -375,6 +377,46 @@ class ModelRemoved(_Answer, frozen=True, kw_only=True):
 
     name: str
     status: Literal["removed"] = "removed"
+
+
+class KeyRequest(_Body, frozen=True, kw_only=True):
+    """An API key to make. The first of all needs scope `admin`, and to be confirmed."""
+
+    name: Label
+    scopes: Annotated[tuple[Scope, ...], Meta(min_length=1)] = ("route", "feedback")
+    requests_per_minute: Limit | None = None
+    usd_per_day: Limit | None = None
+    usd_total: Limit | None = None
+    paced: bool = True
+    confirm: str = ""
+
+
+class KeyAnswer(_Answer, frozen=True, kw_only=True):
+    """An API key, but for the key itself; times in seconds since 1970, days in UTC."""
+
+    id: str
+    name: str
+    scopes: list[Scope]
+    created: float
+    revoked: float | None
+    requests_per_minute: float | None
+    usd_per_day: float | None
+    usd_total: float | None
+    paced: bool
+    spent_usd: float
+    spent_today_usd: float
+
+
+class KeyMade(KeyAnswer, frozen=True, kw_only=True):
+    """An API key as it was made: `key` is told this once, the database holds its SHA-256."""
+
+    key: str
+
+
+class KeysAnswer(_Answer, frozen=True, kw_only=True):
+    """Every API key, oldest first."""
+
+    keys: list[KeyAnswer]
 
 
 class EndpointAnswer(_Answer, frozen=True, kw_only=True):

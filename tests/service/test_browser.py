@@ -213,3 +213,31 @@ async def test_a_phone_scrolls_one_way_only(busy):
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390
         await pages[0].locator("#legend").scroll_into_view_if_needed()
         assert await pages[0].locator("#legend").is_visible()
+
+
+async def test_keys_are_made_shown_once_and_revoked_from_the_page(busy):
+    async with opened(busy, "/map/overview") as page:
+        page.on("dialog", lambda dialog: dialog.accept())
+        await expect(page.locator("#no-key")).to_be_visible()
+        await page.fill("#new-key [name=name]", "ops")
+        await page.click("#new-key button")  # the first: admin is ticked already
+        await expect(page.locator("#made")).to_be_visible()
+        ops = {"Authorization": f"Bearer {await page.input_value('#made-key')}"}
+        assert (await busy.get("/keys")).status == 401
+        listed = (await (await busy.get("/keys", headers=ops)).json())["keys"]
+        assert [key["name"] for key in listed] == ["ops"]
+
+        await page.click("#forget-key")
+        assert await page.input_value("#made-key") == ""
+        await page.fill("#new-key [name=name]", "app")
+        await page.fill("#new-key [name=day]", "5")
+        await page.click("#new-key button")  # the page speaks with the key that it made
+        await expect(page.locator("#keys tbody tr")).to_have_count(2)
+        assert "$5 a day" in await page.inner_text("#keys")
+        app = {"Authorization": f"Bearer {await page.input_value('#made-key')}"}
+        asked = {"prompt": "boil an egg"}
+        assert (await busy.post("/route", json=asked, headers=app)).status == 200
+        await page.get_by_label("Revoke the key app").click()
+        await expect(page.locator("#admin-said")).to_contain_text("revoked")
+        assert (await busy.post("/route", json=asked, headers=app)).status == 401
+        await expect(page.locator("#keys")).to_contain_text("revoked")

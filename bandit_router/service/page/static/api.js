@@ -8,6 +8,8 @@ export class Problem extends Error {
   constructor(status, message) { super(message); this.status = status; }
 }
 
+export function useKey(text) { key = text; }
+
 export function get(path) { return call(path); }
 export function post(path, body) { return call(path, { method: "POST", body: JSON.stringify(body) }); }
 export function put(path, body) { return call(path, { method: "PUT", body: JSON.stringify(body) }); }

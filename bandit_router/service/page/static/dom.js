@@ -27,4 +27,11 @@ export function swatch(colour) {
   return mark;
 }
 
+// rows of cells; the first column, and the second unless it is a number, may break.
+export function tableOf(caption, head, rows) {
+  return el("table", { class: "wide" }, el("caption", { class: "hidden" }, caption),
+    el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))),
+    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell, i) => el("td", { class: i < 2 && head[i] !== "Prompts" ? "free" : null }, cell))))));
+}
+
 export function isDark() { return matchMedia("(prefers-color-scheme: dark)").matches; }

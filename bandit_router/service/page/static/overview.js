@@ -1,8 +1,9 @@
 // The overview: what was observed lately, what it cost, and the few levers that there are.
 
-import { askForKey, get, listen, patch, put, remove } from "./api.js";
+import { admin } from "./admin.js";
+import { get, listen } from "./api.js";
 import { areas, bars, lines } from "./charts.js";
-import { $, el, isDark, swatch } from "./dom.js";
+import { $, el, isDark, swatch, tableOf } from "./dom.js";
 import { ago, colourOf, milliseconds, money, percent, perThousand, signed, whole } from "./numbers.js";
 
 const REFRESH_MS = 5000;
@@ -41,9 +42,9 @@ function show(found) {
   $("quality-keys").replaceChildren(...found.sources.map((s, i) => el("li", {}, swatch(colourOf(i, isDark())), `${s.source}: mean ${s.quality.toFixed(3)} over ${whole(s.feedback)}, reliability ${s.reliability.toFixed(2)}`)));
   chart("explore", lines([{ name: "explored", colour: "var(--accent)", points: buckets.filter((b) => b.decisions).map((b) => [b.time, b.explored / b.decisions]) }], { label: "Exploration rate over time", format: (v) => percent(v) }));
   $("alarms").replaceChildren(...(found.alarms.length ? found.alarms.slice(0, 12).map((a) => el("li", {}, el("b", {}, a.subject), `: ${a.detail}, ${ago(a.time)}`)) : [el("li", {}, "None: no model and no region has moved further than chance explains.")]));
-  $("seen").replaceChildren(table("What was observed of each model", ["Model", "Prompts", "Mean reward", "Cost of 1k calls", "Errors"], found.models.map((m) => [named(m.model), whole(m.decisions), m.quality === null ? "unknown" : m.quality.toFixed(3), perThousand(m.cost_usd), whole(m.errors)])));
+  $("seen").replaceChildren(tableOf("What was observed of each model", ["Model", "Prompts", "Mean reward", "Cost of 1k calls", "Errors"], found.models.map((m) => [named(m.model), whole(m.decisions), m.quality === null ? "unknown" : m.quality.toFixed(3), perThousand(m.cost_usd), whole(m.errors)])));
   $("providers").replaceChildren(found.providers.length
-    ? table("Endpoints and how they have done", ["Model", "Endpoint", "Circuit", "Latency", "Calls"], found.providers.map((p) => [named(p.model), p.endpoint, el("span", { class: p.state === "closed" ? "good" : "bad" }, p.state), p.latency_s === null ? "unknown" : milliseconds(1000 * p.latency_s), Object.entries(p.calls).map(([k, n]) => `${k} ${n}`).join(", ") || "none yet"]))
+    ? tableOf("Endpoints and how they have done", ["Model", "Endpoint", "Circuit", "Latency", "Calls"], found.providers.map((p) => [named(p.model), p.endpoint, el("span", { class: p.state === "closed" ? "good" : "bad" }, p.state), p.latency_s === null ? "unknown" : milliseconds(1000 * p.latency_s), Object.entries(p.calls).map(([k, n]) => `${k} ${n}`).join(", ") || "none yet"]))
     : el("p", { class: "note" }, "No model has an endpoint: this service routes, it does not serve."));
 }
 
@@ -78,48 +79,14 @@ function budget(found) {
   return said.join(" ") || "No budget is set: [budget] in the configuration sets one.";
 }
 
-function table(caption, head, rows) {
-  return el("table", { class: "wide" }, el("caption", { class: "hidden" }, caption), el("thead", {}, el("tr", {}, ...head.map((h) => el("th", { scope: "col" }, h)))),
-    el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell, i) => el("td", { class: i < 2 && head[i] !== "Prompts" ? "free" : null }, cell))))));
-}
-
-// -- administration ------------------------------------------------------------------------------
-
-const said = (text) => { $("admin-said").textContent = text; };
-
-async function act(what, done) {
-  try { await what(); said(done); await admin(); } catch (error) { said(error.message); }
-}
-
-async function admin() {
-  let found, killed;
-  try { [found, killed] = await Promise.all([get("/models"), get("/kill-switch")]); } catch (error) { said(error.message); return; }
-  const choice = el("select", { "aria-label": "Model that is given everything" }, ...found.models.map((m) => el("option", { value: m.name }, m.name)));
-  $("kill").replaceChildren(...(killed.on
-    ? [el("strong", { class: "bad" }, `Kill switch: every prompt goes to ${killed.model}, ${ago(killed.since)}${killed.reason ? ` (${killed.reason})` : ""}.`), el("button", { type: "button", onclick: () => act(() => remove("/kill-switch"), "The strategies decide again.") }, "Let the router decide again")]
-    : [el("span", {}, "Kill switch: give every prompt to"), choice, el("button", { type: "button", onclick: () => confirm(`Give every prompt to ${choice.value}?`) && act(() => put("/kill-switch", { model: choice.value, reason: "from the overview page" }), `Every prompt goes to ${choice.value}.`) }, "Switch")]));
-  $("models").replaceChildren(table("Models and prices", ["Model", "Input price", "Output price", "Believed quality", "Available", ""], found.models.map(row)));
-}
-
-function row(model) {
-  const path = `/models/${encodeURIComponent(model.name)}`;
-  const price = (field, label) => el("input", { type: "number", min: 0, step: "any", value: model[field] ?? "", "aria-label": `${label} price of ${model.name}` });
-  const into = price("input_usd_per_m", "Input"), out = price("output_usd_per_m", "Output");
-  const number = (input) => (input.value === "" ? null : Number(input.value));
-  const on = el("input", { type: "checkbox", checked: model.available, "aria-label": `${model.name} is available`, onchange: (e) => act(() => patch(path, { available: e.target.checked }), `${model.name} is ${e.target.checked ? "available" : "left out"} now.`) });
-  const save = el("button", { type: "button", "aria-label": `Save the prices of ${model.name}`, onclick: () => act(() => patch(path, { input_usd_per_m: number(into), output_usd_per_m: number(out) }), `${model.name} has new prices.`) }, "Save");
-  const quality = model.expected.quality === null ? "unknown" : `${model.expected.quality.toFixed(3)} (${model.quality_interval.map((v) => v.toFixed(2)).join("–")})`;
-  return [named(model.name), into, out, quality, on, save];
-}
-
-$("use-key").addEventListener("click", async () => { if (await askForKey("Administration needs a key of scope admin, once there are keys.")) { await refresh(); await admin(); } });
-
 listen({
   hello: (m) => { dirty = true; totals(m.totals); },
   tick: (m) => { dirty = true; totals(m.totals); },
 }, (connected) => { live = connected; });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh);
 
+addEventListener("key", () => refresh().then(() => admin(named)));
+
 await refresh();
-await admin();
+await admin(named);
 setInterval(() => { if (dirty && performance.now() >= next && !document.hidden) refresh(); }, 500);
