@@ -85,6 +85,37 @@ def eligible_arms(
     return tuple(m.name for m in arms)
 
 
+def killed_arms(
+    models: Mapping[str, Model], request: Request, prompt: str | None, killed: str
+) -> tuple[str, ...]:
+    """Return the one arm of a request while the kill switch is on: its model, or the one named.
+
+    Parameters
+    ----------
+    request
+        As it was asked: what its profile says does not count.
+
+    Raises
+    ------
+    NoEligibleArm
+        If the request does not allow that model: none stands in for it. Else as `eligible_arms`.
+    """
+    named = request.models
+    if named is not None and len(named) == 1 and named[0] != killed:
+        return eligible_arms(models, request, prompt)
+    why = f"the kill switch gives every request to {killed!r}"
+    if killed not in models:
+        raise NoEligibleArm(f"{why}, which is no model: take the switch back", "models")
+    if named is not None and killed not in named:
+        raise NoEligibleArm(f"{why}, which is not among its models", "models")
+    served = msgspec.structs.replace(models[killed], available=True)
+    request = msgspec.structs.replace(request, models=(killed,))
+    try:
+        return eligible_arms({**models, killed: served}, request, prompt)
+    except NoEligibleArm as error:
+        raise NoEligibleArm(f"{why}: {error}", error.field) from None
+
+
 def within_limits(context: Context, request: Request, policy: Policy) -> Context:
     """Leave out arms that are expected to cost or take more than the request allows.
 

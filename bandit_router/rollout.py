@@ -7,6 +7,7 @@ that the log stays good for off-policy evaluation.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -16,6 +17,9 @@ from .draws import Draws
 from .policies import Choice, Context, FixedPolicy
 from .strategies import Strategies
 from .types import Advice, Role, Shadow
+
+ShadowRole = Literal["shadow", "live", "canary"]
+_ERROR_CHARS = 200
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -65,6 +69,9 @@ def decide(
 ) -> Verdict:
     """Let the strategies speak, and choose.
 
+    One that only speaks beside the one that decides may fail: the decision says so and goes on.
+    A canary that fails has no share in that decision.
+
     Parameters
     ----------
     profile
@@ -82,9 +89,16 @@ def decide(
     if killed is not None:
         return _given_to(killed, "kill-switch", context)
     live, *others = asked(bandit, profile)
-    said = {live: strategies[live].choose(context, draws.at(seq))}
-    for name in others:
-        said[name] = strategies[name].choose(context, draws.at(seq, name))
+    said: dict[str, Choice] = {}
+    failed: dict[str, str] = {}
+    for name in (live, *others):
+        rng = draws.at(seq) if name == live else draws.at(seq, name)
+        try:
+            said[name] = strategies[name].choose(context, rng)
+        except Exception as error:
+            if name == live and bandit.dry_run is None:
+                raise
+            failed[name] = f"{type(error).__name__}: {error}"[:_ERROR_CHARS]
     advice = next((c.advice for c in said.values() if c.advice is not None), None)
     if not others and bandit.dry_run is None:
         path = said[live].path or strategies.locate(context.vector)
@@ -92,23 +106,24 @@ def decide(
         return Verdict(choice=keep(said[live]), strategy=live, path=path, advice=advice)
     path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
     canary = canary_strategy(bandit, profile)
+    roles: dict[str, ShadowRole] = (
+        {live: "live"} if canary is None else {canary: "canary", live: "live"}
+    )
+    shadows = _shadows(said, failed, roles, context)
     if bandit.dry_run is not None:
         verdict = _given_to(bandit.dry_run, "dry-run", context)
-        return msgspec.structs.replace(
-            verdict, path=path, advice=advice, shadows=_shadows(said, context, live, canary)
-        )
-    if canary is None:
-        rest = {name: said[name] for name in others}
-        shadows = _shadows(rest, context, live, canary)
+        return msgspec.structs.replace(verdict, path=path, advice=advice, shadows=shadows)
+    if canary is None or canary in failed:
+        rest = tuple(shadow for shadow in shadows if shadow.strategy != live)
         choice = keep(said[live])
-        return Verdict(choice=choice, strategy=live, path=path, shadows=shadows, advice=advice)
+        return Verdict(choice=choice, strategy=live, path=path, shadows=rest, advice=advice)
     goes = draws.at(seq, "canary share").random() < bandit.canary_share
     return Verdict(
         choice=mixed(keep(said[live]), keep(said[canary]), bandit.canary_share, second=bool(goes)),
         strategy=canary if goes else live,
         role="canary" if goes else "live",
         path=path,
-        shadows=_shadows(said, context, live, canary),
+        shadows=shadows,
         advice=advice,
     )
 
@@ -144,7 +159,10 @@ def _given_to(model: str, role: Role, context: Context) -> Verdict:
 
 
 def _shadows(
-    said: Mapping[str, Choice], context: Context, live: str, canary: str | None
+    said: Mapping[str, Choice],
+    failed: Mapping[str, str],
+    roles: Mapping[str, ShadowRole],
+    context: Context,
 ) -> tuple[Shadow, ...]:
     out = []
     for name, choice in said.items():
@@ -154,11 +172,13 @@ def _shadows(
                 strategy=name,
                 model=choice.model,
                 propensities=tuple(chance[arm] for arm in context.arms),
-                role="live" if name == live else "canary" if name == canary else "shadow",
+                role=roles.get(name, "shadow"),
                 exact=choice.exact,
                 propensity_draws=choice.propensity_draws,
             )
         )
+    for name, error in failed.items():
+        out.append(Shadow(strategy=name, role=roles.get(name, "shadow"), error=error))
     return tuple(out)
 
 

@@ -22,6 +22,7 @@ from .draws import Draws
 from .eligibility import (
     affordable,
     eligible_arms,
+    killed_arms,
     profile_of,
     unknown_model,
     with_profile,
@@ -196,9 +197,10 @@ class Router(Fold):
         NoEligibleArm
             If no model satisfies the constraints.
         """
-        request = request or Request()
-        profile = profile_of(request, self.settings.profiles)
-        request = with_profile(request, profile)
+        asked = request or Request()
+        profile = profile_of(asked, self.settings.profiles)
+        request = with_profile(asked, profile)
+        killed = None if self.killed is None else self.killed.model
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
         if vector is None and self.needs_vector:
@@ -206,7 +208,9 @@ class Router(Fold):
         unit_vector = None if vector is None else self._checked(vector)
         seq = self.seq + 1
         context = Context(
-            arms=eligible_arms(self.models, request, prompt),
+            arms=eligible_arms(self.models, request, prompt)
+            if killed is None
+            else killed_arms(self.models, asked, prompt, killed),
             utility=self.utility(request),
             vector=unit_vector,
             prompt=prompt,
@@ -220,7 +224,6 @@ class Router(Fold):
             limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
             if not policy.paces:
                 context = affordable(context, limit, policy)
-        killed = None if self.killed is None else self.killed.model
         if self._draws.seed != self.settings.bandit.seed:
             self._draws = Draws(self.settings.bandit.seed)
         number = seq if number is None else number
@@ -327,6 +330,7 @@ class Router(Fold):
         if what == "model_removed":
             if body["name"] not in self.models:
                 raise unknown_model(body["name"], self.models, "name")
+            self._check_needed([name for name in self.models if name != body["name"]], "name")
             body = {"name": body["name"]}
         elif what == "kill_switch":
             if body["model"] is not None and body["model"] not in self.models:
@@ -358,12 +362,37 @@ class Router(Fold):
             check_kin(arms, [arm.name for arm in arms])
         projection = shipped_projection(settings.embedder.name)
         check_strategies(settings)
+        if self.seq:
+            self._check_needed([arm.name for arm in arms], "models", settings)
         body = {
             "settings": msgspec.to_builtins(settings),
             "models": msgspec.to_builtins(arms),
             "projection": projection.digest if projection else None,
         }
         return Change(seq=self.seq + 1, time=self._now(time), what="configured", body=body)
+
+    def _check_needed(
+        self, left: Sequence[str], field: str, settings: Settings | None = None
+    ) -> None:
+        """Refuse to lose a model that every request is given to.
+
+        Parameters
+        ----------
+        left
+            The models that there would be.
+        settings
+            Those that come with them; None: they stay.
+        """
+        now, new = self.settings.bandit, (settings or self.settings).bandit
+        switch = None if self.killed is None else self.killed.model
+        if new.kill_switch != now.kill_switch:
+            switch = new.kill_switch
+        for what, name in (("the kill switch", switch), ("bandit.dry_run", new.dry_run)):
+            if name is not None and name not in left:
+                raise InvalidInput(
+                    f"{what} gives every request to {name!r}: change that before the model goes",
+                    field,
+                )
 
     # -- both at once -----------------------------------------------------------------------
 

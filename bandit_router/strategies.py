@@ -1,18 +1,21 @@
 """The strategies that have a part in a service: the live one, the canary, shadows, profiles'.
 
 Each is one policy, and all of them learn from the same events, whoever chose: a shadow that is
-made the live one goes on with what it has learnt.
+made the live one goes on with what it has learnt. One that fails at it harms none of the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .config import Settings, strategies_named
 from .embedding.base import Projection
 from .policies import Lesson, Policy, ThompsonPolicy, make_policy
 from .types import Decision, LineageEvent, Model, Training, Vector
+
+_FAILURES = 100
 
 
 def check_strategies(settings: Settings) -> None:
@@ -36,9 +39,15 @@ class Strategies:
         Say which there are, and how they explore.
     projection
         Into the map's space.
+
+    Attributes
+    ----------
+    failures
+        The newest failures to learn of all but the live one; whoever logs them takes them out.
     """
 
     def __init__(self, settings: Settings, projection: Projection | None = None) -> None:
+        self.failures: deque[tuple[str, Exception]] = deque(maxlen=_FAILURES)
         self._next_cluster = 1
         self._policies = {
             name: make_policy(name, settings, projection) for name in _names(settings)
@@ -113,32 +122,39 @@ class Strategies:
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Fold that a decision was made; return what became of the map's clusters."""
-        return [event for policy in self for event in policy.observe(vector, seq, time)]
+        seen: list[LineageEvent] = []
+        self._each(lambda policy: seen.extend(policy.observe(vector, seq, time)))
+        return seen
 
     def decided(self, decision: Decision) -> None:
         """Fold a decision; `observe` comes after."""
-        for policy in self:
-            policy.decided(decision)
+        self._each(lambda policy: policy.decided(decision))
 
     def learn(self, lesson: Lesson) -> None:
         """Fold a change of what is credited to an arm."""
-        for policy in self:
-            policy.learn(lesson)
+        self._each(lambda policy: policy.learn(lesson))
 
     def train(self, training: Training) -> None:
         """Fold full information on every arm."""
-        for policy in self:
-            policy.train(training)
+        self._each(lambda policy: policy.train(training))
 
     def set_arm(self, model: Model) -> None:
         """Fold that an arm was added or altered."""
-        for policy in self:
-            policy.set_arm(model)
+        self._each(lambda policy: policy.set_arm(model))
 
     def retire_arm(self, name: str) -> None:
         """Fold that an arm was removed."""
-        for policy in self:
-            policy.retire_arm(name)
+        self._each(lambda policy: policy.retire_arm(name))
+
+    def _each(self, fold: Callable[[Policy], None]) -> None:
+        """Fold an event into every policy; only the live one may refuse it."""
+        for name, policy in self._policies.items():
+            try:
+                fold(policy)
+            except Exception as error:
+                if policy is self.live:
+                    raise
+                self.failures.append((name, error))
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""

@@ -186,15 +186,16 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     `propensities` are those of the decision's candidates, in their order; `exact` and
     `propensity_draws` as in `Decision`. `role` is ``shadow`` for one that was only asked;
     ``live`` and ``canary`` stand for the two that a canary decides between, or that a dry run
-    did not follow.
+    did not follow. One that failed has an `error`, and neither model nor propensities.
     """
 
     strategy: str
-    model: str
-    propensities: tuple[float, ...]
+    model: str | None = None
+    propensities: tuple[float, ...] = ()
     role: Literal["shadow", "live", "canary"] = "shadow"
     exact: bool = True
     propensity_draws: int = 0
+    error: str | None = None
 
 
 class Decision(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from bandit_router import Decision, Feedback, Model, Router
 from bandit_router.config import Settings, parse_config
-from bandit_router.exceptions import ConfigError, NoEligibleArm, UnknownModel
+from bandit_router.exceptions import ConfigError, InvalidInput, NoEligibleArm, UnknownModel
+from bandit_router.policies import LinUCBPolicy
 from bandit_router.types import Event, Request, Shadow
 
 FLEET = [
@@ -261,3 +262,56 @@ def test_a_wrong_name_is_refused_with_the_nearest(bandit: Any, field: str) -> No
     with pytest.raises(ConfigError, match="did you mean") as refused:
         router([{"name": "p", "strategy": "fixd:small"}])
     assert refused.value.field == "profiles.strategy"
+
+
+def test_a_shadow_that_fails_is_noted_and_nothing_else_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*args: object) -> None:
+        raise ArithmeticError("no number is left")
+
+    for method in ("choose", "learn", "observe", "retire_arm"):
+        monkeypatch.setattr(LinUCBPolicy, method, broken)
+    one = router(shadows=["linucb", "random"])
+    log = live(one)
+    for mine, other in zip(decisions(log), decisions(live(router())), strict=True):
+        assert msgspec.structs.replace(mine, shadows=()) == other
+        said = shadow(mine, "linucb")
+        assert (said.model, said.propensities) == (None, ())
+        assert said.error == "ArithmeticError: no number is left"
+    assert {name for name, _ in one.strategies.failures} == {"linucb"}
+    assert Router.restore(log).snapshot() == one.snapshot()
+    # A canary that fails has no share, and a dry run needs nobody.
+    canary = router(strategy="fixed:small", canary="linucb", canary_share=0.9)
+    assert canary.decide(vector=np.ones(4)).propensity == 1.0
+    dry = router(strategy="linucb", dry_run="large").decide(vector=np.ones(4))
+    assert (dry.model, shadow(dry, "linucb").role) == ("large", "live")
+    with pytest.raises(ArithmeticError):
+        router(strategy="linucb").decide(vector=np.ones(4))
+
+
+def test_nobody_stands_in_for_the_model_of_the_kill_switch() -> None:
+    one = router([{"name": "thrifty", "models": ["other"]}])
+    unavailable = Model(name="small", available=False, supports=("json",))
+    one.apply(one.change("model_set", msgspec.to_builtins(unavailable)))
+    one.apply(one.change("kill_switch", {"model": "small"}))
+    for asked in (Request(), Request(profile="thrifty"), Request(needs=("json",))):
+        decision = one.decide("a", request=asked)
+        assert [c.model for c in decision.candidates] == ["small"]
+    assert one.decide("a", request=Request(models=("large",))).model == "large"  # as asked
+    for refused, field in (
+        (Request(exclude=("small",)), "exclude"),
+        (Request(models=("large", "other")), "models"),
+        (Request(needs=("tools",)), "needs"),
+    ):
+        with pytest.raises(NoEligibleArm, match="the kill switch gives") as caught:
+            one.decide("a", request=refused)
+        assert caught.value.field == field
+    with pytest.raises(InvalidInput, match="kill switch"):
+        one.change("model_removed", {"name": "small"})
+    with pytest.raises(InvalidInput, match="kill switch"):
+        one.configuration(one.settings, [Model(name="large")])
+    one.apply(one.change("kill_switch", {"model": None}))
+    one.apply(one.change("model_removed", {"name": "small"}))
+    with pytest.raises(InvalidInput, match="dry_run"):
+        router(dry_run="other").change("model_removed", {"name": "other"})

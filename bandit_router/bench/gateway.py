@@ -2,7 +2,9 @@
 
 Four processes: the mock, the gateway (one worker; routing, learning and logging on), the load, and
 this one. Latency added is what a request takes more than one sent to the mock itself under the same
-load. LiteLLM's proxy can be measured in the same run; it lives in an environment of its own.
+load. LiteLLM's proxy can be measured in the same run, with its plain routing and with its
+`adaptive_router`, each before the same mock and once more with its own ``network_mock``, which
+leaves the upstream call out; it lives in an environment of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from time import perf_counter, sleep
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -30,6 +33,14 @@ from .servers import Measured, Server, service, upstream
 CONCURRENCY = (1, 16)
 ROUNDS = 5
 EMBEDDERS = ("static", "minilm")
+PEERS = {
+    "litellm": (False, False),
+    "litellm_adaptive": (True, False),
+    "litellm_mocked": (False, True),
+    "litellm_adaptive_mocked": (True, True),
+}
+"""LiteLLM's proxy: whether its `adaptive_router` chooses, and whether its network is mocked."""
+
 SEEN = 200
 """Prompts that come again and again: they are embedded once and then found in the cache."""
 
@@ -93,11 +104,7 @@ def figures(run: Run) -> dict[str, float]:
             subjects.append(Subject(f"gateway_{embedder}_new", ours, new=True))
             subjects.append(Subject(f"gateway_{embedder}_seen", ours, new=False))
         if run.litellm is not None:
-            run("starting LiteLLM's proxy")
-            key = f"sk-{secrets.token_hex(24)}"
-            theirs = stack.enter_context(_litellm(run.litellm, mock, key))
-            headers = {"Authorization": f"Bearer {key}"}
-            subjects.append(Subject("litellm", theirs, new=True, headers=headers))
+            subjects += _theirs(run, run.litellm, mock, stack)
         for subject in subjects:
             subject.load(CONCURRENCY[-1], run.seconds)
             subject.forget()
@@ -106,6 +113,18 @@ def figures(run: Run) -> dict[str, float]:
             for connections, subject in product(CONCURRENCY, subjects):
                 subject.load(connections, run.seconds / 2)
     return _named(subjects)
+
+
+def _theirs(run: Run, command: Path, mock: Server, stack: ExitStack) -> list[Subject]:
+    out = []
+    for name, (adaptive, no_network) in PEERS.items():
+        run(f"starting LiteLLM's proxy: {name}")
+        key = f"sk-{secrets.token_hex(24)}"
+        config = _litellm_config(mock, key, adaptive=adaptive, no_network=no_network)
+        server = stack.enter_context(_litellm(command, config))
+        headers = {"Authorization": f"Bearer {key}"}
+        out.append(Subject(name, server, new=True, headers=headers))
+    return out
 
 
 def _named(subjects: list[Subject]) -> dict[str, float]:
@@ -123,20 +142,23 @@ def _named(subjects: list[Subject]) -> dict[str, float]:
                 out[f"{name}_added_ms_p{percent}_c{connections}"] = added
     for subject in subjects[1:]:
         out[f"{subject.name}_cpu_us"] = float(np.median(subject.cpu_us))
-    if subjects[-1].name == "litellm":
-        out |= _ratios(out, [subject.name for subject in subjects[1:-1]])
+    names = [subject.name for subject in subjects[1:] if subject.name not in PEERS]
+    for peer in [subject.name for subject in subjects if subject.name in PEERS]:
+        out |= _ratios(out, names, peer)
     return out
 
 
-def _ratios(found: Mapping[str, float], names: list[str]) -> dict[str, float]:
-    """Return how many times better than LiteLLM's proxy each is, at each concurrency."""
-    out = {
-        f"{name}_cpu_us_ratio": found["litellm_cpu_us"] / found[f"{name}_cpu_us"] for name in names
-    }
-    for name, connections in product(names, CONCURRENCY):
-        rate, added = f"rps_c{connections}", f"added_ms_p50_c{connections}"
-        out[f"{name}_{rate}_ratio"] = found[f"{name}_{rate}"] / found[f"litellm_{rate}"]
-        out[f"{name}_{added}_ratio"] = found[f"litellm_{added}"] / found[f"{name}_{added}"]
+def _ratios(found: Mapping[str, float], names: list[str], peer: str) -> dict[str, float]:
+    """Return how many times better than a proxy of LiteLLM's each is, at each concurrency."""
+    out = {}
+    for name in names:
+        cpu = found[f"{peer}_cpu_us"] / found[f"{name}_cpu_us"]
+        out[f"{name}_cpu_us_ratio_{peer}"] = cpu
+        for connections in CONCURRENCY:
+            rate, added = f"rps_c{connections}", f"added_ms_p50_c{connections}"
+            out[f"{name}_{rate}_ratio_{peer}"] = found[f"{name}_{rate}"] / found[f"{peer}_{rate}"]
+            took = found[f"{peer}_{added}"] / found[f"{name}_{added}"]
+            out[f"{name}_{added}_ratio_{peer}"] = took
     return out
 
 
@@ -156,14 +178,38 @@ def _config(embedder: str, mock: Server) -> str:
     return "\n".join(lines) + "\n"
 
 
-@contextmanager
-def _litellm(command: Path, mock: Server, key: str) -> Iterator[Server]:
+def _litellm_config(mock: Server, key: str, *, adaptive: bool, no_network: bool) -> dict[str, Any]:
+    """Return a configuration of LiteLLM's proxy that answers to the model `auto`."""
     there = {"api_base": f"http://127.0.0.1:{mock.port}/v1", "api_key": "none"}
-    config = {
-        "model_list": [{"model_name": "auto", "litellm_params": {"model": "openai/mock", **there}}],
-        "litellm_settings": {"callbacks": [], "num_retries": 0},
+    names = [name for name, _, _ in _ARMS] if adaptive else ["auto"]
+    models: list[dict[str, Any]] = [
+        {
+            "model_name": name,
+            "litellm_params": {"model": "openai/mock", **there},
+            "model_info": {
+                "input_cost_per_token": 1e-7 * tier,
+                "adaptive_router_preferences": {"quality_tier": tier, "strengths": []},
+            },
+        }
+        for tier, name in enumerate(names, start=1)
+    ]
+    if adaptive:
+        chosen = {"available_models": names, "weights": {"quality": 0.7, "cost": 0.3}}
+        router = {
+            "model": "auto_router/adaptive_router",
+            "adaptive_router_default_model": names[0],
+            "adaptive_router_config": chosen,
+        }
+        models.append({"model_name": "auto", "litellm_params": router})
+    return {
+        "model_list": models,
+        "litellm_settings": {"callbacks": [], "num_retries": 0, "network_mock": no_network},
         "general_settings": {"master_key": key},
     }
+
+
+@contextmanager
+def _litellm(command: Path, config: Mapping[str, Any]) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])

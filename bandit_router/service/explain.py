@@ -98,16 +98,18 @@ def _advice(advice: Advice) -> AdviceAnswer:
 
 
 def _shadow(shadow: Shadow, decision: Decision) -> ShadowAnswer:
-    names = [c.model for c in decision.candidates]
+    failed = shadow.error is not None
+    names = [] if failed else [c.model for c in decision.candidates]
     chances = dict(zip(names, shadow.propensities, strict=True))
     return ShadowAnswer(
         strategy=shadow.strategy,
         role=shadow.role,
         model=shadow.model,
-        propensity=chances[shadow.model],
+        propensity=None if shadow.model is None else chances[shadow.model],
         candidates=[Chance(model=m, propensity=p) for m, p in chances.items()],
         exact=shadow.exact,
         propensity_draws=shadow.propensity_draws,
+        error=shadow.error,
     )
 
 

@@ -75,12 +75,16 @@ class Batch:
         self.time = time.time()  # the router never lets it run back
         self.events: list[Event] = []
         self.lineage: list[LineageEvent] = []
+        self.failed: list[str] = []  # strategies beside the live one
         self.snapshot: tuple[int, bytes, bool] | None = None  # the last: whether it is enough
 
     def add(self, event: Event) -> None:
         """Fold `event`."""
         self.events.append(event)
         self.lineage.extend(self.router.apply(event))
+        failures = self.router.strategies.failures
+        while failures:
+            self._fails(*failures.popleft())
 
     def decide(self, text: str | None, vector: Any, request: Request, outside: Outside) -> Decision:
         """Choose a model, and fold that."""
@@ -94,6 +98,7 @@ class Batch:
             outside=outside,
         )
         self.add(decision)
+        self.tell_failures(decision)
         if text is not None and decision.prompt is None:
             self.router.read(decision, text)
         return decision
@@ -121,6 +126,16 @@ class Batch:
         if event is not None:
             self.add(event)
         return status
+
+    def tell_failures(self, decision: Decision) -> None:
+        """Log and count the strategies that failed beside the one that decided."""
+        for shadow in decision.shadows:
+            if shadow.error is not None:
+                self._fails(shadow.strategy, shadow.error)
+
+    def _fails(self, strategy: str, error: object) -> None:
+        self.failed.append(strategy)
+        log.warning("the strategy %r failed beside the live one: %s", strategy, error)
 
 
 class Recorder(ABC):

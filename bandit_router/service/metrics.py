@@ -67,6 +67,9 @@ class Metrics:
         self._tokens = self._counter("tokens", "Tokens of answers.", "model", "direction")
         self._lineage = self._counter("lineage_events", "What became of clusters.", "what")
         self._changes = self._counter("changes", "Changes of models and settings.", "what")
+        self._failures = self._counter(
+            "strategy_failures", "Failures of strategies beside the live one.", "strategy"
+        )
         self._requests = self._counter(
             "http_requests", "HTTP requests.", "method", "route", "status"
         )
@@ -83,6 +86,8 @@ class Metrics:
             self._event(event, batch.router)
         for seen in batch.lineage:
             self._lineage.labels(seen.what).inc()
+        for strategy in batch.failed:
+            self._failures.labels(strategy).inc()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an HTTP request."""

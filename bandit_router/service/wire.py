@@ -258,16 +258,18 @@ class ShadowAnswer(_Answer, frozen=True, kw_only=True):
     """What another strategy said of a decision.
 
     `role` is `shadow` for one that was only asked; `live` and `canary` are the two that a canary
-    decides between, or that a dry run did not follow. `propensity` is that of its own `model`.
+    decides between, or that a dry run did not follow. `propensity` is that of its own `model`;
+    neither is there if it failed, and `error` says why.
     """
 
     strategy: str
     role: Literal["shadow", "live", "canary"]
-    model: str
-    propensity: float
+    model: str | None
+    propensity: float | None
     candidates: list[Chance]
     exact: bool
     propensity_draws: int
+    error: str | None
 
 
 class AdviceAnswer(_Answer, frozen=True, kw_only=True):

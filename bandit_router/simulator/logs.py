@@ -103,7 +103,8 @@ def _of_history(history: History, settings: FeedbackSettings) -> Logged:
     weight, reward, _, bills, cost = settle(history, settings).sums[:5]
     known = decision.exact or decision.propensity_draws > 0
     chances = tuple(c.propensity for c in decision.candidates)
-    shadows = {shadow.strategy: shadow.propensities for shadow in decision.shadows}
+    spoke = [shadow for shadow in decision.shadows if shadow.error is None]
+    shadows = {shadow.strategy: shadow.propensities for shadow in spoke}
     return Logged(
         model=decision.model,
         eligible=tuple(c.model for c in decision.candidates),

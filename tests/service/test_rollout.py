@@ -12,7 +12,9 @@ from aiohttp.test_utils import TestServer
 
 from bandit_router import Feedback, Router
 from bandit_router.config import Config, parse_config
+from bandit_router.policies import LinUCBPolicy
 from bandit_router.service.keys import ENGINE
+from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.warm import warm_start
 from bandit_router.store import EventStore, verify
 from bandit_router.types import Request
@@ -100,6 +102,30 @@ async def test_shadows_are_seen_and_are_the_same_after_a_restart(start: Any, db:
         assert report.snapshots >= 3
     again = await start(config(bandit=bandit, store={"snapshot_every": 20}))
     assert again.app[ENGINE].router.snapshot() == before
+
+
+async def test_a_shadow_that_fails_is_counted_and_fails_no_request(
+    start: Any, db: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def broken(*args: object) -> None:
+        raise ArithmeticError("no number is left")
+
+    monkeypatch.setattr(LinUCBPolicy, "choose", broken)
+    monkeypatch.setattr(LinUCBPolicy, "learn", broken)
+    client = await start(config(bandit={"shadows": ["linucb", "random"]}))
+    status, answer = await route(client)
+    said = {"decision_id": answer["decision_id"], "reward": 1}
+    assert (status, (await client.post("/feedback", json=said)).status) == (200, 200)
+    why = await (await client.get(f"/decisions/{answer['decision_id']}")).json()
+    failed, spoke = sorted(why["shadows"], key=lambda s: s["strategy"])
+    assert (failed["model"], failed["error"]) == (None, "ArithmeticError: no number is left")
+    assert (spoke["strategy"], spoke["error"]) == ("random", None)
+    counted = await (await client.get("/metrics")).text()
+    assert 'bandit_router_strategy_failures_total{strategy="linucb"} 2.0' in counted
+    assert caplog.text.count("'linucb' failed beside the live one: ") == 2
+    await client.close()
+    (row,) = read_log(db)
+    assert set(row.shadows) == {"thompson", "random"}
 
 
 async def test_a_shadow_that_keeps_its_weights_folds_the_whole_log_and_is_verified(
@@ -235,6 +261,24 @@ async def test_the_gateway_follows_pins_and_profiles(start: Any, upstreams: Any)
     for contradiction in ({"exclude": "spare"}, {"model": "main"}):
         status, _, answer = await chat(client, "spare", **contradiction)
         assert (status, answer["error"]["type"]) == (422, "invalid_input")
+
+
+async def test_the_kill_switch_at_the_gateway_has_no_stand_in(start: Any, upstreams: Any) -> None:
+    profiles = [{"name": "cheap", "models": ["spare"]}]
+    client = await start(served(upstreams, profiles=profiles))
+    await client.put("/kill-switch", json={"model": "main"})
+    for asked in ("auto", "cheap"):
+        assert (await chat(client, asked))[:2] == (200, "main")
+    assert (await chat(client, model="spare"))[:2] == (200, "spare")  # as asked
+    upstreams["main"].down, before = True, upstreams["spare"].calls
+    for _ in range(5):  # the circuit opens meanwhile
+        assert (await chat(client))[0] == 502
+    assert upstreams["spare"].calls == before
+    status, _, answer = await chat(client, exclude="main")
+    assert (status, answer["error"]["type"]) == (422, "no_eligible_arm")
+    response = await client.delete("/models/main")
+    assert response.status == 422
+    assert "kill switch" in (await response.json())["error"]["message"]
 
 
 async def test_failover_leaves_a_model_whose_providers_are_down(start: Any, upstreams: Any) -> None:

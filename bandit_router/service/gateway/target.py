@@ -14,7 +14,7 @@ from ...router import Router
 from ...types import Decision, Model, Need, Request
 from ..access import caller
 from ..keys import ENGINE, FLEET
-from ..pins import refuse_contradiction, with_pins
+from ..pins import PIN, refuse_contradiction, with_pins
 from ..routing import texts_of_messages
 from ..wire import Demo, Message
 
@@ -52,11 +52,14 @@ async def target(request: web.Request, call: Call, model: str, user: str | None)
         refuse_contradiction(request, model, router.models)
         return Target([named])
     profile = _profile(model, router)
+    among = next((p.models for p in router.settings.profiles if p.name == profile), None)
+    if router.killed is not None and PIN not in request.headers:
+        among = (router.killed.model,)
     chat = call.chat()
     messages = msgspec.convert(chat["messages"], list[Message])
     text, meaning = texts_of_messages(messages, router.settings.server.max_prompt_chars)
     wanted = Request(
-        models=_servable(router, call, request.app[FLEET], profile, engine.demo),
+        models=_servable(router, call, request.app[FLEET], among, engine.demo),
         profile=profile,
         needs=_needs(chat),
         user=user,
@@ -98,22 +101,19 @@ def _profile(name: str, router: Router) -> str | None:
 
 
 def _servable(
-    router: Router, call: Call, fleet: Fleet, profile: str | None, demo: bool
+    router: Router, call: Call, fleet: Fleet, among: tuple[str, ...] | None, demo: bool
 ) -> tuple[str, ...]:
-    """Return the models that can be asked: of those of the profile, those that are well."""
+    """Return the models that can be asked: of those `among`, those that are well."""
+    models = [model for name, model in router.models.items() if among is None or name in among]
     if demo:
-        return tuple(router.models)
-    of_profile = next((p.models for p in router.settings.profiles if p.name == profile), None)
-    models = [
-        model
-        for name, model in router.models.items()
-        if (of_profile is None or name in of_profile) and any(map(call.fits, model.endpoints))
-    ]
+        return tuple(model.name for model in models)
+    models = [model for model in models if any(map(call.fits, model.endpoints))]
     if not models:
         bound = call.bound()
         field = "model" if bound is None else bound[1]
         what = f"{field}: an endpoint of kind {bound[0]!r} is needed" if bound else "no endpoint"
-        raise NoEligibleArm(f"no model can be served here: {what}", field)
+        which = "no model" if among is None else f"none of {', '.join(map(repr, among))}"
+        raise NoEligibleArm(f"{which} can be served here: {what}", field)
     well = [model for model in models if fleet.infirmary.ready(model)]
     return tuple(model.name for model in well or models)  # an outage of all is tried all the same
 

@@ -254,6 +254,9 @@ class Sitting:
             return
         self.events.append(event)
         self.lineage.extend(self._router.apply(event))
+        failures = self._router.strategies.failures
+        while failures:
+            log.warning("the strategy %r failed beside the live one: %s", *failures.popleft())
         if isinstance(event, Decision):
             for waiting in self._parked.pop(event.decision_id, ()):
                 self.take(waiting)

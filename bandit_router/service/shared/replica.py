@@ -70,6 +70,7 @@ class ReplicaBatch(Batch):
             outside=outside,
         )
         self.add(decision)
+        self.tell_failures(decision)
         return decision
 
     def judge(
