@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -85,9 +86,15 @@ def simulate(
     try:
         weights = [float(weight) for weight in sweep.split(",") if weight.strip()]
     except ValueError:
+        weights = [math.nan]
+    if not all(0 <= weight < math.inf for weight in weights):
         raise click.BadParameter(
-            f"{sweep!r}: give numbers with commas", param_hint="sweep"
-        ) from None
+            f"{sweep!r}: give numbers of at least 0 with commas", param_hint="sweep"
+        )
+    if out is not None:
+        from ..simulator.report import check_folder
+
+        check_folder(out)
     folders = [Path(t) for t in tables]
     result = play(tables=folders, policies=policies, **options)
     if out is not None:
@@ -199,6 +206,8 @@ def tune(
         raise click.UsageError("give a LOG or --table DIR, and not both")
     if out.exists():
         raise InvalidInput(f"{out} is there already; name another file", "out")
+    if not out.parent.is_dir():
+        raise InvalidInput(f"{out.parent} is no folder; name another file", "out")
     problem = problem_of(log, [Path(table) for table in tables], **options)
     found = search(problem, trials=trials, study=study, processes=processes)
     out.write_text(config_text(problem, found), encoding="utf-8")

@@ -1,6 +1,6 @@
 """Settings, from a TOML file and the environment; a class is a table of the file."""
 
-from .checks import DEAREST, check_kin, check_models, nearest
+from .checks import DEAREST, check_kin, check_models, is_model_name, nearest
 from .choosing import (
     BanditSettings,
     BudgetSettings,
@@ -46,6 +46,7 @@ __all__ = [
     "check_kin",
     "check_models",
     "family_of",
+    "is_model_name",
     "load_config",
     "nearest",
     "parse_config",

@@ -16,6 +16,11 @@ DEAREST = 1e9
 """The highest list price, US dollars per million tokens: the squares of costs are summed up."""
 
 
+def is_model_name(text: str) -> bool:
+    """Tell whether a model may be called so: printable, not blank, and without a comma."""
+    return bool(text.strip()) and "," not in text and text.isprintable()
+
+
 def check_models(models: tuple[Model, ...]) -> None:
     """Refuse model names that clash or cannot be written, and numbers that make no sense.
 
@@ -29,7 +34,7 @@ def check_models(models: tuple[Model, ...]) -> None:
         name = model.name
         if model.similar_to == name:
             raise ConfigError(f"models.similar_to: {name!r} names itself", "models.similar_to")
-        if not name.strip() or "," in name or not name.isprintable():
+        if not is_model_name(name):
             raise ConfigError(
                 f"models.name: {name!r} must be printable text without a comma", "models.name"
             )

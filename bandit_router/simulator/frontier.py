@@ -47,7 +47,11 @@ def sweep(
         for weight in weights if movable else ():
             if weight == found["cost_weight"] or result.get("interrupted"):
                 continue
-            again = simulate([folder], movable, models=models, cost_weight=weight, **options)
+            try:
+                again = simulate([folder], movable, models=models, cost_weight=weight, **options)
+            except KeyboardInterrupt:  # between two runs
+                result["interrupted"] = True
+                continue
             for name, p in again["tables"][0]["policies"].items():
                 points[name].append(_point(p, weight))
             if again.get("interrupted"):

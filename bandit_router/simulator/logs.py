@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import math
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from ..config import FeedbackSettings, Settings
+from ..config import FeedbackSettings, Settings, is_model_name
 from ..exceptions import InvalidInput, StoreError
 from ..memory import settle
 from ..store import EventStore
@@ -18,6 +20,11 @@ from ..types import Change, Decision, Feedback, History, Outcome, Vector
 
 _SQLITE = b"SQLite format 3\x00"
 _MAX_LINE = 4_000_000
+_MAX_USD = 1e9  # a call; sums and squares stay finite
+_LEAST = 1e-12  # a propensity below says that the choice was as good as impossible
+
+
+_UNREADABLE = (UnicodeDecodeError, EOFError, OSError, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +126,7 @@ def _of_history(history: History, settings: FeedbackSettings) -> Logged:
 
 
 def _file(path: Path) -> Iterator[Logged]:
-    kind = path.suffix.lower()
+    kind = Path(path.stem if path.suffix == ".gz" else path).suffix.lower()
     if kind in (".jsonl", ".ndjson", ".json"):
         rows = _jsonl(path)
     elif kind == ".csv":
@@ -128,16 +135,23 @@ def _file(path: Path) -> Iterator[Logged]:
         rows = _parquet(path)
     else:
         raise InvalidInput(
-            f"{path}: give a bandit-router database, or .jsonl, .csv or .parquet", "log"
+            f"{path}: give a bandit-router database, or .jsonl, .csv (or .gz of these) or .parquet",
+            "log",
         )
     for where, row in rows:
         yield _of_row(where, row)
 
 
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
 def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     number = 0
     try:
-        with path.open(encoding="utf-8-sig") as file:
+        with _open(path) as file:
             while line := file.readline(_MAX_LINE):
                 number += 1
                 where = f"{path}:{number}"
@@ -149,26 +163,34 @@ def _jsonl(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 if not isinstance(row, dict):
                     raise InvalidInput(f"{where}: give one JSON object a line", "log")
                 yield where, row
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InvalidInput(f"{path}:{max(number, 1)}: no valid JSON: {error}", "log") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InvalidInput(f"{path}:{number}: no valid JSON: {error}", "log") from None
+    except _UNREADABLE as error:
+        raise InvalidInput(f"{path}:{number + 1}: cannot be read: {error}", "log") from None
 
 
 def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_LINE))  # prompts may be long
+    line = 0
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with _open(path) as file:
             reader = csv.DictReader(file, strict=True)
-            missing = {"prompt", "model", "reward"} - set(reader.fieldnames or ())
+            header = reader.fieldnames or []
+            missing = {"prompt", "model", "reward"} - set(header)
             if missing:
                 raise InvalidInput(
                     f"{path}:1: the header lacks {', '.join(sorted(missing))}", "log"
                 )
+            if len(set(header)) < len(header):
+                raise InvalidInput(f"{path}:1: the header has a name twice", "log")
             for row in reader:
-                where = f"{path}:{reader.line_num}"
+                line = reader.line_num
+                where = f"{path}:{line}"
                 if None in row or None in row.values():
                     raise InvalidInput(f"{where}: not as many fields as the header", "log")
                 yield where, {key: value for key, value in row.items() if value.strip()}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{path}: no valid CSV: {error}", "log") from None
+    except (csv.Error, *_UNREADABLE) as error:
+        raise InvalidInput(f"{path}: no valid CSV after line {line}: {error}", "log") from None
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -188,17 +210,22 @@ def _of_row(where: str, row: dict[str, Any]) -> Logged:
     for key in ("prompt", "model"):
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise InvalidInput(f"{where}: {key!r} must be text that is not empty", key)
-    propensity = _number(row, "propensity", where, 1.0)
-    if propensity == 0.0:
+    if not is_model_name(row["model"]):
         raise InvalidInput(
-            f"{where}: a propensity of 0 says that this choice was impossible", "propensity"
+            f"{where}: {row['model']!r} is no model name (printable, no comma)", "model"
+        )
+    propensity = _number(row, "propensity", where, 1.0)
+    if propensity is not None and propensity < _LEAST:
+        raise InvalidInput(
+            f"{where}: a propensity of {propensity:g} says that this choice was impossible",
+            "propensity",
         )
     return Logged(
         model=row["model"],
         eligible=(),
         reward=_number(row, "reward", where, 1.0),
         propensity=propensity,
-        cost_usd=_number(row, "cost_usd", where, math.inf),
+        cost_usd=_number(row, "cost_usd", where, _MAX_USD),
         prompt=row["prompt"],
     )
 
@@ -211,7 +238,8 @@ def _number(row: dict[str, Any], key: str, where: str, high: float) -> float | N
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
         number = math.nan
-    if not 0.0 <= number <= high or math.isinf(number):
-        limit = f"between 0 and {high:g}" if high < math.inf else "at least 0"
-        raise InvalidInput(f"{where}: {key} is {value!r}; give a number {limit}", key)
+    if not 0.0 <= number <= high:
+        raise InvalidInput(
+            f"{where}: {key} is {value!r}; give a number between 0 and {high:g}", key
+        )
     return number

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..config import Settings
-from ..exceptions import InvalidInput
 from ..policies import Outside, ThompsonPolicy
 from ..router import OWN_VECTORS, Router
 from ..types import Advice, Decision, Feedback, Model, Outcome, Request, Training
@@ -144,12 +143,7 @@ class _Run:
 
     def _train(self, rows: NDArray[np.int64]) -> None:
         """Give a policy that is fitted every outcome on the prompts left out of the stream."""
-        if not len(rows):
-            raise InvalidInput(
-                f"{self._router.policy.name} learns from labelled prompts: give it some of the "
-                "table with --train",
-                "train",
-            )
+        assert len(rows), "a policy that is fitted needs a world with a prefix"
         assert self._vectors is not None
         training = Training.of(
             self._table.names,

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,21 @@ _CAPTIONS = {
 }
 
 
+def check_folder(folder: Path) -> None:
+    """Make the folder of a report, so that what is in the way is told before hours of work.
+
+    Raises
+    ------
+    InvalidInput
+        If matplotlib is not installed.
+    OSError
+        If the folder cannot be made.
+    """
+    if find_spec("matplotlib") is None:
+        raise InvalidInput("figures need matplotlib: pip install 'bandit-router[simulator]'", "out")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def write_report(result: dict[str, Any], folder: Path, command: str = "") -> list[str]:
     """Write page, figures and JSON; return the names of the files.
 
@@ -62,16 +78,12 @@ def write_report(result: dict[str, Any], folder: Path, command: str = "") -> lis
 
     Raises
     ------
-    InvalidInput
-        If matplotlib is not installed.
+    InvalidInput, OSError
+        See `check_folder`.
     """
-    try:
-        from . import plots
-    except ImportError:
-        raise InvalidInput(
-            "figures need matplotlib: pip install 'bandit-router[simulator]'", "out"
-        ) from None
-    folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
+    from . import plots
+
     written = ["result.json", "report.html"]
     (folder / "result.json").write_text(json.dumps(result, allow_nan=False, indent=1) + "\n")
     body = [_HEAD, f"<p><code>{escape(command)}</code></p>" if command else ""]
@@ -79,6 +91,8 @@ def write_report(result: dict[str, Any], folder: Path, command: str = "") -> lis
         body.append("<p><strong>Interrupted: only finished runs are counted.</strong></p>")
     for number, table in enumerate(result["tables"], start=1):
         body += _section(table)
+        if not table["policies"]:  # an interrupt before any run was finished
+            continue
         for kind, caption, figure in _figures(table, plots):
             stem = f"{number}-{_file_name(table['table'])}-{_file_name(kind)}"
             plots.save(figure, folder / stem)

@@ -100,11 +100,11 @@ def simulate(
     InvalidInput
         If a name, a table or a value cannot be used; `field` names it.
     """
-    _check(policies, scenario, steps, seeds, cost_weight)
+    _check(policies, scenario, steps, seeds, cost_weight, train)
     wanted = list(dict.fromkeys(policies))
-    out: list[dict[str, Any]] = []
-    for folder in tables:
-        job, length = prepare(
+    # All before any plays: nothing that is wrong with the last table costs the runs of the first.
+    jobs = [
+        prepare(
             read_table(Path(folder)),
             wanted,
             models=models,
@@ -117,6 +117,10 @@ def simulate(
             settings=settings or Settings(),
             progress=progress,
         )
+        for folder in tables
+    ]
+    out: list[dict[str, Any]] = []
+    for job, length in jobs:
         runs, cut = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
         played = {
             name: summarise(job.table, runs[name], runs["task-oracle"], length)
@@ -189,7 +193,12 @@ def _left_out(table: str, length: int, prompts: int) -> str:
 
 
 def _check(
-    policies: Sequence[str], scenario: str, steps: int | None, seeds: int, cost_weight: float
+    policies: Sequence[str],
+    scenario: str,
+    steps: int | None,
+    seeds: int,
+    cost_weight: float,
+    train: int,
 ) -> None:
     if not policies:
         raise InvalidInput("name at least one policy", "policy")
@@ -197,12 +206,17 @@ def _check(
         if name in HINDSIGHT:
             continue
         try:
-            make_policy(name, Settings())
+            policy = make_policy(name, Settings())
         except ConfigError:
             known = (*NAMES, *HINDSIGHT)
             raise InvalidInput(
                 f"no policy {name!r}{nearest(name, known)}; there are {', '.join(known)}", "policy"
             ) from None
+        if policy.needs_training and not train:
+            raise InvalidInput(
+                f"{name} learns from labelled prompts: give it some of the table with --train",
+                "train",
+            )
     parts_of(scenario)
     if seeds < 1:
         raise InvalidInput("seeds must be at least 1", "seeds")

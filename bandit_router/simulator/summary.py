@@ -130,29 +130,35 @@ def text(result: dict[str, Any]) -> str:
 
 
 def _table_text(table: dict[str, Any]) -> str:
+    ranked = sorted(table["policies"].items(), key=lambda item: -item[1]["utility"])
+    titles = {name: _title(name, found, table["seeds"]) for name, found in ranked}
+    width = max([20, *map(len, titles.values())])
     lines = [
         f"{table['table']}: {table['prompts']:,} prompts x {len(table['models'])} models, "
         f"{table['steps']:,} steps, {table['seeds']} seeds, cost weight {table['cost_weight']:g}, "
         f"{table['scenario']}, {table['embedder']}",
         "",
-        f"{'policy':20} {'utility':>8} {'95 % interval':>18} {'last quarter':>13} "
+        f"{'policy':{width}} {'utility':>8} {'95 % interval':>18} {'last quarter':>13} "
         f"{'quality':>8} {'cost USD':>10} {'regret':>8}  mostly",
     ]
-    ranked = sorted(table["policies"].items(), key=lambda item: -item[1]["utility"])
     for name, found in ranked:
         low, high = found["utility_ci"]
         bounds = "" if low is None else f"{low:.4f} to {high:.4f}"
-        if len(found["utility_by_seed"]) < table["seeds"]:
-            name = f"{name} ({len(found['utility_by_seed'])} seeds)"
         shares = {arm: float(np.mean(share)) for arm, share in found["arm_share"].items()}
         arms = sorted(shares, key=lambda arm: -shares[arm])[:2]
         mostly = ", ".join(f"{arm} {shares[arm]:.0%}" for arm in arms)
         lines.append(
-            f"{name:20} {found['utility']:8.4f} {bounds:>18} "
+            f"{titles[name]:{width}} {found['utility']:8.4f} {bounds:>18} "
             f"{found['utility_by_quarter'][3]:13.4f} {found['quality']:8.4f} "
             f"{found['cost_usd']:10.3g} {found['regret_task_oracle']:8.4f}  {mostly}"
         )
     return "\n".join(lines)
+
+
+def _title(name: str, found: dict[str, Any], seeds: int) -> str:
+    """Return a policy's name, with how many seeds it has played where not all are finished."""
+    played = len(found["utility_by_seed"])
+    return name if played == seeds else f"{name} ({played} seed{'s' * (played > 1)})"
 
 
 def _median(values: Sequence[float | None]) -> float | None:

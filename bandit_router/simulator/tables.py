@@ -25,7 +25,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import nearest
+from ..config import is_model_name, nearest
 from ..exceptions import InvalidInput, TableError
 from ..types import Model
 
@@ -200,13 +200,20 @@ def _prompts(path: Path) -> dict[str, tuple[str, str]]:
             raise TableError(f"{where}: no valid JSON: {error}", "table") from None
         if not isinstance(row, dict):
             raise TableError(f"{where}: give one JSON object a line", "table")
-        id_, prompt = _text(row, "id", where), _text(row, "prompt", where)
+        id_, prompt = _label(row, "id", where), _text(row, "prompt", where)
         if id_ in out:
             raise TableError(f"{where}: the id {id_!r} is there twice", "table")
-        out[id_] = (prompt, _text(row, "task", where) if row.get("task") else "unknown")
+        task = "unknown" if row.get("task") in (None, "") else _label(row, "task", where)
+        out[id_] = (prompt, task)
     if not out:
         raise TableError(f"{path}: no prompts", "table")
     return out
+
+
+def _label(row: dict[str, object], key: str, where: str) -> str:
+    """Return a text, or a whole number as one: it is written the same in a CSV file."""
+    value = row.get(key)
+    return str(value) if type(value) is int else _text(row, key, where)
 
 
 def _text(row: dict[str, object], key: str, where: str) -> str:
@@ -305,7 +312,7 @@ def _models(path: Path) -> tuple[dict[str, Model], frozenset[str] | None]:
 
 
 def _name(text: str, where: str) -> str:
-    if not text.strip() or "," in text or not text.isprintable():
+    if not is_model_name(text):
         raise TableError(
             f"{where}: {text!r} is no model name (printable, not empty, no comma)", "table"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -154,6 +155,12 @@ def test_csv_and_parquet_and_jsonl_are_the_same_log(tmp_path: Path) -> None:
     )
     results = [replay(p, ["random"], embedder="none", progress=False) for p in (jsonl, csv)]
     assert results[0] == results[1]
+    for path in (jsonl, csv):
+        packed = path.with_name(f"{path.name}.gz")
+        packed.write_bytes(gzip.compress(path.read_bytes()))
+        assert [vars(r) for r in read_log(packed)] == [vars(r) for r in read_log(path)]
+    csv.write_text(f"prompt,model,reward\n{'long ' * 40_000},m,1\n")
+    assert len(read_log(csv)) == 1
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "l.parquet")
@@ -281,6 +288,13 @@ def test_policies_that_are_fitted_cannot_go_through_a_log(tmp_path: Path) -> Non
         ("l.jsonl", "[1]", "one JSON object"),
         ("l.jsonl", "", "the log is empty"),
         ("l.jsonl", '{"prompt":"a","model":"m"}', "no decision has feedback"),
+        ("l.jsonl", '{"prompt":"a","model":"a,b","reward":1}', r":1: 'a,b' is no model name"),
+        ("l.jsonl", '{"prompt":"a","model":"m","reward":1,"propensity":1e-300}', "impossible"),
+        ("l.jsonl", '{"prompt":"a","model":"m","reward":1,"cost_usd":1e99}', r":1: cost_usd is"),
+        ("l.csv", "prompt,model,reward,reward\na,b,1,1\n", r"l\.csv:1: the header has"),
+        ("l.csv", 'prompt,model,reward\na,b,1\n"a', r"l\.csv: no valid CSV after line 2"),
+        ("l.csv.gz", "no gzip", r"l\.csv\.gz: no valid CSV"),
+        ("l.jsonl.gz", "no gzip", r"l\.jsonl\.gz:1: cannot be read"),
         ("l.csv", "prompt,model\na,b\n", r"l\.csv:1: the header lacks reward"),
         ("l.csv", "prompt,model,reward\na,b\n", r"l\.csv:2: not as many"),
         ("l.csv", "prompt,model,reward\na,b,nan\n", r"l\.csv:2: reward is 'nan'"),

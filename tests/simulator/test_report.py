@@ -39,6 +39,23 @@ def test_out_writes_a_page_figures_and_the_raw_json(folder: Path, tmp_path: Path
         assert "<svg" in svg.read_text()
 
 
+def test_what_is_in_the_way_of_a_report_is_told_at_once(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["simulate", "--table", str(folder), "--seeds", "1000000"]
+    for more in (["--out", str(tmp_path / "file" / "report")], ["--out", "r", "--sweep", "0,-1"]):
+        result = CliRunner().invoke(main, [*arguments, *more])
+        assert result.exit_code in (1, 2)
+        assert "playing" not in result.stderr
+
+
+def test_an_interrupt_before_the_first_run_leaves_a_page_without_figures(tmp_path: Path) -> None:
+    table = {"table": "t", "prompts": 2, "models": ["a"], "steps": 2, "seeds": 2, "policies": {}}
+    table |= {"cost_weight": 0.0, "scenario": "stationary", "embedder": "none"}
+    written = write_report({"tables": [table], "interrupted": True}, tmp_path)
+    assert written == ["result.json", "report.html"]
+    assert "Interrupted" in (tmp_path / "report.html").read_text()
+
+
 def test_names_are_shown_and_cannot_break_the_page(tmp_path: Path) -> None:
     odd = "a $b$ <script>/c"
     prompts = [json.dumps({"id": str(i), "prompt": f"p {i}"}) for i in range(20)]

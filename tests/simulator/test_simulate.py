@@ -270,6 +270,23 @@ def test_bad_names_are_refused(folder: Path, arguments: dict, field: str) -> Non
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [({"policies": ["random", "fixed:good"]}, "policy"), ({"policies": ["kmeans"]}, "train")],
+)
+def test_what_the_last_table_refuses_is_told_before_the_first_is_played(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: dict, field: str
+) -> None:
+    other = folder / "other"
+    other.mkdir()
+    (other / "prompts.jsonl").write_text('{"id": "1", "prompt": "x"}')
+    (other / "outcomes.csv").write_text("id,model,quality\n1,a,1\n")
+    with pytest.raises(InvalidInput) as caught:
+        simulate([folder, other], **arguments, **QUICK | {"progress": True})
+    assert caught.value.field == field
+    assert "playing" not in capsys.readouterr().err
+
+
 def test_a_cost_weight_without_costs_is_refused(folder: Path) -> None:
     (folder / "outcomes.csv").write_text("id,model,quality\np1,a,1\np2,a,0\n")
     with pytest.raises(InvalidInput, match="no costs"):

@@ -115,6 +115,18 @@ def test_damage_inside_a_compressed_file(tmp_path: Path) -> None:
         read_table(tmp_path)
 
 
+def test_columns_come_in_any_order_with_quotes_and_other_line_ends(tmp_path: Path) -> None:
+    prompts = '{"note": 1, "task": 7, "prompt": "eins", "id": 1}\n{"id": "2, b", "prompt": "zwei"}'
+    outcomes = (
+        'note,cost_usd,quality,model,id\r\n"a\nb",0.5,1,模型 "x",1\r\n,,0,模型 "x","2, b"\r\n'
+    )
+    table = read_table(write(tmp_path, prompts=prompts, outcomes=outcomes))
+    assert table.names == ('模型 "x"',)
+    assert table.tasks == ("7", "unknown")
+    np.testing.assert_array_equal(table.quality, [[1], [0]])
+    np.testing.assert_array_equal(table.cost, [[0.5], [0.5]])
+
+
 def test_a_byte_order_mark_as_spreadsheets_write_it_is_no_obstacle(tmp_path: Path) -> None:
     write(tmp_path, outcomes="\ufeff" + OUTCOMES)
     assert read_table(tmp_path).names == ("a [=@/]", "b")

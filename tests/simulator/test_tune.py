@@ -45,6 +45,8 @@ def test_the_command_writes_what_serve_reads_and_a_study_is_shared(
     again = CliRunner().invoke(main, [*arguments, *out])
     assert again.exit_code == 1
     assert "is there already" in again.stderr
+    nowhere = CliRunner().invoke(main, [*arguments, "--out", str(tmp_path / "no" / "x.toml")])
+    assert "is no folder" in nowhere.stderr
 
 
 def test_the_gain_is_measured_where_the_search_did_not_look(problem: TableProblem) -> None:
