@@ -23,6 +23,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 from urllib.parse import urljoin
 
@@ -34,6 +35,9 @@ URL = "http://127.0.0.1:8080"
 DECISION = "x-bandit-router-decision-id"
 
 _BUSY = (429, 502, 503, 504)
+_Got = httpx2.Response | httpx2.TransportError
+"""What came of one try."""
+
 _NOT_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 _BACKOFF_SECONDS = 0.25
 _LONGEST_WAIT_SECONDS = 10.0
@@ -90,13 +94,22 @@ class Routed:
 
 
 class _Shared:
-    """What both clients do alike: everything but waiting."""
+    """What both clients do alike: everything but waiting; see `Client`."""
+
+    _http: Any
+    _kind: Any  # of `_http`
 
     def __init__(
-        self, base_url: str = URL, api_key: str | None = None, *, retries: int = 3
+        self,
+        base_url: str = URL,
+        api_key: str | None = None,
+        *,
+        timeout: float = 10.0,
+        retries: int = 3,
     ) -> None:
         self._base_url = base_url.rstrip("/") + "/"
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._http = self._kind(timeout=timeout, headers=headers)
         self._retries = retries
 
     def _url(self, path: str) -> str:
@@ -113,18 +126,20 @@ class _Shared:
             fields["feedback_url"] = self._url(fields["feedback_url"])
         return Routed(**fields)  # type: ignore[arg-type]
 
-    def _failed(self, error: httpx2.TransportError, attempt: int, repeatable: bool) -> float:
-        """Return how long to wait before the next try, or raise what it was."""
-        if attempt < self._retries and (repeatable or isinstance(error, _NOT_SENT)):
-            return _wait(attempt)
-        what = f"{type(error).__name__}: {error}"
-        raise RouterError(f"{self._base_url} cannot be reached ({what})") from error
+    def _again(self, got: _Got, attempt: int, repeatable: bool) -> float | None:
+        """Return how long to wait before the next try; None: this one is the last."""
+        if attempt == self._retries:
+            return None
+        if isinstance(got, httpx2.TransportError):
+            return _wait(attempt) if repeatable or isinstance(got, _NOT_SENT) else None
+        busy = got.status_code in _BUSY
+        return _wait(attempt, got.headers.get("retry-after")) if busy else None
 
-    def _answered(self, response: httpx2.Response, attempt: int) -> float | None:
-        """Return how long to wait before the next try; None: it is answered."""
-        if response.status_code in _BUSY and attempt < self._retries:
-            return _wait(attempt, response.headers.get("retry-after"))
-        return None
+    def _read(self, got: _Got) -> dict[str, Any]:
+        if isinstance(got, httpx2.TransportError):
+            what = f"{type(got).__name__}: {got}"
+            raise RouterError(f"{self._base_url} cannot be reached ({what})") from got
+        return _read(got)
 
 
 class Client(_Shared):
@@ -142,16 +157,8 @@ class Client(_Shared):
         Tries after the first.
     """
 
-    def __init__(
-        self,
-        base_url: str = URL,
-        api_key: str | None = None,
-        *,
-        timeout: float = 10.0,
-        retries: int = 3,
-    ) -> None:
-        super().__init__(base_url, api_key, retries=retries)
-        self._http = httpx2.Client(timeout=timeout, headers=self._headers)
+    _http: httpx2.Client
+    _kind = httpx2.Client
 
     def __enter__(self) -> Client:
         return self
@@ -202,32 +209,23 @@ class Client(_Shared):
         return self.feedback(decision_id_of(response), **said)
 
     def _post(self, path: str, body: dict[str, Any], *, repeatable: bool) -> dict[str, Any]:
-        for attempt in range(self._retries + 1):
+        for attempt in count():
+            got: _Got
             try:
-                response = self._http.post(self._url(path), json=body)
+                got = self._http.post(self._url(path), json=body)
             except httpx2.TransportError as error:
-                time.sleep(self._failed(error, attempt, repeatable))
-                continue
-            wait = self._answered(response, attempt)
-            if wait is None:
-                return _read(response)
+                got = error
+            if (wait := self._again(got, attempt, repeatable)) is None:
+                break
             time.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+        return self._read(got)
 
 
 class AsyncClient(_Shared):
     """The same for asyncio; see `Client`."""
 
-    def __init__(
-        self,
-        base_url: str = URL,
-        api_key: str | None = None,
-        *,
-        timeout: float = 10.0,
-        retries: int = 3,
-    ) -> None:
-        super().__init__(base_url, api_key, retries=retries)
-        self._http = httpx2.AsyncClient(timeout=timeout, headers=self._headers)
+    _http: httpx2.AsyncClient
+    _kind = httpx2.AsyncClient
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -263,17 +261,16 @@ class AsyncClient(_Shared):
         return await self.feedback(decision_id_of(response), **said)
 
     async def _post(self, path: str, body: dict[str, Any], *, repeatable: bool) -> dict[str, Any]:
-        for attempt in range(self._retries + 1):
+        for attempt in count():
+            got: _Got
             try:
-                response = await self._http.post(self._url(path), json=body)
+                got = await self._http.post(self._url(path), json=body)
             except httpx2.TransportError as error:
-                await asyncio.sleep(self._failed(error, attempt, repeatable))
-                continue
-            wait = self._answered(response, attempt)
-            if wait is None:
-                return _read(response)
+                got = error
+            if (wait := self._again(got, attempt, repeatable)) is None:
+                break
             await asyncio.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+        return self._read(got)
 
 
 def wrap(client: Any, **options: Any) -> Any:

@@ -109,6 +109,7 @@ class ChatReader:
         self.answer = Answer()
         self.whole = False
         self.error: str | None = None
+        self._open: set[Any] = set()  # choices that have begun, and not come to their end
 
     def feed(self, event: Json) -> None:
         """Take a chunk."""
@@ -122,7 +123,8 @@ class ChatReader:
 
     def _choice(self, choice: Json, delta: Json) -> None:
         reason = choice.get("finish_reason")
-        self.whole = self.whole or reason is not None
+        (self._open.add if reason is None else self._open.discard)(choice.get("index", 0))
+        self.whole = not self._open
         answer = self.answer
         text = delta.get("content")
         calls = delta.get("tool_calls")

@@ -227,6 +227,8 @@ class Fleet:
         health = self.infirmary.of(model, endpoint)
         has = health.responses if endpoint.responses is None else endpoint.responses
         own = call.form == "responses" and endpoint.kind == "openai" and has is not False
+        if call.form == "responses" and not own and (bound := call.bound()):
+            raise InvalidInput(f"{bound[1]}: {where(endpoint)} has no /responses, which this needs")
         asked = wire(call, model, endpoint, responses=own)
         if health.stream_usage is False:
             asked.body.pop("stream_options", None)

@@ -35,7 +35,10 @@ _HOSTS_OF_NEW_LIMITS = ("api.openai.com",)  # they know max_completion_tokens on
 _BLOCKS = frozenset(
     ["text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"]
 )
-_NO_CHOICE = ("n", "logprobs", "audio", "top_logprobs")
+_CHAT_ALONE = (
+    "logprobs", "top_logprobs", "audio", "functions", "function_call", "logit_bias",
+    "web_search_options",
+)  # fmt: skip
 _ITEMS = frozenset(["message", "function_call", "function_call_output", "reasoning", None])
 _PARTS = frozenset(["text", "image_url", "file", "refusal"])
 
@@ -229,9 +232,13 @@ def _said(translation: Translation) -> Json:
 
 
 def _chat_bound(raw: Json) -> tuple[str, str] | None:
-    for name in _NO_CHOICE:
-        if raw.get(name) not in (None, 1, False, 0):
+    if (raw.get("n") or 1) != 1:
+        return "openai", "n"
+    for name in _CHAT_ALONE:
+        if raw.get(name):
             return "openai", name
+    if any(tool.get("type") != "function" for tool in raw.get("tools") or ()):
+        return "openai", "tools"
     for part in _parts(raw["messages"]):
         kind = part.get("type")
         if kind not in _PARTS or (kind == "file" and "file_data" not in part.get("file", {})):

@@ -93,9 +93,15 @@ def _texts(asked: RouteRequest, limit: int) -> tuple[str | None, str | None]:
 
 
 def texts_of_messages(messages: list[Message], limit: int) -> tuple[str, str]:
-    """Return the whole text of a conversation, and what of it is embedded; see `_texts`."""
+    """Return the whole text of a conversation, and what of it is embedded; see `_texts`.
+
+    Where there are only pictures or files, their kinds stand for it.
+    """
     heard = [m for m in messages if m.role in ("user", "system", "developer")]
-    text = _checked(_joined(heard), "messages", limit)
+    text = _joined(heard)
+    if not text.strip():
+        text = " ".join(m.shown for m in heard if m.shown)
+    text = _checked(text, "messages", limit)
     meaning = _joined([m for m in reversed(heard) if m.role == "user"])
     return text, meaning if meaning.strip() else text
 
@@ -106,7 +112,7 @@ def _joined(messages: list[Message]) -> str:
 
 def _checked(text: str, field: str, limit: int) -> str:
     if not text.strip():
-        what = "be empty or blank" if field == "prompt" else "hold no text of user or system"
+        what = "be empty or blank" if field == "prompt" else "all be empty: none says what is asked"
         raise InvalidInput(f"{field} must not {what}", field)
     if len(text) > limit:
         raise InvalidInput(

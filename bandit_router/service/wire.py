@@ -50,6 +50,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
             return self.content or ""
         return "\n".join(p.text for p in self.content if p.type == "text" and p.text)
 
+    @property
+    def shown(self) -> str:
+        """What it holds beside text, by kind: "[image_url]"."""
+        parts = () if self.content is None or isinstance(self.content, str) else self.content
+        return " ".join(
+            f"[{kind}]" for kind in dict.fromkeys(p.type for p in parts) if kind != "text"
+        )
+
 
 class RouteRequest(_Body, frozen=True, kw_only=True):
     """One prompt to route: exactly one of `prompt`, `messages` and `embedding`."""

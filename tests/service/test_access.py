@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 import time
 
 import pytest
 
+from bandit_router.config import parse_config
 from bandit_router.exceptions import ConfigError, InvalidInput
 from bandit_router.service import page, run
 from bandit_router.service.app import OPERATIONS
@@ -16,6 +18,7 @@ from bandit_router.service.links import Links
 from bandit_router.store import KeyStore
 
 from .conftest import MODELS, config, state
+from .upstreams import OpenAIProvider
 
 SECRET = "a signing secret of forty-two characters.."
 
@@ -158,6 +161,27 @@ async def test_a_key_budget_is_paced(start, keys):
             router = client.app[ENGINE].router
             weights.append(router.history(answer["decision_id"]).decision.utility.cost_weight)
     assert weights[-1] == 0.0  # the other key is not slowed down
+
+
+async def test_a_stream_that_is_left_is_billed_all_the_same(start, keys):
+    made, text = keys.add("app")
+    provider = OpenAIProvider()
+    provider.gate.clear()
+    async with provider.served("/chat/completions"):
+        model = {"name": "m", "output_usd_per_m": 2.0, "endpoints": [{"base_url": provider.url}]}
+        client = await start(parse_config({"models": [model]}))
+        talk = [{"role": "user", "content": "hello"}]
+        body = {"model": "m", "messages": talk, "stream": True}
+        answer = await client.post("/v1/chat/completions", json=body, headers=bearer(text))
+        await answer.content.readany()
+        answer.close()
+        await asyncio.wait_for(provider.left.wait(), 5)
+        router = client.app[ENGINE].router
+        for _ in range(200):
+            if spent := router.accounts.total(made.id):
+                break
+            await asyncio.sleep(0.01)
+        assert spent > 0.0
 
 
 async def test_a_signed_link_takes_feedback_without_a_key(start, keys, monkeypatch):

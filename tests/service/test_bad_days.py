@@ -45,6 +45,8 @@ def said(text: str) -> dict[str, Any]:
     return {**CHUNK, "choices": [delta]}
 
 
+TWO = {**CHUNK, "choices": [{"index": 1, "delta": {"content": "two"}, "finish_reason": None}]}
+ENDED = {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
 ERROR = {"error": {"message": "quota spent", "code": 429}}
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
 BEFORE = {  # what is sent, what it counts as: nothing has been passed on to the client by then
@@ -87,6 +89,7 @@ AFTER = {  # the client has read something: nothing is tried again
     "tells an error": ((OPEN + events(said("one")), events(ERROR)), "error_in_answer"),
     "garbage": ((OPEN + events(said("one")), events("{oops")), "garbage"),
     "another form": ((OPEN + events(said("one")), events({"choices": [7]})), "garbage"),
+    "one of two choices": ((OPEN + events(said("one"), TWO), events(ENDED)), "broke_off"),
 }
 
 

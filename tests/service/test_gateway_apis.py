@@ -192,6 +192,35 @@ async def test_several_choices_are_refused_where_nobody_can(world: World) -> Non
     assert caught.value.param == "n"
 
 
+@pytest.mark.parametrize("kind", ["anthropic"], indirect=True)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("logprobs", True),
+        ("logit_bias", {"50256": -100}),
+        ("functions", [{"name": "f", "parameters": {}}]),
+        ("tools", [{"type": "custom", "custom": {"name": "c"}}]),
+    ],
+)
+async def test_what_anthropic_has_no_word_for_is_not_left_out(
+    world: World, field: str, value: Any
+) -> None:
+    body = {"model": "auto", "messages": TALK, field: value}
+    answer = await world.service.post("/v1/chat/completions", json=body)
+    assert (answer.status, (await answer.json())["error"]["param"]) == (422, field)
+    assert not world.provider.seen
+
+
+async def test_a_picture_alone_is_routed(world: World) -> None:
+    url = f"data:image/png;base64,{PIXEL}"
+    talk: list[Any] = [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}
+    ]
+    raw = await world.openai.chat.completions.with_raw_response.create(model="auto", messages=talk)
+    assert raw.headers["x-bandit-router-decision-id"]
+    assert PIXEL in json.dumps(world.provider.seen)
+
+
 async def test_the_sync_clients(world: World, kind: str) -> None:
     def talk() -> list[str]:
         chat = world.sync_openai.chat.completions
@@ -387,6 +416,8 @@ async def test_an_endpoint_without_responses_is_asked_for_them_once(world: World
     assert world.provider.paths == ["/v1/chat/completions"] * 3
     state = world.service.app[ENGINE].router.models["m"].endpoints[0]
     assert state.responses is None
+    with pytest.raises(openai.UnprocessableEntityError, match=r"background: .* no /responses"):
+        await world.openai.responses.create(model="auto", input="hello", background=True)
 
 
 # -- embeddings, and streams that are left --------------------------------------------------
@@ -401,6 +432,8 @@ async def test_embeddings(world: World) -> None:
     assert raw.headers["x-bandit-router-cost-usd"] == "8e-06"
     with pytest.raises(openai.UnprocessableEntityError, match="not routed"):
         await world.openai.embeddings.create(model="auto", input="hello")
+    await world.openai.chat.completions.create(model="m", messages=TALK)
+    assert (await world.last()).call.form == "chat"  # only an answer is one that can be judged
 
 
 @pytest.mark.parametrize("stream", [True, False])

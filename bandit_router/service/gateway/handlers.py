@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from ...exceptions import InvalidInput
@@ -98,69 +100,54 @@ async def _listed(request: web.Request) -> list[ModelListed]:
     return [ModelListed(id=name, display_name=name) for name in dict.fromkeys(names)]
 
 
+_answers = partial(Operation, method="POST", errors=_BAD_DAYS, scopes=_SCOPES)
+_lists = partial(Operation, method="GET", scopes=_SCOPES)
+
 OPERATIONS = (
-    Operation(
-        method="POST",
+    _answers(
         path="/v1/chat/completions",
         handler=chat,
         summary="Answer a conversation by the model that has earned it (OpenAI-compatible)",
         body=ChatRequest,
-        errors=_BAD_DAYS,
-        scopes=_SCOPES,
     ),
-    Operation(
-        method="POST",
+    _answers(
         path="/v1/responses",
         handler=responses,
         summary="The same in the form of OpenAI's Responses API",
         body=ResponsesRequest,
-        errors=_BAD_DAYS,
-        scopes=_SCOPES,
     ),
-    Operation(
-        method="POST",
+    _answers(
         path="/v1/messages",
         handler=messages,
         summary="The same in the form of Anthropic's Messages API",
         body=MessagesRequest,
-        errors=_BAD_DAYS,
-        scopes=_SCOPES,
     ),
-    Operation(
-        method="POST",
+    _answers(
         path="/v1/messages/count_tokens",
         handler=count_tokens,
         summary="An estimate of the tokens of a Messages request",
         body=CountRequest,
         answer=TokenCount,
         errors=(503,),
-        scopes=_SCOPES,
     ),
-    Operation(
-        method="POST",
+    _answers(
         path="/v1/embeddings",
         handler=embeddings,
         summary="Embeddings of the model that is named (OpenAI-compatible)",
         body=EmbeddingsRequest,
-        errors=_BAD_DAYS,
-        scopes=_SCOPES,
     ),
-    Operation(
-        method="GET",
+    _lists(
         path="/v1/models",
         handler=list_models,
         summary="List what can be asked for (OpenAI's and Anthropic's form in one)",
         answer=ModelList,
         errors=(503,),
-        scopes=_SCOPES,
     ),
-    Operation(
-        method="GET",
+    _lists(
         path="/v1/models/{name:.+}",
         handler=one_model,
         summary="One of what can be asked for",
         answer=ModelListed,
         errors=(404, 503),
-        scopes=_SCOPES,
     ),
 )

@@ -63,6 +63,15 @@ class Record:
             )
         )
 
+    def broken_off(self, served: Served, call: Call, message: str) -> None:
+        """Log that an answer broke off; what had come of it is billed, by estimate if need be.
+
+        Of a decision the cost that was expected has been booked already.
+        """
+        self.failed(served.model, where(served.endpoint), message)
+        if self.decision is None:
+            self._bill(served.answer.used(call.raw).cost(served.model, served.endpoint))
+
     def observed(self, served: Served, call: Call) -> Outcome:
         """Return who answered, at what cost, how fast."""
         usage = served.answer.used(call.raw)
@@ -86,8 +95,12 @@ class Record:
         tracing.model_call(outcome, self.decision)
         if self.decision is not None:
             self._engine.note(outcome)
-        elif self._key is not None and outcome.cost_usd:
-            self._engine.bill(self._key, outcome.cost_usd)
+        else:
+            self._bill(outcome.cost_usd)
+
+    def _bill(self, usd: float | None) -> None:
+        if self._key is not None and usd:
+            self._engine.bill(self._key, usd)
 
     @property
     def _decision_id(self) -> str:

@@ -7,7 +7,6 @@ import asyncio
 from aiohttp import ClientConnectionResetError, web
 
 from ...providers import Call, Json, Served, Stream, Unserved, UpstreamError, Whole, broken, spoken
-from ...providers.http import where
 from ...types import Outcome
 from ..access import caller
 from ..errors import Refused
@@ -75,7 +74,7 @@ async def _pass_on(
         raise
     finally:
         if failure is not None:
-            record.failed(served.model, where(served.endpoint), failure)
+            record.broken_off(served, call, failure)
     if failure is None:
         outcome = record.observed(served, call)
         record.log(outcome)
@@ -109,6 +108,8 @@ async def _pieces(
 def _announce(
     request: web.Request, call: Call, served: Served, record: Record, outcome: Outcome
 ) -> None:
+    if call.form == "embeddings":  # nobody was answered anything that could be judged
+        return
     session = request.headers.get(SESSION)
     key = caller(request)
     told = Answered(call, served.answer, outcome, record.decision, session, key)
