@@ -21,16 +21,30 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def compiled(function: Function) -> Function:
     """Return `function` compiled at its first call, and kept on disk for the next process.
 
-    Sums may be reordered, so that they use the whole width of the processor: results are the
-    same at every run on one machine, and agree to rounding elsewhere.
+    Its arithmetic is that of the source, in that order. A loop that writes has two forms in
+    machine code, and where the arrays happen to lie in memory decides which one runs: were they
+    free to round differently, one log would come to two states.
 
     Where nothing can be written (neither beside the source, nor in the user's cache, nor in
     ``NUMBA_CACHE_DIR``) every process compiles for itself.
     """
-    fastmath = {"reassoc", "contract", "nsz", "arcp"}
+    return _kept(function, fastmath=False)
+
+
+def reordered(function: Function) -> Function:
+    """Return `function` compiled as `compiled` does, its sums free to use the processor's width.
+
+    Only for loops that write no array: they have one form, so that results are the same at every
+    run on one machine; elsewhere they agree to rounding.
+    """
+    return _kept(function, fastmath={"reassoc", "contract", "nsz", "arcp"})
+
+
+def _kept(function: Function, fastmath: bool | set[str]) -> Function:
     out: Any = njit(error_model="numpy", fastmath=fastmath)(function)
     try:
         out._cache = Kept(function)
+        out._cache.arithmetic = _arithmetic(out)
     except RuntimeError:  # numba found no place
         _say_once()
     return cast(Function, out)
@@ -42,7 +56,7 @@ def _say_once() -> None:
         "there is no directory to keep compiled code in, so every start takes a while longer: "
         "set NUMBA_CACHE_DIR to one that can be written",
         RuntimeWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
 
 
@@ -53,6 +67,8 @@ class Kept(FunctionCache):
     of a function it calls has, or a constant from elsewhere; and what is broken, or cannot be
     written, is passed over.
     """
+
+    arithmetic = ""  # what it may do with sums
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return what was compiled for these types before, or None."""
@@ -71,7 +87,7 @@ class Kept(FunctionCache):
             super().save_overload(sig, data)
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
-        return *super()._index_key(sig, codegen), made_of(self._py_func)
+        return *super()._index_key(sig, codegen), made_of(self._py_func), self.arithmetic
 
 
 @cache
@@ -83,8 +99,14 @@ def made_of(function: FunctionType) -> str:
     for name in code.co_names:
         value = function.__globals__.get(name)
         if isinstance(value, Dispatcher):
-            value = made_of(value.py_func)
+            value = made_of(value.py_func) + _arithmetic(value)
         elif not isinstance(value, int | float | tuple):
             continue
         digest.update(f"{name}={value!r};".encode())
     return digest.hexdigest()
+
+
+def _arithmetic(compiled_: Any) -> str:
+    """Return what a compiled function may do with sums."""
+    allowed = compiled_.targetoptions["fastmath"]
+    return " ".join(sorted(allowed)) if allowed else ""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import compiled
+from .compiled import reordered
 from .exceptions import InvalidInput
 
 _ROUNDING = 1e-6  # of the norm of a float32 vector that was brought to norm 1
@@ -453,7 +453,7 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
     return out.astype(np.float32, copy=False)
 
 
-@compiled
+@reordered
 def _length(vector: Vector) -> float:
     square = 0.0
     for i in range(len(vector)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -9,10 +10,14 @@ from pathlib import Path
 from types import ModuleType
 
 import numba
+import numpy as np
 import pytest
 from numba.core import caching
 
-from bandit_router.compiled import compiled, made_of
+import bandit_router
+from bandit_router.bandits.credit import ROWS
+from bandit_router.bandits.posterior import noises
+from bandit_router.compiled import compiled, made_of, reordered
 
 CALLED = """
 from bandit_router.compiled import compiled
@@ -122,6 +127,47 @@ def test_without_a_directory_to_write_to_every_process_compiles(
         twice, thrice = compiled(_twice), compiled(_thrice)
     assert len(said) == 1
     assert (twice(2.0), thrice(2.0)) == (4.0, 6.0)
+
+
+@pytest.mark.parametrize("arms", [8, 12, 16])
+def test_where_arrays_lie_changes_no_bit(arms: int) -> None:
+    rng = np.random.default_rng(0)
+    total, prior = rng.uniform(0.0, 9.0, (ROWS, arms)), rng.random(arms)
+    found, kept = set(), []
+    for step in range(2000):  # the heap moves: beside another array, or far from all
+        there = prior.copy()
+        out = noises(total, there)
+        found.add(out.tobytes())
+        kept += [there] * (step % 3 > 0) + [out] * (step % 2)
+        if len(kept) > 100:
+            del kept[::2]
+    assert len(found) == 1
+
+
+def test_what_may_reorder_sums_writes_no_array() -> None:
+    found = 0
+    for file in Path(bandit_router.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and "reordered" in map(
+                ast.unparse, node.decorator_list
+            ):
+                found += 1
+                inside = [n for n in ast.walk(node) if isinstance(n, ast.Subscript)]
+                assert not any(isinstance(n.ctx, ast.Store) for n in inside), node.name
+                assert not any(isinstance(n, ast.Call) and "np.empty" in ast.unparse(n)
+                               for n in ast.walk(node)), node.name  # fmt: skip
+    assert found
+
+
+def test_code_is_kept_by_what_it_may_do_with_sums(
+    imported: Callable[..., ModuleType], tmp_path: Path
+) -> None:
+    module = imported()
+    module.both(2)
+    for decorated in (compiled, reordered):
+        again = decorated(module.both.py_func)
+        assert again(2) == 31
+        assert sum(again.stats.cache_hits.values()) == (decorated is compiled)
 
 
 def test_what_a_function_is_made_of() -> None:

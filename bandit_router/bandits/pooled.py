@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..compiled import compiled, reordered
 from .belief import Array, Rows
 from .credit import CN, LN, R, W
 from .rates import rates
@@ -207,7 +207,7 @@ def _descend(
                 beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[kin[a]]
 
 
-@compiled
+@reordered
 def difficulty_at(place: Array, slope: Array) -> float:
     """Return the mean difficulty of a weighted sum of places, shape (dimension + 1,)."""
     out = 0.0

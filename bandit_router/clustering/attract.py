@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
-from .nearest import Array, Rows
+from ..compiled import compiled, reordered
+from .nearest import Array, Rows, squared
 
 TIE = 1e-12
 """Relative; closer than this to the threshold River's own arithmetic decides."""
@@ -53,7 +53,7 @@ def attract(
     count = 0
     about, most = x.astype(np.float32), threshold * threshold + slack
     for row in range(n):
-        if slack < np.inf and _squared(rough[row], about) > most:
+        if slack < np.inf and _roughly(rough[row], about) > most:
             continue
         distance = _distance(centers[row], x)
         if abs(distance - threshold) <= TIE * threshold:
@@ -82,8 +82,8 @@ def attract(
     return near[:count].copy(), new, False
 
 
-@compiled
-def _squared(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
+@reordered
+def _roughly(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
     square = np.float32(0.0)
     for i in range(len(a)):
         apart = a[i] - b[i]
@@ -93,8 +93,4 @@ def _squared(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
 
 @compiled
 def _distance(a: Array, b: Array) -> float:
-    square = 0.0
-    for i in range(len(a)):
-        apart = a[i] - b[i]
-        square += apart * apart
-    return float(np.sqrt(square))
+    return float(np.sqrt(squared(a, b)))

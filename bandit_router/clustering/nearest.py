@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..compiled import compiled, reordered
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -30,10 +30,7 @@ def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
     size = min(most, n)
     rows, squares, found = np.empty(size, np.int64), np.empty(size), 0
     for row in range(n):
-        square = 0.0
-        for i in range(dimension):
-            apart = centers[row, i] - x[i]
-            square += apart * apart
+        square = squared(centers[row], x)
         if not square >= 0.0:
             square = np.inf
         if found < size or square < squares[size - 1]:
@@ -44,6 +41,16 @@ def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
                 place -= 1
             squares[place], rows[place] = square, row
     return rows, np.sqrt(squares)
+
+
+@reordered
+def squared(a: Array, b: Array) -> float:
+    """Return the squared distance of two points."""
+    square = 0.0
+    for i in range(len(a)):
+        apart = a[i] - b[i]
+        square += apart * apart
+    return square
 
 
 @compiled

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from ..compiled import compiled, reordered
 from ..types import Vector
 
 
@@ -88,10 +88,17 @@ def _projected(
     apart, out = vector - mean, np.zeros(len(components))
     square = 0.0
     for i in range(len(components)):
-        for j in range(len(apart)):
-            out[i] += components[i, j] * apart[j]
+        out[i] = _product(components[i], apart)
         square += out[i] * out[i]
     return out / np.sqrt(square) if square > 1e-18 else out
+
+
+@reordered
+def _product(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    total = 0.0
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
 
 
 @cache
