@@ -1,7 +1,10 @@
 """What a region is called: the words that its recent prompts have and the others' have not.
 
-Class-based TF-IDF, kept incrementally. Names are no part of the state: they are derived from
-traffic, live in memory only, are bounded, and are learnt anew after a restart.
+Words are compared as Monroe, Colaresi and Quinn (2008, "Fightin' words") compare speakers: by how
+much more often a region's prompts have a word than all others', in standard errors, so that what
+stands in every prompt of a template ("choices", "letter") does not name half of the map. Kept
+incrementally. Names are no part of the state: they are derived from traffic, live in memory only,
+are bounded, and are learnt anew after a restart.
 
 A word is shown only if several different prompts of the region had it, and never if it holds a
 digit or a sign: what one person alone wrote names nothing.
@@ -21,13 +24,15 @@ _READ = 2000  # characters of a prompt
 _WORDS = 300  # kept of a region; twice as many trigger a cleaning
 _FADING = 0.99  # of a word's count, a prompt of its region
 _LEAST = 3.0
+_PRIOR = 0.5  # prompts that a word is taken to have been in beside those seen
 _COMMON = """
 the and for are was were you your with that this from have has had not but all any can will what
 which who whom whose how why when where into than then them they their there these those been being
 some such would could should does did doing its our out over under about after before between each
 other more most only same also very just let lets may might must one two use used using following
 given answer question please write options correct many find make made get got his her him she
-himself herself because while both few own too
+himself herself because while both few own too much option choice choices letter reasoning
+explain briefly step steps above below see
 """
 _STOP = frozenset(_COMMON.split())
 
@@ -37,17 +42,20 @@ class _Words:
 
     def __init__(self) -> None:
         self.counts: dict[str, float] = {}
+        self.prompts = 0.0
         self.unit = 1.0  # what a prompt counts; it grows, so that the older count less
         self.seen: set[int] = set()
         self.examples: deque[str] = deque(maxlen=3)
 
     def add(self, words: Iterable[str]) -> None:
         self.unit /= _FADING
+        self.prompts += self.unit
         for word in words:
             self.counts[word] = self.counts.get(word, 0.0) + self.unit
         if len(self.counts) > 2 * _WORDS or self.unit > 1e6:
             kept = sorted(self.counts.items(), key=lambda item: -item[1])[:_WORDS]
             self.counts = {word: count / self.unit for word, count in kept}
+            self.prompts /= self.unit
             self.unit = 1.0
 
     def read(self) -> dict[str, float]:
@@ -94,30 +102,48 @@ class RegionNames:
                 heir = self._regions[event.other]
                 for word, count in dead.read().items():
                     heir.counts[word] = heir.counts.get(word, 0.0) + count * heir.unit
+                heir.prompts += dead.prompts / dead.unit * heir.unit
             elif event.what == "merged":
                 self._regions[event.other] = dead
 
     def labels(self, words: int = 3) -> dict[int, str]:
         """Return the label of every region that has words to show."""
         counts = {id_: region.read() for id_, region in self._regions.items()}
-        total: dict[str, float] = {}
+        sizes = {id_: region.prompts / region.unit for id_, region in self._regions.items()}
+        everywhere: dict[str, float] = {}
         for region in counts.values():
             for word, count in region.items():
-                total[word] = total.get(word, 0.0) + count
-        typical = sum(total.values()) / max(1, len(counts))
+                everywhere[word] = everywhere.get(word, 0.0) + count
         out = {}
         for id_, region in counts.items():
+            elsewhere = sum(sizes.values()) - sizes[id_]
             scores = {
-                word: -count * math.log1p(typical / total[word])
+                word: _peculiar(count, sizes[id_], everywhere[word] - count, elsewhere)
                 for word, count in region.items()
                 if count > 0.9 * _LEAST
             }
-            best = sorted(scores, key=lambda word: (round(scores[word], 9), word))[:words]
+            best = _different(sorted(scores, key=lambda word: (-round(scores[word], 9), word)))
             if best:
-                out[id_] = ", ".join(best)
+                out[id_] = ", ".join(best[:words])
         return out
 
     def examples(self, region: int) -> tuple[str, ...]:
         """Return a few recent prompts of a region; none unless prompts are kept."""
         found = self._regions.get(region)
         return tuple(found.examples) if found else ()
+
+
+def _peculiar(here: float, of_here: float, there: float, of_there: float) -> float:
+    """How much more often a word is in prompts here than there, in standard errors."""
+    here, there = here + _PRIOR, there + _PRIOR
+    rates = math.log(here / (of_here + 1.0)) - math.log(there / (of_there + 1.0))
+    return rates / math.sqrt(1.0 / here + 1.0 / there)
+
+
+def _different(words: Iterable[str]) -> list[str]:
+    """Leave out what only bends an earlier word: ``cells`` after ``cell``."""
+    out: list[str] = []
+    for word in words:
+        if not any(word.startswith(w) or w.startswith(word) for w in out):
+            out.append(word)
+    return out

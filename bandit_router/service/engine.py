@@ -321,6 +321,11 @@ class Engine:
         """Whether the demo fleet answers."""
         return self._fleet is not None
 
+    @property
+    def samples(self) -> list[str]:
+        """Prompts that the demo fleet knows; none without it."""
+        return [] if self._fleet is None else self._fleet.prompts
+
     def note(self, outcome: Outcome) -> None:
         """Log what serving observed; it is folded when this returns, and on disk soon after."""
 

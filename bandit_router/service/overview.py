@@ -59,22 +59,30 @@ def saved(chronicle: Chronicle, histories: Sequence[History]) -> dict[str, Any] 
     Returns
     -------
     dict or None
-        None where the log cannot tell.
+        None where the log cannot tell. `curve` is the same sum, with its interval, at the end of
+        each of the equal spans of time that the overview shows.
     """
     seen = [h for h in histories if _told(chronicle, h)]
     names = sorted({c.model for h in seen for c in h.decision.candidates})
-    found = [f for name in names if (f := _against(chronicle, seen, name)) is not None]
+    edges = _edges(histories)[1:]
+    found = [f for name in names if (f := _against(chronicle, seen, name, edges)) is not None]
     if not found:
         return None
     best: dict[str, Any] = max(found, key=lambda f: f["utility"])
     return best
 
 
-def _against(chronicle: Chronicle, seen: Sequence[History], constant: str) -> dict[str, Any] | None:
+def _against(
+    chronicle: Chronicle, seen: Sequence[History], constant: str, edges: Sequence[float]
+) -> dict[str, Any] | None:
     """Compare what was done with always `constant`, where that could have been chosen."""
     from ..simulator.ope import Evaluation, doubly_robust, mean_interval
 
-    rows = [h for h in seen if (c := h.decision.candidate(constant)) and c.cost_usd is not None]
+    rows = [
+        h
+        for h in seen
+        if (c := h.decision.candidate(constant)) and c.cost_usd is not None and c.propensity
+    ]
     if len(rows) < 2:
         return None
     sums = [chronicle.credit(h).sums for h in rows]
@@ -113,7 +121,18 @@ def _against(chronicle: Chronicle, seen: Sequence[History], constant: str) -> di
         "quality_gain_ci": [worse, better],
         "ess": of_cost.ess,
         "utility": utility,
+        "curve": _added_up(terms, [h.decision.time for h in rows], edges),
     }
+
+
+def _added_up(terms: Any, times: Sequence[float], edges: Sequence[float]) -> list[list[float]]:
+    """Return the sum of the terms up to each edge, with its 95 % interval."""
+    n = np.searchsorted(times, edges, side="right")
+    sums, squares = (np.concatenate([[0.0], np.cumsum(t)])[n] for t in (terms, terms * terms))
+    spread = np.sqrt(np.maximum(squares - sums * sums / np.maximum(n, 1), 0.0))
+    half = 1.96 * spread * np.sqrt(n / np.maximum(n - 1, 1))
+    out: list[list[float]] = np.stack([sums, sums - half, sums + half], axis=1).tolist()
+    return out
 
 
 def _of(decision: Decision, model: str, field: str) -> float:
@@ -140,11 +159,11 @@ def _buckets(chronicle: Chronicle, histories: Sequence[History]) -> list[dict[st
     """Equal spans of time: what came, what it cost, who answered, how it was judged."""
     if not histories:
         return []
-    start, end = histories[0].decision.time, histories[-1].decision.time
-    span = max(end - start, 1e-6) / BUCKETS
+    edges = _edges(histories)
     groups: list[list[History]] = [[] for _ in range(BUCKETS)]
     for history in histories:
-        groups[min(BUCKETS - 1, int((history.decision.time - start) / span))].append(history)
+        at = int(np.searchsorted(edges, history.decision.time, side="right")) - 1
+        groups[min(BUCKETS - 1, at)].append(history)
     out = []
     for i, group in enumerate(groups):
         models = Counter(h.decision.model for h in group)
@@ -155,7 +174,7 @@ def _buckets(chronicle: Chronicle, histories: Sequence[History]) -> list[dict[st
                     by_source[source].append(said.reward)
         out.append(
             {
-                "time": start + i * span,
+                "time": edges[i],
                 "decisions": len(group),
                 "models": dict(models),
                 "cost_usd": sum(float(chronicle.credit(h).sums[C]) for h in group),
@@ -164,6 +183,13 @@ def _buckets(chronicle: Chronicle, histories: Sequence[History]) -> list[dict[st
             }
         )
     return out
+
+
+def _edges(histories: Sequence[History]) -> list[float]:
+    """Where the spans begin, and where the last ends."""
+    times = [h.decision.time for h in histories] or [0.0]
+    edges: list[float] = np.linspace(times[0], times[-1] + 1e-6, BUCKETS + 1).tolist()
+    return edges
 
 
 def _sources(histories: Sequence[History]) -> list[dict[str, Any]]:

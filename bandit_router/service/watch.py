@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -33,6 +34,7 @@ TICK_SECONDS = 1.0
 _QUEUE = 64  # messages a slow reader may be behind before it is dropped
 _FLASHES = 60  # decisions of one tick that are shown one by one
 _DRAW_SECONDS = 4.0  # at most so often, and never more than a tenth of the time
+_NEW_SECONDS = 1.0  # the same while a cluster has no place yet
 _SAVE_SECONDS = 60.0
 
 Message = tuple[str, dict[str, Any]]
@@ -55,7 +57,8 @@ class Watch:
         self._readers: set[asyncio.Queue[Message | None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._drawn = False
-        self._draw_after = 0.0
+        self._drawn_at = -math.inf
+        self._spent = 0.0
         self._saved_at = 0.0
 
     @property
@@ -91,24 +94,26 @@ class Watch:
         return {**found, "lineage": msgspec.to_builtins(lineage[-200:])}
 
     async def places(self) -> dict[str, Any]:
-        """Return where every cluster is drawn, by what method and how faithfully, and drift."""
+        """See `place_answer`."""
         await self.draw()
-        return await self.look(lambda chronicle: place_answer(self.layout, chronicle))
+        models = list((await self._engine.wait()).models)
+        return await self.look(lambda chronicle: place_answer(self.layout, chronicle, models))
 
     # -- drawing ------------------------------------------------------------------------------
 
     async def draw(self) -> None:
         """Update the drawing, unless that was done just now."""
-        router = await self._engine.wait()
+        ids, centres = centres_of(await self._engine.wait())
+        placed = all(id_ in self.layout.positions for id_ in ids)
         now = time.monotonic()
-        if now < self._draw_after:
+        pause = max(_DRAW_SECONDS if placed else _NEW_SECONDS, 10.0 * self._spent)
+        if now - self._drawn_at < pause:
             return
-        ids, centres = centres_of(router)
+        self._drawn_at = now
         async with self._lock:
             await asyncio.to_thread(self._draw, ids, centres)
         self._drawn = True
-        spent = time.monotonic() - now
-        self._draw_after = now + max(_DRAW_SECONDS, 10.0 * spent)
+        self._spent = time.monotonic() - now
 
     def _draw(self, ids: list[int], centres: Any) -> None:
         if not self._drawn:
@@ -187,9 +192,10 @@ class Watch:
                 queue.put_nowait(message)
 
 
-def place_answer(layout: Layout, chronicle: Chronicle) -> dict[str, Any]:
-    """Return what `Watch.places` says of a drawing and a past."""
+def place_answer(layout: Layout, chronicle: Chronicle, models: list[str]) -> dict[str, Any]:
+    """Return where every cluster is drawn, how and how faithfully; models, their shares, drift."""
     return {
+        "models": models,
         "method": METHOD,
         "trustworthiness": layout.trustworthiness,
         "positions": layout.points(),

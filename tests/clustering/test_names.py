@@ -26,6 +26,18 @@ def test_what_one_prompt_alone_says_is_not_shown() -> None:
     assert "anastasia" not in label
 
 
+def test_words_of_a_template_name_nothing_and_no_word_stands_twice() -> None:
+    names = RegionNames()
+    for i in range(12):
+        for region, topic in ((1, "planets planet"), (2, "verbs grammar"), (3, "enzymes cell")):
+            names.read(region, f"Respond politely, concerning {topic}, {i}", keep=False)
+    labels = {id_: label.split(", ") for id_, label in names.labels().items()}
+    assert labels[1][0] == "planet"
+    assert "planets" not in labels[1]
+    assert labels[2][:2] == ["grammar", "verbs"]
+    assert labels[3][:2] == ["cell", "enzymes"]
+
+
 def test_names_follow_a_merge_and_stay_bounded() -> None:
     names = RegionNames()
     for i in range(4):

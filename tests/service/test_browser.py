@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bandit_router.service.demo import DemoFleet
 from bandit_router.service.keys import ENGINE, WATCH
+
+from .conftest import config
+from .test_demo import Recorded
 
 playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium")
@@ -64,8 +68,6 @@ async def opened(client, *paths, width=1280, height=800, **options):
 
 @pytest.fixture
 async def busy(start):
-    from .conftest import config
-
     client = await start(config(clusterer={"names": True}, store={"keep_prompts": True}))
     await traffic(client, 48)
     return client
@@ -213,6 +215,18 @@ async def test_a_phone_scrolls_one_way_only(busy):
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390
         await pages[0].locator("#legend").scroll_into_view_if_needed()
         assert await pages[0].locator("#legend").is_visible()
+
+
+async def test_the_demo_fills_its_own_map(start):
+    fleet = DemoFleet()
+    client = await start(config(), demo=True, embedder=Recorded(fleet))
+    async with opened(client, "/map") as page:
+        await expect(page.locator("#empty")).to_be_visible()
+        assert (await page.inner_text("#legend")).count("no traffic yet") == 4
+        await page.click("#samples")
+        await expect(page.locator("#decisions")).not_to_have_text("0")
+        await expect(page.locator("#empty")).to_be_hidden()
+        await expect(page.locator("#legend")).to_contain_text("wins")
 
 
 async def test_keys_are_made_shown_once_and_revoked_from_the_page(busy):

@@ -7,6 +7,8 @@ from importlib import resources
 
 import pytest
 
+from bandit_router.service.keys import WATCH
+
 STATIC = resources.files("bandit_router.service.page") / "static"
 OURS = sorted(
     file.name
@@ -52,6 +54,21 @@ def test_nothing_comes_from_another_host_or_is_written_as_markup(name):
 def test_the_library_has_its_licence_beside_it():
     assert "Mike Bostock" in (STATIC / "d3-LICENSE").read_text(encoding="utf-8")
     assert (STATIC / "d3.min.js").read_bytes().startswith(b"// https://d3js.org v7.9.0")
+
+
+async def test_the_legend_names_models_before_there_is_traffic(client):
+    places = await (await client.get("/map/data/places")).json()
+    assert places["models"] == ["small", "vendor/large v2"]
+    assert places["positions"] == {}
+
+
+async def test_a_new_cluster_has_a_place_at_once(client):
+    for text in ("sort a list", "boil an egg"):
+        await client.post("/route", json={"prompt": text})
+        clusters = (await (await client.get("/clusters")).json())["clusters"]
+        finest = {str(c["id"]) for c in clusters if c["level"] == max(c["level"] for c in clusters)}
+        client.app[WATCH]._drawn_at -= 1.0  # as if a second had passed
+        assert finest <= set((await (await client.get("/map/data/places")).json())["positions"])
 
 
 async def test_what_the_page_asks_for_is_there(client):

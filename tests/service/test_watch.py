@@ -75,6 +75,7 @@ async def test_savings_hold_what_the_best_constant_would_really_have_cost(client
     slack = 1e-6
     assert low - slack <= truth <= high + slack
     assert low <= found["usd"] <= high
+    assert found["curve"][-1] == pytest.approx([found["usd"], low, high], rel=1e-3)
 
 
 async def test_without_costs_nothing_is_said_to_be_saved(client):

@@ -71,7 +71,7 @@ class DemoFleet:
 
 
 def demo_config(base: Config | None = None) -> Config:
-    """Return the demo's configuration: its four models and prices, cost weight 0.2.
+    """Return the demo's configuration: its models and prices, cost weight 0.2, regions with names.
 
     Parameters
     ----------
@@ -83,7 +83,10 @@ def demo_config(base: Config | None = None) -> Config:
     if bandit.cost_weight == BanditSettings().cost_weight:
         bandit = msgspec.structs.replace(bandit, cost_weight=COST_WEIGHT)
     replaced: Settings = msgspec.structs.replace(
-        settings, bandit=bandit, embedder=msgspec.structs.replace(settings.embedder, name="minilm")
+        settings,
+        bandit=bandit,
+        clusterer=msgspec.structs.replace(settings.clusterer, names=True),
+        embedder=msgspec.structs.replace(settings.embedder, name="minilm"),
     )
     return Config(settings=replaced, models=_models())
 

@@ -62,6 +62,11 @@ async def overview(request: web.Request) -> web.Response:
     return _json(found)
 
 
+async def samples(request: web.Request) -> web.Response:
+    """Return prompts to try the demo with; none where real models answer."""
+    return _json({"prompts": request.app[ENGINE].samples})
+
+
 async def where(request: web.Request) -> web.Response:
     """Say where a prompt would go and why; nothing is written."""
     engine = request.app[ENGINE]
@@ -128,6 +133,7 @@ DATA = (
     web.get("/map/data/places", places),
     web.get("/map/data/growth", growth),
     web.get("/map/data/overview", overview),
+    web.get("/map/data/samples", samples),
     web.get("/map/data/clusters/{id}", story),
     web.post("/map/data/where", where),
 )

@@ -24,7 +24,7 @@ from .assets import FILES
 _STORIES = 300  # clusters whose past is carried, the heaviest first
 _CURVE = 60
 _SETTLE = 20  # updates of a drawing that nobody has looked at yet
-_MODULES = ("api", "charts", "describe", "dom", "map", "numbers", "replay", "scene")
+_MODULES = ("api", "charts", "describe", "dom", "labels", "map", "numbers", "replay", "scene")
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
 )
@@ -49,7 +49,7 @@ def _answers(router: Router, store: Log) -> dict[str, Any]:
             "cost_weight": terms.cost_weight,
             "reference_cost_usd": terms.reference_cost_usd,
         },
-        "/map/data/places": place_answer(layout, chronicle),
+        "/map/data/places": place_answer(layout, chronicle, list(router.models)),
         "/map/data/growth": {**growth(chronicle), "positions": layout.points()},
     }
     for view in _heaviest(clusters):

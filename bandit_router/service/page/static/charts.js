@@ -23,20 +23,23 @@ function axes(root, x, y, width, height, format, times) {
     svg("text", { x: width - PAD.right, y: height - 4, class: "tick", "text-anchor": "end" }, clock(to)));
 }
 
-// series: [{name, colour, points: [[x, y], ...]}]
+// series: [{name, colour, points: [[x, y], ...], band: [[x, low, high], ...], dashed}]
 export function lines(series, { label, width = 480, height = 170, format = String, times = true, domain = null }) {
   const all = series.flatMap((s) => s.points);
   const root = frame(width, height, label);
   if (!all.length) return root;
   const [x0, x1] = d3.extent(all, (p) => p[0]);
   const x = d3.scaleLinear([x0, x1 > x0 ? x1 : x0 + 1], [PAD.left, width - PAD.right]);
-  const y = d3.scaleLinear(domain || [Math.min(0, d3.min(all, (p) => p[1])), d3.max(all, (p) => p[1]) || 1], [height - PAD.bottom, PAD.top]);
+  const high = d3.max([...all, ...series.flatMap((s) => s.band ?? [])], (p) => p.at(-1));
+  const y = d3.scaleLinear(domain || [Math.min(0, d3.min(all, (p) => p[1])), high || 1], [height - PAD.bottom, PAD.top]);
   if (!domain) y.nice(3);
   axes(root, x, y, width, height, format, times);
   const path = d3.line((p) => x(p[0]), (p) => y(p[1])).curve(d3.curveMonotoneX);
+  const band = d3.area((p) => x(p[0]), (p) => y(p[1]), (p) => y(p[2])).curve(d3.curveMonotoneX);
   for (const s of series) {
+    if (s.band) root.append(svg("path", { d: band(s.band), fill: s.colour, "fill-opacity": 0.18 }));
     if (s.points.length === 1) root.append(svg("circle", { cx: x(s.points[0][0]), cy: y(s.points[0][1]), r: 3, fill: s.colour }));
-    else root.append(svg("path", { d: path(s.points), fill: "none", stroke: s.colour, "stroke-width": 2, "stroke-linejoin": "round" }));
+    else root.append(svg("path", { d: path(s.points), fill: "none", stroke: s.colour, "stroke-width": 2, "stroke-linejoin": "round", "stroke-dasharray": s.dashed ? "5 4" : null }));
   }
   return root;
 }
@@ -67,11 +70,11 @@ export function bars(values, { label, width = 480, height = 90, colour, format =
   return root;
 }
 
-// A mean and its interval on [0, 1].
-export function whisker([low, high], mean, colour) {
-  const x = (v) => 2 + 96 * v;
-  return svg("svg", { viewBox: "0 0 100 12", class: "whisker", "aria-hidden": "true" },
-    svg("line", { x1: 2, x2: 98, y1: 6, y2: 6, class: "grid" }),
+// A mean and its interval, on the span of those that it is shown beside.
+export function whisker([low, high], mean, [from, to], colour) {
+  const x = d3.scaleLinear([from, to > from ? to : from + 1], [4, 56]);
+  return svg("svg", { viewBox: "0 0 60 12", class: "whisker", "aria-hidden": "true" },
+    svg("line", { x1: 2, x2: 58, y1: 6, y2: 6, class: "grid" }),
     svg("line", { x1: x(low), x2: x(high), y1: 6, y2: 6, stroke: colour, "stroke-width": 3, "stroke-linecap": "round", "stroke-opacity": 0.55 }),
     svg("circle", { cx: x(mean), cy: 6, r: 3.5, fill: colour }));
 }

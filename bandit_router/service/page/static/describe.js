@@ -8,8 +8,12 @@ const d3 = globalThis.d3;
 const SHOWN = 4;
 
 export function title(cluster) {
-  return cluster.label ? `${cluster.label} · cluster ${cluster.id}` : `Cluster ${cluster.id}`;
+  const { id, label } = cluster;
+  return label ? `${label[0].toUpperCase()}${label.slice(1)} · cluster ${id}` : `Cluster ${id}`;
 }
+
+// Its share of the newest half of the window less that of the older half, in points.
+function trend(cluster) { return signed(100 * (cluster.drift?.trend ?? 0), 1); }
 
 function facts(cluster) {
   const { drift } = cluster;
@@ -18,27 +22,35 @@ function facts(cluster) {
   add("traffic", `${percent(cluster.share, 1)} (${whole(cluster.weight)})`);
   add("feedback", whole(cluster.evidence));
   if (cluster.judged) add("certainty", percent(cluster.judged.certainty));
-  if (drift) add("trend", `${signed(100 * drift.trend, 1)} points`);
+  if (drift) add("trend", `${trend(cluster)} points`);
   if (drift?.n >= 5) add("drift", signed(drift.surprise));
   return list;
 }
 
 // Each model is a row of its name and a row of its numbers: names are long, places narrow.
 function arms(cluster, state, most) {
-  const head = ["Quality", "95 %", "per 1k", "Latency", "Seen"];
-  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...head.map((h, i) => el("th", { scope: "col", class: i > 1 ? "number" : null }, h)))));
-  for (const arm of (cluster.judged?.ranked ?? []).slice(0, most)) {
+  const head = ["Quality", "95 %", "", "per 1k", "Latency", "Seen"];
+  const shown = (cluster.judged?.ranked ?? []).slice(0, most);
+  const span = [d3.min(shown, (a) => a.quality_interval[0]), d3.max(shown, (a) => a.quality_interval[1])];
+  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...head.map((h, i) => el(h ? "th" : "td", { scope: h ? "col" : null, class: i > 2 ? "number" : null }, h)))));
+  for (const arm of shown) {
     const colour = state.colour(arm.model);
     table.append(el("tbody", {},
-      el("tr", {}, el("th", { scope: "rowgroup", colspan: 5 }, el("span", { class: "model" }, swatch(colour), arm.model))),
+      el("tr", {}, el("th", { scope: "rowgroup", colspan: 6 }, el("span", { class: "model" }, swatch(colour), arm.model))),
       el("tr", {},
         el("td", { "data-quality": arm.quality }, arm.quality.toFixed(3)),
-        el("td", { title: interval(arm) }, whisker(arm.quality_interval, arm.quality, colour), el("span", { class: "hidden" }, interval(arm))),
-        el("td", { class: "number" }, perThousand(arm.cost_usd)),
-        el("td", { class: "number" }, milliseconds(arm.latency_ms)),
+        el("td", {}, interval(arm)),
+        el("td", {}, whisker(arm.quality_interval, arm.quality, span, colour)),
+        maybe(arm.cost_usd, perThousand),
+        maybe(arm.latency_ms, milliseconds),
         el("td", { class: "number" }, arm.evidence.toFixed(arm.evidence < 10 ? 1 : 0)))));
   }
   return table;
+}
+
+// A dash takes less room than the word.
+function maybe(value, format) {
+  return value === null ? el("td", { class: "number", title: "unknown" }, el("span", { "aria-hidden": "true" }, "–"), el("span", { class: "hidden" }, "unknown")) : el("td", { class: "number" }, format(value));
 }
 
 export function card(cluster, state) {
@@ -78,7 +90,8 @@ export function past(cluster, story, state) {
     out.push(el("h3", {}, `Prompts over time (${whole(times.length)} lately)`), bars(bins, { label: `Prompts of cluster ${cluster.id} over time`, colour: "var(--accent)", from, to, width: 300 }));
   }
   if (curves.length) {
-    out.push(el("h3", {}, "Quality observed of each model, running mean"), lines(curves, { label: `Running mean of the rewards of each model in cluster ${cluster.id}`, format: (v) => v.toFixed(1), domain: [0, 1], width: 300, height: 150 }));
+    const low = Math.floor(10 * d3.min(curves, (c) => d3.min(c.points, (p) => p[1]))) / 10;
+    out.push(el("h3", {}, "Quality observed of each model, running mean"), lines(curves, { label: `Running mean of the rewards of each model in cluster ${cluster.id}`, format: (v) => v.toFixed(1), domain: [low, 1], width: 300, height: 150 }));
   }
   if (story.newest.length) {
     out.push(el("h3", {}, "Newest decisions"), el("ul", { class: "events" }, ...story.newest.map((d) =>
@@ -108,26 +121,26 @@ function running(rows) {
 }
 
 export function whereTo(found, cluster, state) {
+  const worth = (c) => c.expected.quality === null ? null : utility({ ...c.expected }, state.terms);
   const rows = [...found.candidates].sort((a, b) => b.propensity - a.propensity);
-  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...["Model", "Chance", "Quality", "per 1k"].map((h, i) => el("th", { scope: "col", class: i ? "number" : null }, h)))));
+  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...["Model", "Chance", "Quality", "per 1k", "Utility"].map((h, i) => el("th", { scope: "col", class: i ? "number" : null }, h)))));
   table.append(el("tbody", {}, ...rows.map((c) => el("tr", {},
     el("td", {}, el("span", { class: "model" }, swatch(state.colour(c.model)), c.model)),
     el("td", { class: "number" }, percent(c.propensity, c.propensity < 0.1 ? 1 : 0)),
-    el("td", { class: "number" }, c.expected.quality === null ? "unknown" : c.expected.quality.toFixed(3)),
-    el("td", { class: "number" }, perThousand(c.expected.cost_usd))))));
-  const lead = rows[0];
+    maybe(c.expected.quality, (v) => v.toFixed(3)), maybe(c.expected.cost_usd, perThousand), maybe(worth(c), (v) => v.toFixed(3))))));
+  const lead = rows[0], levels = ["in all", ...lead.support.slice(2).map(() => "in its region"), "around here"].slice(0, lead.support.length);
   return [
     el("h2", { tabindex: "-1" }, `It would go to ${found.model}`),
-    el("p", { class: "note" }, cluster ? `It lands in ${title(cluster)}.` : "No cluster holds it: it would open a new one.",
-      ` Drawn now, not taken and not learnt. ${lead.model} has the best chance, ${percent(lead.propensity)}: so probably is its sampled utility the highest`,
-      ` (quality ${lead.expected.quality?.toFixed(2) ?? "unknown"}, support ${lead.support.map((s) => whole(s)).join(" → ")} feedbacks from the whole map to around here).`),
-    table];
+    el("p", {}, cluster ? `It lands in ${title(cluster)}.` : "No cluster holds it: it would open a new one, where the pin is."),
+    table,
+    el("p", { class: "note" }, `Why: each model is drawn as often as it is probably the best here. ${lead.model} has shown itself in ${lead.support.map((s, i) => `${whole(s)} feedbacks ${levels[i]}`).join(", ")}. ` +
+      `Utility is quality less ${state.terms.costWeight.toFixed(2)} × cost / ${perThousand(state.terms.reference)} a thousand. Nothing was routed or learnt by asking.`)];
 }
 
 const COLUMNS = [
   ["Cluster", (c) => c.id], ["Topic", (c) => c.label || ""], ["Traffic", (c) => c.share], ["Wins", (c) => c.judged?.best.model ?? ""],
   ["Quality", (c) => c.judged?.best.quality ?? -1], ["95 % interval", (c) => c.judged ? spread(c.judged.best) : 9], ["Certainty", (c) => c.judged?.certainty ?? -1],
-  ["Cost of 1k calls", (c) => c.judged?.best.cost_usd ?? -1], ["Latency", (c) => c.judged?.best.latency_ms ?? -1], ["Feedback", (c) => c.evidence], ["Regret bound", (c) => c.judged?.bound ?? -1]];
+  ["Cost of 1k calls", (c) => c.judged?.best.cost_usd ?? -1], ["Latency", (c) => c.judged?.best.latency_ms ?? -1], ["Feedback", (c) => c.evidence], ["Trend", (c) => c.drift?.trend ?? 0], ["Regret bound", (c) => c.judged?.bound ?? -1]];
 let order = { column: 2, down: true };
 
 export function table(clusters, state, open, again) {
@@ -138,10 +151,10 @@ export function table(clusters, state, open, again) {
   return el("table", { class: "wide" }, el("caption", { class: "hidden" }, "Every cluster, its winner and what is believed of it"),
     el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows.map((c) => {
       const best = c.judged?.best;
-      const cells = best ? [best.model, best.quality.toFixed(3), interval(best), percent(c.judged.certainty), perThousand(best.cost_usd), milliseconds(best.latency_ms), c.evidence.toFixed(1), c.judged.bound.toFixed(3)] : [];
+      const cells = best ? [best.model, best.quality.toFixed(3), interval(best), percent(c.judged.certainty), perThousand(best.cost_usd), milliseconds(best.latency_ms), whole(c.evidence), trend(c), c.judged.bound.toFixed(3)] : [];
       return el("tr", {},
         el("td", {}, el("button", { type: "button", onclick: () => open(c.id), "aria-label": `Open cluster ${c.id}` }, String(c.id))),
         el("td", { class: "free" }, c.label || ""), el("td", {}, percent(c.share, 1)),
-        ...cells.map((cell, i) => i ? el("td", {}, cell) : el("td", { class: "free" }, swatch(state.colour(cell)), " ", cell)));
+        ...cells.map((cell, i) => i ? el("td", {}, cell) : el("td", { class: "free" }, el("span", { class: "model" }, swatch(state.colour(cell)), cell))));
     })));
 }

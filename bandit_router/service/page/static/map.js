@@ -29,7 +29,7 @@ async function refresh() {
   try {
     const [answer, places] = await Promise.all([get("/clusters"), get("/map/data/places")]);
     Object.assign(state, { answer, places, shares: places.shares, totals: places.totals });
-    for (const cluster of answer.clusters) for (const arm of cluster.arms) if (!state.models.includes(arm.model)) state.models.push(arm.model);
+    state.models = [...new Set([...state.models, ...places.models, ...answer.clusters.flatMap((c) => c.arms.map((a) => a.model))])];
     state.terms.reference = answer.reference_cost_usd;
     if (state.own) price(answer.cost_weight, true);
     if (state.step === null) show();
@@ -68,7 +68,7 @@ function show() {
     alpha: shade ? 0.92 : c.judged ? 0.12 + 0.88 * Math.max(0, 2 * c.judged.certainty - 1) ** 0.8 : 0.15,
   }));
   scene.set(items, regionsOf(state.clusters, Boolean(shade)), heirs);
-  $("empty").hidden = items.length > 0;
+  $("empty").hidden = items.length > 0 || state.totals.decision > 0;
   legend();
   ramp(shade);
   repriced();
@@ -81,11 +81,12 @@ function show() {
 
 function regionsOf(clusters, plain) {
   const total = d3.sum(clusters, (c) => c.weight) || 1;
+  const unnamed = clusters.some((c) => c.label) ? () => "" : (c) => `Region ${c.region}`; // some have not had words enough
   return d3.rollups(clusters, (group) => {
     const weight = d3.sum(group, (c) => c.weight);
     const wins = d3.rollup(group.filter((c) => c.judged), (g) => d3.sum(g, (c) => c.weight), (c) => c.judged.best.model);
     const best = d3.greatest(wins, ([, w]) => w)?.[0];
-    return { weight, share: weight / total, label: group[0].label || `Region ${group[0].region}`, colour: !plain && best && state.colour(best) };
+    return { weight, share: weight / total, label: group[0].label || unnamed(group[0]), colour: !plain && best && state.colour(best) };
   }, (c) => c.region).map(([id, region]) => ({ id, ...region })).sort((a, b) => b.weight - a.weight);
 }
 
@@ -109,7 +110,7 @@ function legend() {
     bar.style.background = state.colour(model);
     return el("li", {}, swatch(state.colour(model)), el("span", { class: "name" }, model), el("span", { class: "share", title: "of the newest 1,000 prompts" }, percent(share)),
       el("span", { class: "bar", "aria-hidden": "true" }, bar),
-      el("span", { class: "wins" }, count ? `wins ${count} cluster${count === 1 ? "" : "s"}, ${percent(area)} of traffic` : "wins nowhere at this price"));
+      el("span", { class: "wins" }, count ? `wins ${count} cluster${count === 1 ? "" : "s"}, ${percent(area)} of traffic` : state.clusters.length ? "wins nowhere at this price" : "no traffic yet"));
   }));
   const { trustworthiness, method } = state.places;
   const faith = trustworthiness === null ? "" : ` Trustworthiness ${trustworthiness.toFixed(2)} of 1: how far neighbours here are neighbours in meaning.`;
@@ -271,6 +272,26 @@ function stop() {
   $("play").setAttribute("aria-label", "Replay how the map grew");
 }
 
+// -- the demo -----------------------------------------------------------------------------------
+
+// Prompts that the demo knows, asked as anybody would: routed, answered, learnt.
+async function demo() {
+  const { prompts } = await get("/map/data/samples");
+  $("demo").hidden = !prompts.length;
+  $("samples").addEventListener("click", async () => {
+    $("samples").disabled = true;
+    const left = d3.shuffle([...prompts]);
+    const send = async () => {
+      for (let prompt; (prompt = left.pop());) {
+        await post("/route", { prompt });
+        $("samples-said").textContent = `${whole(prompts.length - left.length)} of ${whole(prompts.length)} sent`;
+      }
+    };
+    try { await Promise.all([send(), send()]); } catch (error) { $("samples-said").textContent = error.message; }
+    $("samples").disabled = false;
+  });
+}
+
 // -- wiring -------------------------------------------------------------------------------------
 
 $("colour").addEventListener("change", show);
@@ -311,4 +332,5 @@ listen({
 
 await refresh();
 route();
+if (!frozen) demo().catch(() => {});
 setInterval(() => { if (dirty && performance.now() >= next && !document.hidden) refresh(); }, 250);

@@ -34,8 +34,9 @@ function show(found) {
   const names = models.filter((m) => buckets.some((b) => b.models[m]));
   chart("share", areas(rows, names, names.map(colour), { label: "Share of each model over time", share: true, format: (v) => percent(v) }));
   $("share-keys").replaceChildren(...names.map((m) => el("li", {}, swatch(colour(m)), `${m} ${percent(found.shares[m] ?? 0)}`)));
-  let sum = 0;
-  chart("spend", lines([{ name: "spend", colour: "var(--accent)", points: buckets.map((b) => [b.time, sum += b.cost_usd]) }], { label: "Spend added up over time, US dollars", format: money }));
+  const spends = spend(found);
+  chart("spend", lines(spends, { label: "Spend added up over time, US dollars", format: money }));
+  $("spend-keys").replaceChildren(...(buckets.length ? spends.map((s) => el("li", {}, swatch(s.colour), s.name)) : []));
   $("spend-note").textContent = budget(found);
   const sources = found.sources.map((s) => s.source);
   chart("quality", lines(sources.map((s, i) => ({ name: s, colour: colourOf(i, isDark()), points: buckets.filter((b) => s in b.quality).map((b) => [b.time, b.quality[s]]) })), { label: "Mean reward of each source over time", domain: [0, 1], format: (v) => v.toFixed(1) }));
@@ -48,10 +49,23 @@ function show(found) {
     : el("p", { class: "note" }, "No model has an endpoint: this service routes, it does not serve."));
 }
 
-function named(model) { return el("span", {}, swatch(colour(model)), ` ${model}`); }
+function named(model) { return el("span", { class: "model" }, swatch(colour(model)), model); }
 
 function totals(sums) {
   $("totals").replaceChildren(el("strong", { id: "decisions" }, whole(sums.decision ?? 0)), " prompts · ", el("strong", {}, whole(sums.feedback ?? 0)), " feedback · ", el("span", { class: live ? "live" : "live cut" }, live ? "live" : "connection lost"));
+}
+
+// What was spent, what the best single model would have cost on top or less, what was allowed.
+function spend({ buckets, saved, budget: { usd_per_request: ceiling } }) {
+  let sum = 0, count = 0;
+  const spent = buckets.map((b) => [b.time, sum += b.cost_usd]);
+  const out = [{ name: "spent", colour: "var(--accent)", points: spent }];
+  if (saved) {
+    const beyond = (i) => spent.map(([t, s], at) => [t, ...saved.curve[at].slice(...i).map((v) => s + v)]);
+    out.unshift({ name: `always ${saved.constant}, estimated, 95 %`, colour: colour(saved.constant), points: beyond([0, 1]), band: beyond([1]), dashed: true });
+  }
+  if (ceiling) out.push({ name: `ceiling, ${money(ceiling)} a prompt`, colour: "var(--bad)", points: buckets.map((b) => [b.time, ceiling * (count += b.decisions)]), dashed: true });
+  return out;
 }
 
 function figures(found) {

@@ -2,6 +2,7 @@
 // Points ease to where they should be; nothing is drawn while nothing moves.
 
 import { isDark } from "./dom.js";
+import { Labels } from "./labels.js";
 
 const d3 = globalThis.d3;
 const STILL = matchMedia("(prefers-reduced-motion: reduce)");
@@ -17,6 +18,7 @@ export class Scene {
     this.nodes = new Map();
     this.regions = [];
     this.flashes = [];
+    this.labels = new Labels(this);
     this.pin = null;
     this.hovered = null;
     this.chosen = null;
@@ -114,11 +116,18 @@ export class Scene {
     return [this.width / 2 + (x - v.x) * v.kx, this.height / 2 - (y - v.y) * v.ky];
   }
 
+  // The middle of some points, the heavier the more it counts.
+  middle(nodes) {
+    const total = d3.sum(nodes, (n) => n.size * n.size) || 1;
+    const mean = (key) => d3.sum(nodes, (n) => n[key] * n.size * n.size) / total;
+    return this.transform.apply(this.base(mean("x"), mean("y")));
+  }
+
   place(node) { return this.transform.apply(this.base(node.x, node.y)); }
 
   radius(node) {
     const crowd = Math.sqrt(70 / Math.max(20, this.nodes.size));
-    const most = Math.max(6, Math.min(0.05 * Math.min(this.width, this.height), 34) * Math.min(1.15, crowd));
+    const most = Math.max(6, Math.min(0.05 * Math.min(this.width, this.height), 46) * Math.min(1.15, crowd));
     return (2.6 + (most - 2.6) * node.size) * node.shown * Math.pow(this.transform.k, 0.45);
   }
 
@@ -126,6 +135,7 @@ export class Scene {
   land() {
     const nodes = this.living();
     this.ground = null;
+    this.labels.forget();
     if (nodes.length < 4 || !this.aim) return;
     const old = this.view;
     this.view = this.aim;
@@ -173,8 +183,11 @@ export class Scene {
     const { tile } = this;
     const outside = tile && (Math.abs(x - tile.x * (k / tile.k)) > w / 2 || Math.abs(y - tile.y * (k / tile.k)) > h / 2);
     const resting = now - (this.zoomed ?? 0) > 150;
-    if (!tile || (tile.k === k ? outside : resting)) this.tile = this.drawTile(k, x, y);
-    else if (tile.k !== k) setTimeout(() => this.ask(), 160);
+    if (!tile || (tile.k === k ? outside : resting)) {
+      this.tile = this.drawTile(k, x, y);
+      if (tile?.k !== k) this.labels.forget();
+    }
+    if (this.tile.k !== k) setTimeout(() => this.ask(), 160);
     const { canvas, ...at } = this.tile, scale = k / at.k;
     c.drawImage(canvas, x - (at.x + w / 2) * scale, y - (at.y + h / 2) * scale, 2 * w * scale, 2 * h * scale);
   }
@@ -246,7 +259,7 @@ export class Scene {
     for (const node of sorted) this.paintNode(c, node, region !== null && region !== undefined && node.region !== region);
     this.paintFlashes(c, now);
     for (const id of new Set([this.chosen, this.hovered])) if (id !== null) this.paintRing(c, this.nodes.get(id));
-    this.paintLabels(c, region);
+    this.labels.paint(c, region);
     if (this.pin) this.paintPin(c, now);
   }
 
@@ -330,43 +343,6 @@ export class Scene {
         c.globalAlpha = 1 - t / 0.35;
         c.fill();
       }
-      c.globalAlpha = 1;
-    }
-  }
-
-  paintLabels(c, focus) {
-    const groups = d3.group(this.living(), (n) => n.region);
-    const taken = [];
-    const few = this.width < 600 ? 6 : 12 * Math.pow(this.transform.k, 1.2) + 2;
-    let shown = 0;
-    c.textAlign = "center";
-    c.lineJoin = "round";
-    for (const region of this.regions) { // the heaviest first
-      const nodes = groups.get(region.id);
-      if (!nodes || (shown >= few && region.id !== focus)) continue;
-      const total = d3.sum(nodes, (n) => n.size * n.size) || 1;
-      const [x, y] = this.transform.apply(this.base(d3.sum(nodes, (n) => n.x * n.size * n.size) / total, d3.sum(nodes, (n) => n.y * n.size * n.size) / total));
-      const size = Math.round(11 + 5 * Math.sqrt(region.share));
-      c.font = `600 ${size}px system-ui, sans-serif`;
-      const words = region.label.split(", ").map((w, i) => (i ? w : w[0].toUpperCase() + w.slice(1)));
-      const rows = words.length > 2 ? [words.slice(0, 1).join(", "), words.slice(1).join(", ")] : [words.join(", ")];
-      const w = d3.max(rows, (row) => c.measureText(row).width) / 2 + 4, h = rows.length * size * 0.6 + 4;
-      const spot = [[0, 0], [0, -2.4 * size], [0, 2.4 * size], [w, 0], [-w, 0]]
-        .map(([dx, dy]) => [Math.min(Math.max(x + dx, w + 4), this.width - w - 4), y + dy])
-        .find(([a, b]) => !taken.some((t) => Math.abs(t.x - a) < t.w + w && Math.abs(t.y - b) < t.h + h));
-      if (!spot || spot[1] < 0 || spot[1] > this.height || x < -w || x > this.width + w) continue;
-      taken.push({ x: spot[0], y: spot[1], w, h });
-      shown++;
-      c.globalAlpha = focus !== null && focus !== undefined && focus !== region.id ? 0.55 : 1;
-      rows.forEach((row, i) => {
-        const at = spot[1] + (i - (rows.length - 1) / 2) * size * 1.15 + size * 0.35;
-        c.font = `${i ? 500 : 700} ${i ? size - 1 : size}px system-ui, sans-serif`;
-        c.lineWidth = 4;
-        c.strokeStyle = this.ink.land;
-        c.strokeText(row, spot[0], at);
-        c.fillStyle = i ? this.ink.quiet : this.ink.text;
-        c.fillText(row, spot[0], at);
-      });
       c.globalAlpha = 1;
     }
   }
