@@ -9,6 +9,7 @@ from typing import Literal
 Kind = Literal[
     "refused",
     "too_long",
+    "unsupported",
     "unfit",
     "auth",
     "missing",
@@ -39,6 +40,7 @@ class Meaning:
 MEANINGS: Mapping[Kind, Meaning] = {
     "refused": Meaning(elsewhere=False, unwell=False),  # the request itself: the client's to mend
     "too_long": Meaning(unwell=False),  # another model may take as much
+    "unsupported": Meaning(unwell=False),  # nor may it want what this model does not take
     "unfit": Meaning(unwell=False),  # it cannot be said in the endpoint's words
     "auth": Meaning(),
     "missing": Meaning(),
@@ -68,6 +70,7 @@ _STATUSES: Mapping[int, Kind] = {
 }
 
 _TOO_LONG = (b"context_length_exceeded", b"prompt is too long", b"maximum context length")
+_UNSUPPORTED = (b"unsupported_parameter", b"unsupported_value", b"not support")
 
 
 class UpstreamError(Exception):
@@ -112,6 +115,8 @@ def kind_of(status: int, body: bytes = b"") -> Kind:
     """Return what a bad status means."""
     if status in (400, 413, 422) and any(words in body for words in _TOO_LONG):
         return "too_long"
+    if status in (400, 422) and any(words in body for words in _UNSUPPORTED):
+        return "unsupported"
     if 300 <= status < 400:  # a redirect would hand the key on to wherever it leads
         return "missing"
     return _STATUSES.get(status, "server" if status >= 500 else "refused")

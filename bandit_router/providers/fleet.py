@@ -113,7 +113,7 @@ class Fleet:
         self, session: aiohttp.ClientSession, timeout: float, *, seed: int | None = None
     ) -> None:
         self._session = session
-        self._timeout = timeout
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
         self._jitter = random.Random(seed)
         self.infirmary = Infirmary(seed)
 
@@ -154,7 +154,9 @@ class Fleet:
     ) -> Served | None:
         """Ask every endpoint of a model, and then those again that may do better by now."""
         for number in range(_ROUNDS):
-            asked = self.infirmary.ordered(model, endpoints, stream=call.stream)
+            asked = self.infirmary.ordered(
+                model, endpoints, stream=call.stream, session=call.session
+            )
             before = len(failures)
             for endpoint in asked:
                 served = await self._once(model, endpoint, call, failures)
@@ -193,6 +195,7 @@ class Fleet:
             health.probing = False
         seconds = monotonic() - started
         health.answered(seconds, stream=call.stream, now=self.infirmary.clock())
+        self.infirmary.settle(model, endpoint, call.session)
         return served
 
     def broke_off(self, served: Served, error: UpstreamError) -> None:

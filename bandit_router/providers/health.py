@@ -3,14 +3,15 @@
 Health is a Beta posterior of success that forgets; an endpoint that fails again and again is left
 alone for a while (a circuit breaker), then tried by one request at a time. Which one is asked
 first is a Thompson draw: ``success * cheapest / price * sqrt(fastest / latency)``, so that twice
-the price needs twice the success, and one that was slow is seen again now and then.
+the price needs twice the success, and one that was slow is seen again now and then. A conversation
+stays where it was, as long as its beginning may be in that provider's cache.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
@@ -26,6 +27,8 @@ _OPEN_AT_MOST = 300.0
 _PAUSED_AT_MOST = 300.0
 _HALF_LIFE = 300.0
 _SMOOTHING = 0.2
+_CACHED_SECONDS = 300.0
+_HOMES = 20_000
 _OUTPUT_SHARE = 0.25  # of a request's tokens: what a price is blended by
 
 
@@ -117,11 +120,21 @@ class Infirmary:
     def __init__(self, seed: int | None = None, clock: Callable[[], float] = monotonic) -> None:
         self._random = random.Random(seed)
         self._health: dict[tuple[str, Endpoint], Health] = {}
+        self._homes: OrderedDict[tuple[str, str], tuple[Endpoint, float]] = OrderedDict()
         self.clock = clock
 
     def of(self, model: Model, endpoint: Endpoint) -> Health:
         """Return the health of an endpoint."""
         return self._health.setdefault((model.name, endpoint), Health())
+
+    def settle(self, model: Model, endpoint: Endpoint, session: str | None) -> None:
+        """Note where a conversation was answered."""
+        if session is None or len(model.endpoints) < 2:
+            return
+        self._homes[model.name, session] = endpoint, self.clock()
+        self._homes.move_to_end((model.name, session))
+        if len(self._homes) > _HOMES:
+            self._homes.popitem(last=False)
 
     def known(self) -> list[tuple[str, Endpoint, Health]]:
         """Return every endpoint that was ever asked."""
@@ -133,7 +146,12 @@ class Infirmary:
         return any(self.of(model, endpoint).ready(now) for endpoint in model.endpoints)
 
     def ordered(
-        self, model: Model, endpoints: Sequence[Endpoint], *, stream: bool
+        self,
+        model: Model,
+        endpoints: Sequence[Endpoint],
+        *,
+        stream: bool,
+        session: str | None = None,
     ) -> list[Endpoint]:
         """Return the endpoints of a model that may be asked, in the order to ask them in."""
         now = self.clock()
@@ -155,6 +173,9 @@ class Infirmary:
             return success * worth * pace
 
         draws = [draw(index) for index in range(len(ready))]
+        home, since = self._homes.get((model.name, session or ""), (None, -math.inf))
+        if home in ready and now - since <= _CACHED_SECONDS:
+            draws[ready.index(home)] = math.inf
         return [ready[i] for i in sorted(range(len(ready)), key=draws.__getitem__, reverse=True)]
 
 

@@ -87,7 +87,7 @@ async def calling(
     endpoint: Endpoint,
     call: Call,
     wire: Wire,
-    timeout: float,
+    timeout: aiohttp.ClientTimeout,
 ) -> AsyncIterator[Attempt]:
     """Send a request; the call ends, whatever it has brought, with the context.
 
@@ -101,14 +101,14 @@ async def calling(
             _url(endpoint, wire.path),
             data=msgspec.json.encode(wire.body),
             headers=_headers(endpoint, call),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
+            timeout=timeout,
             allow_redirects=False,
         )
     except _FAILURES as error:
         raise _unreached(error, endpoint) from None
     try:
         if response.status >= 300:
-            raise await _refusal(response, endpoint, timeout)
+            raise await _refusal(response, endpoint, timeout.sock_read)
         yield Attempt(endpoint, response)
     finally:
         # Released, its connection serves again; what has not been read to its end is closed.
@@ -116,7 +116,7 @@ async def calling(
 
 
 async def _refusal(
-    response: aiohttp.ClientResponse, endpoint: Endpoint, timeout: float
+    response: aiohttp.ClientResponse, endpoint: Endpoint, timeout: float | None
 ) -> UpstreamError:
     try:
         body = await asyncio.wait_for(response.content.read(_MAX_ERROR_BYTES), timeout)

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from aiohttp import ClientTimeout
+
 from ..exceptions import ConfigError
 from ..types import Endpoint, Model
 from .errors import UpstreamError, kind_of
@@ -56,7 +58,7 @@ class LiteAttempt:
 
 @asynccontextmanager
 async def calling(
-    session: Any, model: Model, endpoint: Endpoint, call: Call, wire: Wire, timeout: float
+    session: Any, model: Model, endpoint: Endpoint, call: Call, wire: Wire, timeout: ClientTimeout
 ) -> AsyncIterator[LiteAttempt]:
     """Send a request through LiteLLM; see `http.calling`."""
     place = where(endpoint)
@@ -73,7 +75,7 @@ async def calling(
             **wire.body,
             **extra,
             api_base=endpoint.base_url,
-            timeout=timeout,
+            timeout=timeout.sock_read,
             num_retries=0,
             max_retries=0,
         )

@@ -57,12 +57,15 @@ class Call:
         When it must have been answered, by the monotonic clock.
     headers
         What of the client's headers goes to an endpoint of the same API.
+    session
+        The conversation, if the client names it.
     """
 
     form: Form
     raw: Json
     deadline: float = field(default_factory=lambda: monotonic() + 600.0)
     headers: dict[str, str] = field(default_factory=dict)
+    session: str | None = None
 
     @property
     def stream(self) -> bool:

@@ -57,6 +57,22 @@ def test_the_cheaper_the_quicker_and_the_healthier_comes_first() -> None:
     assert 100 < first(infirmary, model)[B] < 300
 
 
+def test_a_conversation_stays_where_its_beginning_is_cached() -> None:
+    infirmary, model, clock = ward(A, B)
+
+    def where() -> set[Endpoint]:
+        asked = [infirmary.ordered(model, [A, B], stream=True, session="s")[0] for _ in range(50)]
+        return set(asked)
+
+    infirmary.settle(model, B, "s")
+    assert where() == {B}
+    assert len(first(infirmary, model)) == 2  # others are drawn as ever
+    infirmary.of(model, B).closed_at = clock.now + 1.0
+    assert where() == {A}
+    clock.now += 301.0
+    assert where() == {A, B}
+
+
 def test_a_circuit_opens_is_probed_by_one_and_closes() -> None:
     infirmary, model, clock = ward(A, B)
     health = infirmary.of(model, A)

@@ -304,13 +304,21 @@ async def test_tls_fails(start: Any, bad: Bad, tmp_path: Path, trouble: str) -> 
         assert answer.headers["x-bandit-router-failures"].endswith(": tls")
 
 
-async def test_a_prompt_too_long_for_one_model_is_asked_of_another(ask: Ask, bad: Bad) -> None:
-    error = {"error": {"message": "too long", "code": "context_length_exceeded"}}
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [("context_length_exceeded", "too_long"), ("unsupported_parameter", "unsupported")],
+)
+async def test_what_one_model_does_not_take_is_asked_of_another(
+    ask: Ask, bad: Bad, code: str, kind: str
+) -> None:
+    error = {"error": {"message": "no", "code": code}}
     bad.says = (http(json.dumps(error).encode(), "400 Bad Request"),)
-    await fails_over(ask, "too_long", streamed=False)
+    await fails_over(ask, kind, streamed=False)
     assert bad.calls == 1
     health = next(h for n, _, h in ask.client.app[FLEET].infirmary.known() if n == "bad")  # type: ignore[attr-defined]
     assert health.failures == 0
+    answer = await ask(model="bad")  # where there is no other, the client hears why
+    assert (answer.status, await answer.json()) == (400, error)
 
 
 async def test_what_the_provider_refuses_is_the_clients(ask: Ask, bad: Bad) -> None:

@@ -16,6 +16,7 @@ from ..keys import ENGINE
 from ..wire import Message, Name
 
 DEADLINE = "x-bandit-router-deadline-ms"
+SESSION = "x-bandit-router-session"
 _PASSED_ON = ("anthropic-beta", "anthropic-version")
 
 Items = Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=10_000)]
@@ -100,7 +101,8 @@ async def asked(request: web.Request, type_: type[T], form: Form) -> tuple[T, Ca
     checked = await body.read(request, type_)
     raw: dict[str, Any] = msgspec.json.decode(await request.read())
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
-    return checked, Call(form, raw, monotonic() + _seconds(request), headers)
+    session = request.headers.get(SESSION)
+    return checked, Call(form, raw, monotonic() + _seconds(request), headers, session)
 
 
 def _seconds(request: web.Request) -> float:

@@ -13,9 +13,10 @@ from ..errors import Refused
 from ..keys import ENGINE, FLEET
 from .answered import Answered, announce
 from .record import Record, costs, failures, headers
-from .target import SESSION, Target
+from .target import Target
 
 _LEFT = "the client left"
+_ASKED_WRONGLY = ("refused", "too_long", "unsupported")
 
 
 async def serve(request: web.Request, call: Call, target: Target) -> web.StreamResponse:
@@ -110,9 +111,7 @@ def _announce(
 ) -> None:
     if call.form == "embeddings":  # nobody was answered anything that could be judged
         return
-    session = request.headers.get(SESSION)
-    key = caller(request)
-    told = Answered(call, served.answer, outcome, record.decision, session, key)
+    told = Answered(call, served.answer, outcome, record.decision, call.session, caller(request))
     announce(request.app, told)
 
 
@@ -127,7 +126,7 @@ def _unserved(call: Call, target: Target, unserved: Unserved) -> web.Response:
     last = unserved.last
     failed = unserved.failures
     said = headers(target.decision) | failures(failed, len(failed))
-    if last.kind == "refused":
+    if last.kind in _ASKED_WRONGLY:
         same = (call.form == "messages") == (failed[-1].endpoint.kind == "anthropic")
         if last.body and same:
             return web.Response(

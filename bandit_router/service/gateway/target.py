@@ -19,7 +19,6 @@ from ..routing import texts_of_messages
 from ..wire import Demo, Message
 
 AUTO = "auto"
-SESSION = "x-bandit-router-session"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ async def target(request: web.Request, call: Call, model: str, user: str | None)
         profile=profile,
         needs=_needs(chat),
         user=user,
-        session_id=request.headers.get(SESSION),
+        session_id=call.session,
         key=caller(request),
     )
     wanted = with_pins(request, wanted, router.models)
