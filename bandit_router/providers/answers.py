@@ -107,9 +107,14 @@ class ChatReader:
 
     def __init__(self) -> None:
         self.answer = Answer()
-        self.whole = False
         self.error: str | None = None
-        self._open: set[Any] = set()  # choices that have begun, and not come to their end
+        self._begun: set[Any] = set()  # choices, by their index
+        self._ended: set[Any] = set()  # some send more after it, to state the usage
+
+    @property
+    def whole(self) -> bool:
+        """Whether every choice that has begun has come to its end."""
+        return bool(self._ended) and self._begun <= self._ended
 
     def feed(self, event: Json) -> None:
         """Take a chunk."""
@@ -123,8 +128,7 @@ class ChatReader:
 
     def _choice(self, choice: Json, delta: Json) -> None:
         reason = choice.get("finish_reason")
-        (self._open.add if reason is None else self._open.discard)(choice.get("index", 0))
-        self.whole = not self._open
+        (self._begun if reason is None else self._ended).add(choice.get("index", 0))
         answer = self.answer
         text = delta.get("content")
         calls = delta.get("tool_calls")
