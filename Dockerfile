@@ -1,19 +1,19 @@
-# Slim, not root, weights inside. Written without a container engine at hand: its steps were not
-# run as an image, so tell us if one fails.
+# Slim, not root, weights inside.
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY . .
 # The CPU build of torch; another index for a GPU: --build-arg TORCH_INDEX_URL=...
 ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
+ARG EXTRAS=onnx,otel,postgres,uvloop
 RUN python -m venv /opt/bandit-router \
     && /opt/bandit-router/bin/pip install --no-cache-dir --constraint constraints.txt \
-        --extra-index-url "$TORCH_INDEX_URL" '.[onnx,otel,uvloop]' \
-    && /opt/bandit-router/bin/python -m bandit_router.precompile
+        --extra-index-url "$TORCH_INDEX_URL" ".[$EXTRAS]" \
+    && cd / && /opt/bandit-router/bin/python -m bandit_router.precompile
 
 FROM python:3.11-slim
 COPY --from=build /opt/bandit-router /opt/bandit-router
 RUN useradd --create-home --uid 10001 router && mkdir /data && chown router /data
-USER router
+USER 10001
 WORKDIR /data
 VOLUME /data
 ENV PATH=/opt/bandit-router/bin:$PATH
