@@ -18,9 +18,15 @@ from .options import JSON, plain_errors, several
 @click.option("--steps", type=click.IntRange(min=10), help="Of each operation timed [3000].")
 @click.option("--events", type=click.IntRange(min=1000), help="Of the log restored [20000].")
 @click.option(
-    "--history", type=click.Path(path_type=Path), help="Keep runs here; say what changed."
+    "--history",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep runs here; say what changed.",
 )
-@click.option("--profile", type=click.Path(path_type=Path), help="A folder for cProfile's files.")
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder for cProfile's files.",
+)
 @click.option(
     "--litellm",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),

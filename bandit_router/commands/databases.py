@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from ..exceptions import InvalidInput
-from .options import CONFIG, DATABASE, JSON, configured, plain_errors
+from .options import CONFIG, DATABASE, JSON, configured, must_exist, plain_errors
 
 if TYPE_CHECKING:
     from ..store import Place
@@ -151,8 +151,7 @@ def compact(db: Path, keep_days: float, archive: Path | None, as_json: bool) -> 
     """Fold old events into a checkpoint: what was learnt stays. The service must be stopped."""
     from ..store import EventStore, retention
 
-    if not db.exists():
-        raise InvalidInput(f"{db}: there is no database: check the path", "db")
+    must_exist(db)
     with EventStore.open(db) as store:
         checkpoint = retention.fold_until(store, time.time() - keep_days * 86_400)
         archived = gone = 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import DATABASE, JSON, plain_errors, several
+from .options import DATABASE, JSON, must_exist, plain_errors, several
 
 if TYPE_CHECKING:
     from ..store import ApiKey, Place
@@ -61,11 +61,14 @@ def list_keys(db: Place, as_json: bool) -> None:
     """List the keys, the revoked too; none of them can be read again."""
     from ..store import open_keys
 
+    must_exist(db)
     with open_keys(db) as store:
         found = [_public(key) for key in store.all()]
     if as_json:
         click.echo(json.dumps({"keys": found}))
         return
+    if not found:
+        click.echo("no keys yet: bandit-router keys add NAME --db FILE", err=True)
     for key in found:
         state = "revoked" if key["revoked"] else "in use"
         click.echo(f"{key['id']}  {state:8}  {','.join(key['scopes']):20}  {key['name']}")
@@ -80,6 +83,7 @@ def revoke_key(which: str, db: Place, as_json: bool) -> None:
     """Revoke the key of this id or name; a running service refuses it within a second."""
     from ..store import open_keys
 
+    must_exist(db)
     with open_keys(db) as store:
         key = store.revoke(which)
     click.echo(json.dumps(_public(key)) if as_json else f"revoked {key.name} ({key.id})")

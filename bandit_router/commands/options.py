@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..exceptions import BanditRouterError, ConfigError
+from ..exceptions import BanditRouterError, ConfigError, InvalidInput
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -46,7 +46,22 @@ Command = Callable[..., None]
 
 def several(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
     """Return the values of an option that takes several, comma-separated."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    values = [part.strip() for part in (text or "").split(",") if part.strip()]
+    if text is not None and not values:
+        raise click.BadParameter(f"{text!r}: name at least one")
+    return values
+
+
+def must_exist(db: Place) -> None:
+    """Refuse a database that is not there, for a command that would make an empty one.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a file that is not there.
+    """
+    if isinstance(db, Path) and not db.exists():
+        raise InvalidInput(f"{db}: there is no database: check the path", "db")
 
 
 def configured(config: Path | None) -> Config:
@@ -64,11 +79,13 @@ def plain_errors(command: Command) -> Command:
         try:
             command(*args, **kwargs)
         except (BanditRouterError, OSError) as error:
-            field = getattr(error, "field", None)
+            field, message = getattr(error, "field", None), str(error)
+            if isinstance(error, OSError) and error.filename is not None:
+                message = f"{error.filename}: {error.strerror}: check the path"
             if kwargs.get("as_json"):
-                body = {"type": type(error).__name__, "message": str(error)}
+                body = {"type": type(error).__name__, "message": message}
                 click.echo(json.dumps({"error": body | ({"field": field} if field else {})}))
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {message}", err=True)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
 
     return wrapped

@@ -100,6 +100,10 @@ def init(file: Path, as_json: bool) -> None:
             out.write(STARTER)
     except FileExistsError:
         raise InvalidInput(f"{file} is there already; name another file", "file") from None
+    except FileNotFoundError:
+        raise InvalidInput(
+            f"{file}: there is no folder {file.parent}: make it first", "file"
+        ) from None
     click.echo(json.dumps({"written": str(file)}) if as_json else f"wrote {file}")
 
 

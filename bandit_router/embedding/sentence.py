@@ -86,8 +86,9 @@ class SentenceTransformerEmbedder:
                 model_kwargs={"use_safetensors": True},  # other weights could run code
             )
         except Exception as error:
+            why = str(error).partition("\n")[0]  # some libraries say a page
             raise ConfigError(
-                f"embedder.name: cannot load {self.name!r} ({type(error).__name__}: {error}); "
+                f"embedder.name: cannot load {self.name!r} ({type(error).__name__}: {why}); "
                 "give 'minilm', a folder with a sentence-transformers model, "
                 "or a hub name that this machine can reach",
                 "embedder.name",

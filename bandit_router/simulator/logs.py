@@ -208,6 +208,11 @@ def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _of_row(where: str, row: dict[str, Any]) -> Logged:
     for key in ("prompt", "model"):
+        if key not in row:
+            raise InvalidInput(
+                f"{where}: no {key!r}; a line holds prompt, model, reward, propensity[, cost_usd]",
+                key,
+            )
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise InvalidInput(f"{where}: {key!r} must be text that is not empty", key)
     if not is_model_name(row["model"]):

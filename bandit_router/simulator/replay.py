@@ -7,7 +7,7 @@ does the model of the rewards, our own posterior. Nothing is judged by what came
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,11 +83,12 @@ def replay(
     if interval not in INTERVALS:
         raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
     everything = _shadowed(read_log(path), policies)
+    wanted = list(dict.fromkeys(policies))
+    check(wanted, [name for row in everything for name in (*row.eligible, row.model)])
     log, notes = prepare(path, everything, embedder, progress)
     if cost_weight and not log.has_cost:
         raise InvalidInput(f"{path} has no costs: a cost weight means nothing here", "cost_weight")
-    wanted = list(dict.fromkeys(policies))
-    check(wanted, log.models)
+    check(wanted, log.models)  # again: of some models no decision may be left
     base = base_policy(log)
     settings = with_weight(settings or Settings(), cost_weight, log)
     runs, lived = send(log, settings, base, wanted, progress)
@@ -135,7 +136,7 @@ def _shadowed(rows: list[Logged], policies: Sequence[str]) -> list[Logged]:
     return rows
 
 
-def check(policies: Sequence[str], models: Sequence[str]) -> None:
+def check(policies: Sequence[str], models: Collection[str]) -> None:
     """Refuse policies that there are not, or that cannot go through a log."""
     if not policies:
         raise InvalidInput("name at least one policy", "policy")
@@ -148,7 +149,11 @@ def check(policies: Sequence[str], models: Sequence[str]) -> None:
         try:
             policy = make_policy(name, Settings())
         except ConfigError:
-            raise InvalidInput(f"no policy {name!r}{nearest(name, NAMES)}", "policy") from None
+            there = ", ".join(NAMES)
+            raise InvalidInput(
+                f"a replay has no policy {name!r}{nearest(name, NAMES)}; there are {there}",
+                "policy",
+            ) from None
         if policy.needs_judge:
             raise InvalidInput(
                 f"{name} asks an LLM, which a replay does not; where it was a shadow there is "
