@@ -284,7 +284,7 @@ def test_policies_that_are_fitted_cannot_go_through_a_log(tmp_path: Path) -> Non
         ("l.jsonl", "{", r"l\.jsonl:1: no valid JSON"),
         ("l.jsonl", '{"prompt":"a","model":"m","reward":2}', r":1: reward is 2"),
         ("l.jsonl", '{"prompt":"a","model":"m","reward":1,"propensity":0}', "impossible"),
-        ("l.jsonl", '{"prompt":"a","reward":1}', r":1: 'model' must be text"),
+        ("l.jsonl", '{"prompt":"a","reward":1}', r":1: no 'model'"),
         ("l.jsonl", "[1]", "one JSON object"),
         ("l.jsonl", "", "the log is empty"),
         ("l.jsonl", '{"prompt":"a","model":"m"}', "no decision has feedback"),
