@@ -1,6 +1,6 @@
 """How good a map does each clusterer draw? One pass over the shared tables, beside k-means.
 
-    python -m simulations.clusterers TABLE,... [--out simulations/results]
+    python -m simulations.clusterers tables/ulab14,tables/pareto_val
 
 Every clusterer is the finest (here the only) level of the map, over MiniLM embeddings in the
 map's space, and sees every prompt once, in seeded order. Then:
@@ -16,10 +16,9 @@ Writes ``clusterers.json``, ``clusterers.md`` and (with matplotlib) ``clusterers
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ from bandit_router.embedding import (
     shipped_projection,
 )
 from bandit_router.simulator import read_table
+
+from .harness import grid, keep_rows, on_all_cores, parser_of, standing
 
 CANDIDATES: list[tuple[str, float, dict[str, Any]]] = [
     ("dbstream", 1.1, {}),
@@ -57,8 +58,13 @@ CANDIDATES: list[tuple[str, float, dict[str, Any]]] = [
 """Name, radius (of a DBSTREAM), arguments over the defaults."""
 
 
-def play(vectors: np.ndarray, tasks: list[str], settings: ClustererSettings) -> dict[str, Any]:
-    """Play one pass; return the figures of the module."""
+def play(
+    shared: tuple[np.ndarray, list[str]], candidate: int, tick: Callable[[int], object]
+) -> dict[str, Any]:
+    """Play one pass of a candidate; return the figures of the module."""
+    vectors, tasks = shared
+    name, radius, params = CANDIDATES[candidate]
+    settings = ClustererSettings(name=name, resolutions=(radius,), params=params)  # type: ignore[arg-type]
     map_ = ClusterMap(settings)
     given, over_time = [], []
     for step, z in enumerate(vectors):
@@ -66,6 +72,7 @@ def play(vectors: np.ndarray, tasks: list[str], settings: ClustererSettings) -> 
         given.append(map_.locate(z)[-1])
         if step % max(1, len(vectors) // 10) == 0:
             over_time.append(len(map_.levels[-1].view()[0]))
+        tick(1)
     heirs = [map_.heir(id_) for id_ in given]
     clusters = len(set(heirs))
     later = [map_.locate(z)[-1] for z in vectors]
@@ -101,36 +108,39 @@ def study(folder: Path, limit: int) -> list[dict[str, Any]]:
     order = np.random.default_rng(0).permutation(len(found))[:limit]
     vectors = np.array([space.apply(found[i]) for i in order])
     tasks = [table.tasks[i] for i in order]
-    out = []
-    for name, radius, params in CANDIDATES:
-        settings = ClustererSettings(name=name, resolutions=(radius,), params=params)  # type: ignore[arg-type]
-        what = f"{name} {radius:g}" if name == "dbstream" else name
-        what += "".join(f", {key}={value}" for key, value in params.items())
-        row = {"table": folder.name, "prompts": len(tasks), "clusterer": what}
-        out.append(row | play(vectors, tasks, settings))
-        print(json.dumps(out[-1]), file=sys.stderr, flush=True)
-    return out
+    rows = on_all_cores(
+        play,
+        (vectors, tasks),
+        range(len(CANDIDATES)),
+        label=f"clustering {table.name}",
+        steps=len(CANDIDATES) * len(tasks),
+    )
+    return [
+        {"table": table.name, "prompts": len(tasks), "clusterer": called(candidate)} | row
+        for candidate, row in zip(CANDIDATES, rows, strict=True)
+    ]
+
+
+def called(candidate: tuple[str, float, dict[str, Any]]) -> str:
+    """Return what a candidate is called in the results."""
+    name, radius, params = candidate
+    what = f"{name} {radius:g}" if name == "dbstream" else name
+    return what + "".join(f", {key}={value}" for key, value in params.items())
 
 
 def as_markdown(rows: list[dict[str, Any]]) -> str:
     """Return the results as a table for people."""
-    lines = [
-        "# How good a map each clusterer draws",
-        "",
-        "`python -m simulations.clusterers TABLE,...`; what the columns are: "
-        "[clusterers.py](../clusterers.py).",
-        "",
-        "| table | clusterer | clusters | AMI | k-means' | ratio | purity | k-means' | stability |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    what = "clusters", "AMI", "k-means'", "ratio", "purity", "k-means'", "stability"
+    head = ("table", "clusterer", *what)
     keys = ("clusters", "ami", "kmeans_ami", "ratio", "purity", "kmeans_purity", "stability")
-    lines += [
-        f"| {r['table']} | {r['clusterer']} | "
-        + " | ".join("-" if r[k] is None else str(r[k]) for k in keys)
-        + " |"
-        for r in rows
+    lines = [
+        (r["table"], r["clusterer"], *("-" if r[k] is None else r[k] for k in keys)) for r in rows
     ]
-    return "\n".join(lines) + "\n"
+    return (
+        "# How good a map each clusterer draws\n\n"
+        "`python -m simulations.clusterers TABLE,...`; what the columns are: "
+        f"[clusterers.py](../clusterers.py).\n\n{grid(head, lines)}"
+    )
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -160,18 +170,16 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     """Run the study; see the module."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("tables", type=lambda text: [Path(part) for part in text.split(",")])
+    parser = parser_of(__doc__)
     parser.add_argument("--limit", type=int, default=6000, help="prompts of each table")
-    parser.add_argument("--out", type=Path, default=Path("simulations/results"))
     args = parser.parse_args()
-    rows = [row for folder in args.tables for row in study(folder, args.limit)]
-    args.out.mkdir(parents=True, exist_ok=True)
-    lines = ",\n".join(json.dumps(row) for row in rows)
-    (args.out / "clusterers.json").write_text(f"[\n{lines}\n]\n")
-    (args.out / "clusterers.md").write_text(as_markdown(rows))
+    rows: list[dict[str, Any]] = []
+    for folder in args.tables:
+        rows += study(folder, args.limit)
+        keep_rows(args.out, "clusterers", rows, as_markdown, by=("table", "clusterer"))
+    print(as_markdown(rows))
     try:
-        draw(rows, args.out / "clusterers.svg")
+        draw(standing(args.out, "clusterers"), args.out / "clusterers.svg")
     except ImportError:
         print("no figure: pip install matplotlib", file=sys.stderr)
 

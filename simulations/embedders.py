@@ -1,6 +1,6 @@
 """Routing quality with each packaged embedder, over routing tables.
 
-    python -m simulations.embedders TABLE,... [--seeds 5] --out simulations/results/embedders.json
+    python -m simulations.embedders tables/ulab14,tables/pareto_val
 
 Every embedder gives the vectors of a table's prompts; `thompson` plays one pass with each, seed by
 seed over the same streams, beside `global-thompson`, which needs none. `knn` is how good the model
@@ -8,12 +8,12 @@ is that 20 neighbours would have chosen (every outcome known; a fifth of the pro
 `tasks` how well k-means with 24 clusters in the map's space agrees with task labels (adjusted
 mutual information). MiniLM is also read by its first and last 63 tokens only, half of the longest
 prompt. What they cost is measured by ``bandit-router bench --suite minilm``.
+Writes ``embedders.json`` and ``.md``.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ from bandit_router.simulator import make_world, read_table
 from bandit_router.simulator.play import play
 from bandit_router.simulator.tables import RoutingTable
 
+from .harness import grid, keep_rows, on_all_cores, parser_of
+
 HALF = 63
 NEIGHBOURS = 20
 WAYS = {
@@ -39,6 +41,8 @@ WAYS = {
     "static": EmbedderSettings(name="static"),
 }
 SHORTENED = "minilm (onnx), head and tail"
+REFERENCE = "minilm (torch)"
+WITHOUT = "no embedding (global-thompson)"
 
 
 def vectors_of(table: RoutingTable) -> dict[str, Any]:
@@ -62,23 +66,31 @@ def _head_and_tail(tokenizer: Any, prompt: str) -> str:
     return f"{prompt[: spans[HALF - 1][1]]} {prompt[spans[-HALF][0] :]}"
 
 
-def played(table: RoutingTable, name: str, vectors: Any, seeds: int) -> list[float]:
-    """Return the mean quality of one pass of `thompson` (None: without context), seed by seed."""
-    policy = "global-thompson" if vectors is None else "thompson"
-    embedder = "static" if name == "static" else "minilm"
-    out = []
-    for seed in range(seeds):
-        settings = Settings(embedder=EmbedderSettings(name=embedder))
-        bandit = msgspec.structs.replace(
-            settings.bandit, seed=seed, reference_cost_usd=table.reference_cost_usd
-        )
-        world = make_world(table, "stationary", seed, len(table.prompts), 0.0)
-        run = play(
-            policy, table, world, vectors=vectors,
-            settings=msgspec.structs.replace(settings, bandit=bandit),
-        )  # fmt: skip
-        out.append(float(run.quality.mean()))
-    return out
+def run(
+    shared: tuple[RoutingTable, dict[str, Any]],
+    task: tuple[str, int],
+    tick: Callable[[int], object],
+) -> float:
+    """Return the mean quality of one pass with one embedder's vectors, or without context."""
+    (table, vectors), (name, seed) = shared, task
+    settings = Settings(embedder=EmbedderSettings(name=_map_of(name)))
+    bandit = msgspec.structs.replace(
+        settings.bandit, seed=seed, reference_cost_usd=table.reference_cost_usd
+    )
+    played = play(
+        "global-thompson" if name == WITHOUT else "thompson",
+        table,
+        make_world(table, "stationary", seed, len(table.prompts), 0.0),
+        vectors=vectors.get(name),
+        settings=msgspec.structs.replace(settings, bandit=bandit),
+        tick=tick,
+    )
+    return float(played.quality.mean())
+
+
+def _map_of(name: str) -> str:
+    """Return the embedder whose projection leads into the map's space."""
+    return "static" if name == "static" else "minilm"
 
 
 def knn(table: RoutingTable, vectors: Any) -> float:
@@ -95,7 +107,7 @@ def tasks(table: RoutingTable, name: str, vectors: Any) -> float | None:
     """Return how well offline clusters agree with the task labels; None where there are none."""
     if len(set(table.tasks)) < 2:
         return None
-    projection = shipped_projection("static" if name == "static" else "minilm")
+    projection = shipped_projection(_map_of(name))
     assert projection is not None
     places = (vectors - projection.mean) @ projection.first(24).components.T
     places /= np.linalg.norm(places, axis=1, keepdims=True)
@@ -107,31 +119,35 @@ def study(folder: Path, seeds: int) -> dict[str, Any]:
     """Return what the embedders are worth on one table."""
     table = read_table(folder)
     vectors = vectors_of(table)
-    reference = vectors["minilm (torch)"]
-    base = played(table, "minilm", reference, seeds)
+    tasks_ = [(name, seed) for seed in range(seeds) for name in (*vectors, WITHOUT)]
+    runs = on_all_cores(
+        run,
+        (table, vectors),
+        tasks_,
+        label=f"playing {table.name}",
+        steps=len(tasks_) * len(table.prompts),
+    )
+    quality: dict[str, list[float]] = {name: [] for name in (*vectors, WITHOUT)}
+    for (name, _), mean in zip(tasks_, runs, strict=True):
+        quality[name].append(mean)
+    reference = vectors[REFERENCE]
     rows: dict[str, Any] = {}
-    for name, found in vectors.items():
-        quality = base if found is reference else played(table, name, found, seeds)
+    for name, earned in quality.items():
         row = {
-            "quality": float(np.mean(quality)),
-            "less_than_torch": _paired(quality, base),
-            "knn": knn(table, found),
-            "tasks": tasks(table, name, found),
+            "quality": float(np.mean(earned)),
+            "less_than_torch": _paired(earned, quality[REFERENCE]),
         }
-        if found.shape == reference.shape:
-            cosine = (found * reference).sum(axis=1)
-            row["cosine"] = {
-                "min": float(cosine.min()),
-                "p01": float(np.quantile(cosine, 0.01)),
-                "mean": float(cosine.mean()),
-            }
+        if name in vectors:
+            found = vectors[name]
+            row |= {"knn": knn(table, found), "tasks": tasks(table, name, found)}
+            if found.shape == reference.shape:
+                cosine = (found * reference).sum(axis=1)
+                row["cosine"] = {
+                    "min": float(cosine.min()),
+                    "p01": float(np.quantile(cosine, 0.01)),
+                    "mean": float(cosine.mean()),
+                }
         rows[name] = row
-        print(table.name, name, json.dumps(row), flush=True)
-    without = played(table, "none", None, seeds)
-    rows["no embedding (global-thompson)"] = {
-        "quality": float(np.mean(without)),
-        "less_than_torch": _paired(without, base),
-    }
     return {
         "table": table.name,
         "prompts": len(table.prompts),
@@ -140,23 +156,47 @@ def study(folder: Path, seeds: int) -> dict[str, Any]:
     }
 
 
-def _paired(quality: list[float], base: list[float]) -> dict[str, float]:
+def _paired(quality: list[float], base: list[float]) -> dict[str, float | None]:
     """Return the mean difference to the reference and half its 95 % interval, seed by seed."""
     gap = np.subtract(quality, base)
-    half = stats.t.ppf(0.975, max(len(gap) - 1, 1)) * gap.std(ddof=1) / np.sqrt(len(gap))
-    return {"mean": float(gap.mean()), "half_interval": float(half)}
+    half = None
+    if len(gap) > 1:
+        half = float(stats.t.ppf(0.975, len(gap) - 1) * gap.std(ddof=1) / np.sqrt(len(gap)))
+    return {"mean": float(gap.mean()), "half_interval": half}
+
+
+def markdown(result: list[dict[str, Any]]) -> str:
+    """Return the figures as a table for each routing table."""
+    parts = []
+    for found in result:
+        rows = []
+        for name, row in found["embedders"].items():
+            gap, half = row["less_than_torch"]["mean"], row["less_than_torch"]["half_interval"]
+            doubt = "" if half is None else f" ± {half:.4f}"
+            rows.append(
+                (
+                    name,
+                    f"{row['quality']:.4f}",
+                    "" if name == REFERENCE else f"{gap:+.4f}{doubt}",
+                    *("" if row.get(k) is None else f"{row[k]:.3f}" for k in ("knn", "tasks")),
+                )
+            )
+        head = ("embedder", "quality", "less than torch", "knn", "tasks")
+        parts.append(
+            f"### {found['table']}\n\n{found['prompts']:,} prompts, {found['seeds']} seeds.\n\n"
+            f"{grid(head, rows)}"
+        )
+    return "\n\n".join(parts)
 
 
 def main() -> None:
     """Run the study."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("tables", help="Folders, with commas.")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path)
-    args = parser.parse_args()
-    result = [study(Path(folder), args.seeds) for folder in args.tables.split(",")]
-    if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    args = parser_of(__doc__, seeds=5).parse_args()
+    result = []
+    for folder in args.tables:
+        result.append(study(folder, args.seeds))
+        keep_rows(args.out, "embedders", result, markdown, by=("table",))
+    print(markdown(result))
 
 
 if __name__ == "__main__":

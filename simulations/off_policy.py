@@ -1,24 +1,32 @@
 """Do the off-policy intervals hold what they promise? On logs drawn from a real table.
 
-    python -m simulations.off_policy TABLE --out simulations/results/off_policy.json
+    python -m simulations.off_policy tables/ulab14
 
 A logging policy that leans towards the models of higher mean quality draws decisions (prompts
 with replacement); five target policies are estimated from each log and compared with their true
 value over the whole table. The model of the rewards is each arm's running mean over the earlier
-decisions of the log. Intervals are the normal ones; of `dr` the bootstrap's as well.
+decisions of the log. Intervals are the normal ones; of `dr` the bootstrap's as well. Writes
+``off_policy.json`` and ``.md``.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from bandit_router.simulator import RoutingTable, read_table
-from bandit_router.simulator.ope import ESTIMATORS, Array, Evaluation, dr
+from bandit_router.simulator.ope import ESTIMATORS, Array, Estimate, Evaluation, dr
+
+from .harness import RESULTS, grid, keep, on_all_cores
+
+KINDS: dict[str, Callable[[Evaluation], Estimate]] = {
+    **ESTIMATORS,
+    "dr, bootstrap": lambda seen: dr(seen, "bootstrap"),
+}
 
 
 def targets(table: RoutingTable) -> dict[str, Array]:
@@ -68,46 +76,88 @@ def draw(
     }
 
 
-def main() -> None:
+def repeat(
+    shared: tuple[RoutingTable, int], repetition: int, tick: Callable[[int], object]
+) -> dict[str, dict[str, tuple[bool, float]]]:
+    """Return whether each estimate of one log holds the truth, and its squared error."""
+    table, decisions = shared
+    wanted = targets(table)
+    truth = truths(table, wanted)
+    out: dict[str, dict[str, tuple[bool, float]]] = {}
+    for name, seen in draw(table, wanted, decisions, np.random.default_rng(repetition)).items():
+        found = {kind: estimate(seen) for kind, estimate in KINDS.items()}
+        out[name] = {
+            kind: (bool(e.ci[0] <= truth[name] <= e.ci[1]), (e.value - truth[name]) ** 2)
+            for kind, e in found.items()
+        }
+    tick(1)
+    return out
+
+
+def truths(table: RoutingTable, wanted: dict[str, Array]) -> dict[str, float]:
+    """Return the true value of every target over the whole table."""
+    return {name: float((t * table.quality).sum(axis=1).mean()) for name, t in wanted.items()}
+
+
+def study(folder: Path, repetitions: int, decisions: int) -> dict[str, Any]:
     """Repeat and count."""
+    table = read_table(folder)
+    table = table.rows(np.flatnonzero(~np.isnan(table.quality).any(axis=1)))
+    runs = on_all_cores(
+        repeat,
+        (table, decisions),
+        range(repetitions),
+        label=f"drawing from {table.name}",
+        steps=repetitions,
+        unit="log",
+    )
+    found: dict[str, Any] = {}
+    for name, truth in truths(table, targets(table)).items():
+        by_kind = {kind: np.array([run[name][kind] for run in runs], dtype=float) for kind in KINDS}
+        found[name] = {
+            "truth": truth,
+            "coverage": {kind: float(v[:, 0].mean()) for kind, v in by_kind.items()},
+            "rmse": {kind: float(np.sqrt(v[:, 1].mean())) for kind, v in by_kind.items()},
+        }
+    return {
+        "least_coverage_of_dr": min(
+            value for f in found.values() for k, value in f["coverage"].items() if "dr" in k
+        ),
+        "table": table.name,
+        "repetitions": repetitions,
+        "decisions": decisions,
+        "targets": found,
+    }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """Return how often each estimator's interval holds the truth, and its error in brackets."""
+    rows = [
+        (
+            name,
+            f"{found['truth']:.4f}",
+            *(f"{found['coverage'][kind]:.0%} ({found['rmse'][kind]:.4f})" for kind in KINDS),
+        )
+        for name, found in result["targets"].items()
+    ]
+    return (
+        f"{result['repetitions']} logs of {result['decisions']:,} decisions drawn from "
+        f"{result['table']}: how often the 95 % interval holds the truth (root mean square "
+        f"error).\n\n{grid(('target', 'truth', *KINDS), rows)}"
+    )
+
+
+def main() -> None:
+    """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("table", type=Path)
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--decisions", type=int, default=1500)
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="a folder [simulations/results]")
     args = parser.parse_args()
-    table = read_table(args.table)
-    full = table.rows(np.flatnonzero(~np.isnan(table.quality).any(axis=1)))
-    wanted = targets(full)
-    truth = {name: float((t * full.quality).sum(axis=1).mean()) for name, t in wanted.items()}
-    kinds = {**ESTIMATORS, "dr, bootstrap": lambda seen: dr(seen, "bootstrap")}
-    held = {name: dict.fromkeys(kinds, 0) for name in wanted}
-    error = {name: dict.fromkeys(kinds, 0.0) for name in wanted}
-    for repetition in tqdm(range(args.repetitions), unit="log"):
-        log = draw(full, wanted, args.decisions, np.random.default_rng(repetition))
-        for name, seen in log.items():
-            for kind, estimate in kinds.items():
-                found = estimate(seen)
-                held[name][kind] += found.ci[0] <= truth[name] <= found.ci[1]
-                error[name][kind] += (found.value - truth[name]) ** 2
-    covered = min(v / args.repetitions for of in held.values() for k, v in of.items() if "dr" in k)
-    result = {
-        "least_coverage_of_dr": covered,
-        "table": table.name,
-        "repetitions": args.repetitions,
-        "decisions": args.decisions,
-        "targets": {
-            name: {
-                "truth": truth[name],
-                "coverage": {k: v / args.repetitions for k, v in held[name].items()},
-                "rmse": {k: float(np.sqrt(v / args.repetitions)) for k, v in error[name].items()},
-            }
-            for name in wanted
-        },
-    }
-    print(json.dumps(result, indent=1))
-    if args.out:
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    result = study(args.table, args.repetitions, args.decisions)
+    keep(args.out, "off_policy", result, markdown(result))
+    print(markdown(result))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The main job on real input: a table's prompts over HTTP, their real outcomes as feedback.
 
-    python -m simulations.over_http TABLE [--prompts 600] [--seed 0]
+    python -m simulations.over_http tables/ulab14 --prompts 1000
 
 Starts the service as a user would, sends each prompt to `/route` and the outcome of the chosen
 model to `/feedback`, then compares the posteriors that `/clusters` shows with the table's true
-means over the very prompts that fell into each region. Prints one JSON object.
+means over the very prompts that fell into each region. Writes ``over_http.json``. One client asks
+and answers in turn, so that the figures do not depend on the machine.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import numpy as np
 from tqdm import tqdm
 
 from bandit_router.simulator import RoutingTable, read_table
+
+from .harness import RESULTS, keep
 
 
 class Service:
@@ -70,8 +73,9 @@ def main() -> None:
     """Play and compare."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("table", type=Path)
-    parser.add_argument("--prompts", type=int, default=600)
+    parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="a folder [simulations/results]")
     args = parser.parse_args()
     table = read_table(args.table)
     order = np.random.default_rng(args.seed).permutation(len(table.prompts))[: args.prompts]
@@ -83,7 +87,9 @@ def main() -> None:
             clusters = service.call("/clusters")["clusters"]
         finally:
             service.stop()
-    print(json.dumps(compare(table, order.tolist(), rewards, regions, clusters), indent=1))
+    result = {"seed": args.seed} | compare(table, order.tolist(), rewards, regions, clusters)
+    keep(args.out, "over_http", result)
+    print(json.dumps(result, indent=1))
 
 
 def play(

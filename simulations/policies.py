@@ -1,6 +1,6 @@
 """Every way to route, on every table and trade-off: who leads, and where ours does not.
 
-    python -m simulations.policies tables/ulab14,tables/pareto_val --out simulations/results
+    python -m simulations.policies tables/ulab14,tables/pareto_val
 
 Shipped defaults, one pass, ten seeds, cost weights 0, 0.1 and 0.3 where a table has costs. 500
 labelled prompts are left out of everyone's stream for the policies that are fitted (`forest`,
@@ -11,8 +11,6 @@ table at weight 0 and, where there are costs, the cost-quality frontier.
 
 from __future__ import annotations
 
-import argparse
-import json
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,8 @@ from bandit_router.policies import NAMES
 from bandit_router.simulator import plots, read_table, simulate
 from bandit_router.simulator.frontier import sweep
 from bandit_router.simulator.hindsight import HINDSIGHT
+
+from .harness import keep_rows, parser_of
 
 PEERS = {"vw": "vowpalwabbit", "mabwiser": "mabwiser", "paretobandit": "pareto_bandit"}
 WEIGHTS = (0.0, 0.1, 0.3)
@@ -105,11 +105,8 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Run the study."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("tables", type=lambda text: [Path(part) for part in text.split(",")])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser = parser_of(__doc__, seeds=10)
     parser.add_argument("--steps", type=int, help="of each stream [one pass]")
-    parser.add_argument("--out", type=Path, default=Path("simulations/results"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -127,9 +124,7 @@ def main() -> None:
                     }
                 }
             )
-            # Whatever comes later, this much is done.
-            (args.out / "policies.json").write_text(json.dumps(rows, indent=1) + "\n")
-            (args.out / "policies.md").write_text(markdown(rows) + "\n")
+            keep_rows(args.out, "policies", rows, markdown)  # what comes later may be cut off
     print(markdown(rows))
 
 

@@ -28,7 +28,6 @@ class Setting:
     """What a run of the studies was asked for."""
 
     tables: list[Path]
-    out: Path
     quick: bool
 
     def small(self, *options: str) -> list[str]:
@@ -43,43 +42,75 @@ class Setting:
 
 def policies(s: Setting) -> list[list[str]]:
     """(a) Every policy on every table."""
-    return [[s.joined, "--out", str(s.out), *s.small("--seeds", "2", "--steps", "300")]]
+    return [[s.joined, *s.small("--seeds", "2", "--steps", "300")]]
 
 
 def moving_world(s: Setting) -> list[list[str]]:
     """(b) The drift suite."""
-    small = s.small("--seeds", "1", "--steps", "480")
-    return [[str(t), "--out", str(s.out / f"moving_{t.name}.json"), *small] for t in s.tables]
+    return [[s.joined, *s.small("--seeds", "1", "--steps", "480")]]
 
 
 def budgets(s: Setting) -> list[list[str]]:
     """(c) Budgets against ParetoBandit, on its own data."""
     own = [t for t in s.tables if t.name == "pareto_val"]
-    small = s.small("--seeds", "1", "--steps", "300")
-    return [[str(t), "--out", str(s.out / "budgets.json"), *small] for t in own]
+    return [[str(t), *s.small("--seeds", "1", "--steps", "300")] for t in own]
 
 
 def clusterers(s: Setting) -> list[list[str]]:
     """(d) The maps that clusterers draw."""
-    return [[s.joined, "--out", str(s.out), *s.small("--limit", "400")]]
+    return [[s.joined, *s.small("--limit", "400")]]
 
 
 def off_policy(s: Setting) -> list[list[str]]:
     """(e) Whether off-policy intervals hold the truth."""
-    small = s.small("--repetitions", "20", "--decisions", "500")
-    name = "off_policy.json"
-    return [[str(s.tables[0]), "--out", str(s.out / name), *small]]
+    return [[str(s.tables[0]), *s.small("--repetitions", "20", "--decisions", "500")]]
 
 
 def embedders(s: Setting) -> list[list[str]]:
     """(f) What an embedder is worth."""
-    small = s.small("--seeds", "1")
-    return [[s.joined, "--out", str(s.out / "embedders.json"), *small]]
+    return [[s.joined, *s.small("--seeds", "1")]]
+
+
+def learning(s: Setting) -> list[list[str]]:
+    """Ours beside other bandits over two passes."""
+    return [[s.joined, *s.small("--seeds", "2", "--steps", "300")]]
+
+
+def cold_start(s: Setting) -> list[list[str]]:
+    """What the first decisions are worth."""
+    return [[s.joined, *s.small("--seeds", "2")]]
+
+
+def priors(s: Setting) -> list[list[str]]:
+    """What guesses about new models are worth."""
+    return [[s.joined, *s.small("--seeds", "2")]]
+
+
+def intervals(s: Setting) -> list[list[str]]:
+    """Whether posterior intervals hold the truth."""
+    return [[s.joined, *s.small("--seeds", "1")]]
+
+
+def over_http(s: Setting) -> list[list[str]]:
+    """Whether a running service learns what the simulator learns."""
+    return [[str(s.tables[0]), *s.small("--prompts", "60")]]
 
 
 STUDIES: dict[str, Callable[[Setting], list[list[str]]]] = {
     study.__name__: study
-    for study in (policies, moving_world, budgets, clusterers, off_policy, embedders)
+    for study in (
+        policies,
+        moving_world,
+        budgets,
+        clusterers,
+        off_policy,
+        embedders,
+        learning,
+        cold_start,
+        priors,
+        intervals,
+        over_http,
+    )
 }
 
 
@@ -101,14 +132,14 @@ def main() -> None:
             parser.error(f"{table} is no folder")
     out = args.out or (QUICK if args.quick else RESULTS)
     out.mkdir(parents=True, exist_ok=True)
-    setting = Setting(tables, out, args.quick)
+    setting = Setting(tables, args.quick)
     failed = []
     for name in wanted:
         runs = STUDIES[name](setting)
         if not runs:
             print(f"{name}: none of these tables is for it", file=sys.stderr)
         for arguments in runs:
-            command = [sys.executable, "-m", f"simulations.{name}", *arguments]
+            command = [sys.executable, "-m", f"simulations.{name}", *arguments, "--out", str(out)]
             print("+", " ".join(command[1:]), file=sys.stderr, flush=True)
             if subprocess.run(command, cwd=Path.cwd(), check=False).returncode:
                 failed.append(name)

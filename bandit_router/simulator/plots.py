@@ -5,6 +5,7 @@ They need matplotlib (extra `simulator`), open no window, and return a `Figure`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from itertools import cycle, pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 from scipy import stats
@@ -21,6 +23,7 @@ from scipy import stats
 from .hindsight import HINDSIGHT
 
 Array = NDArray[np.float64]
+_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Microsoft YaHei")
 STYLE: Any = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -28,6 +31,7 @@ STYLE: Any = {
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
     "figure.constrained_layout.use": True,
+    "font.family": [name for name in _FONTS if name in get_font_names()],
     "font.size": 9.5,
     "grid.alpha": 0.25,
     "legend.frameon": False,
@@ -40,6 +44,8 @@ _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8
 _GREYS = dict(zip(HINDSIGHT, ("#999999", "#555555", "#000000"), strict=True))
 _SMOOTH = 4  # parts of the stream in a moving mean
 _MOST_ARMS = 8
+_MOST_NAMED = 30  # models in a frontier; of more, those on the hull have their names
+_MOST_COLUMNS = 20
 _FEWEST = 3
 _LONGEST = 34
 
@@ -148,8 +154,13 @@ def _trade_offs(axes: Axes, found: dict[str, Any]) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.locator_params(axis="x", nbins=5)
     middle = float(np.median(cost))
-    for name, x, y in zip(models, cost, quality, strict=True):
+    named = {*zip(corners.tolist(), heights.tolist(), strict=True)}
+    for name, x, y in zip(models, cost.tolist(), quality.tolist(), strict=True):
+        if len(models) > _MOST_NAMED and (x, y) not in named:
+            continue
         left = bool(x > middle)
         axes.annotate(
             _short(name),
@@ -184,13 +195,20 @@ def _close_up(axes: Axes, found: dict[str, Any]) -> None:
 
 
 def regions(table: dict[str, Any], policy: str) -> Figure:
-    """What each arm earns in each region of a policy's map, beside where the traffic went."""
+    """What each arm earns in each region of a policy's map, beside where the traffic went.
+
+    Of many arms those are shown that are best somewhere or have the most traffic.
+    """
     found = table["policies"][policy]["clusters"]
-    arms = table["models"]
+    arms = np.array(table["models"])
     labels = [f"{c['cluster']}: {_short(c['task'], 20)} {c['task_share']:.0%}" for c in found]
     utility = np.array([[_or_nan(c["utility"][arm]) for arm in arms] for c in found])
     lost = np.nanmax(utility, axis=1, keepdims=True) - utility
     share = np.array([[c["share"][arm] for arm in arms] for c in found])
+    if len(arms) > _MOST_COLUMNS:
+        rank = np.nanmin(np.where(np.isnan(lost), np.inf, lost), axis=0) - share.max(axis=0)
+        shown = np.sort(np.argsort(rank, kind="stable")[:_MOST_COLUMNS])
+        arms, lost, share = arms[shown], lost[:, shown], share[:, shown]
     worst = max(float(np.nanquantile(lost, 0.9)), 1e-6)
     with mpl.rc_context(STYLE | {"axes.grid": False}):
         width = max(8.4, 2.9 + 0.62 * len(arms))
@@ -221,7 +239,8 @@ def regions(table: dict[str, Any], policy: str) -> Figure:
 
 def save(figure: Figure, stem: Path) -> None:
     """Write a figure as PNG and as SVG, the same bytes every time."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name in letters that no font here has
         figure.savefig(f"{stem}.png", metadata={"Software": None})
         figure.savefig(f"{stem}.svg", metadata={"Date": None})
 

@@ -90,6 +90,21 @@ def test_regions_are_drawn_from_what_the_summary_says() -> None:
     ]
 
 
+def test_of_many_models_those_that_matter_are_named() -> None:
+    models = {f"m{i}": {"cost_usd": 1.0 + i, "quality": 0.5} for i in range(200)}
+    models["型"] = {"cost_usd": 2.5, "quality": 0.9}
+    utility = {name: m["quality"] for name, m in models.items()}
+    region = {"cluster": 1, "prompts": 9, "task": "x", "task_share": 1.0, "utility": utility}
+    region["share"] = dict.fromkeys(models, 0.0) | {"m7": 1.0}
+    table = {"table": "t", "models": list(models), "policies": {"p": {"clusters": [region]}}}
+    table["frontier"] = {"models": models, "policies": {}}
+    named = {text.get_text() for text in plots.frontier(table).axes[0].texts}
+    assert named == {"m0", "型"}
+    shown = [tick.get_text() for tick in plots.regions(table, "p").axes[0].get_xticklabels()]
+    assert len(shown) == 20
+    assert {"m7", "型"} <= set(shown)
+
+
 def test_the_same_numbers_give_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     (table,) = simulate([folder], ["random"], seeds=2, steps=60, **QUICK)["tables"]
     for name in ("one", "two"):
