@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_router.bandits.belief import Belief
+from bandit_router.bandits.belief import Belief, compose
 from bandit_router.bandits.credit import Credit, credit
 from bandit_router.bandits.posterior import Pooling, Posterior
+from bandit_router.bandits.thompson import propensities
 from bandit_router.clustering import Surroundings
 from bandit_router.codec import decode_state, encode_state
+from bandit_router.types import Utility
 
 ARMS = ("a", "b", "c")
 
@@ -265,6 +267,17 @@ def test_an_arm_tried_less_than_its_share_is_sampled_wider() -> None:
         learn(model, (1,), credit("a", [(1.0, step % 2)], None, None), "a")
     assert width("b") > 1.3 * before
     assert width("a") < 0.2 * first
+
+
+def test_an_arm_that_failed_in_its_first_trials_is_tried_again() -> None:
+    model = posterior(levels=1)
+    for _ in range(4):
+        learn(model, (1,), credit("c", [(1.0, 0.0)], None, None), "c")
+    for step in range(6000):
+        arm, reward = ARMS[step % 2], float(step % 3 > 0)
+        learn(model, (1,), credit(arm, [(1.0, reward)], None, None), arm)
+    chance = propensities(compose(at(model, (1,)), Utility()), np.ones(3, dtype=bool))
+    assert chance[model.index["c"]] > 5e-3
 
 
 def test_telling_an_arm_again_changes_nothing() -> None:
