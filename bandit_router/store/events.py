@@ -8,38 +8,29 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sqlite_utils import Database
 
 from ..exceptions import StoreError
-from ..types import Event, History, LineageEvent
+from ..types import Event, LineageEvent
 from . import schema
-from .base import Kind
 from .connection import connect, copy, plain_words
 from .lock import FileLock
+from .reader import Reader
 from .rows import (
     INSERT_EVENT,
     INSERT_LINEAGE,
     LAST_SEQ,
-    LINEAGE_COLUMNS,
     PINNED,
     Rows,
-    Snapshot,
-    SnapshotInfo,
     erase,
-    history_of,
     pack,
-    unpack,
 )
 
 KEPT_BODIES = 3
 """Snapshots whose bodies are kept; of older ones only the digest is."""
 
-CHUNK = 500
-"""Events read at once: a long read would keep SQLite from shortening its write-ahead log."""
 
-
-class EventStore:
+class EventStore(Reader):
     """The append-only log of one router. Open it with `EventStore.open`.
 
     Every method may be called from any thread. Reads use a connection of their own, so that
@@ -119,12 +110,7 @@ class EventStore:
         with self.transaction() as db:
             last = _last_seq(db)
             for rows in group:
-                if rows.events and rows.first != last + 1:
-                    raise StoreError(
-                        f"{self.path}: event {rows.first} cannot follow event {last}: "
-                        "the log must have no gap"
-                    )
-                last = max(last, rows.last)
+                last = rows.after(last, self.path)
                 db.conn.executemany(INSERT_EVENT, rows.events)
                 db.conn.executemany(INSERT_LINEAGE, rows.lineage)
                 erase(db, rows.erased)
@@ -195,26 +181,6 @@ class EventStore:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def events(self, after: int = 0, *, kind: Kind | None = None) -> Iterator[Event]:
-        """Yield the events after `seq` `after` in order, all or those of one kind.
-
-        What is appended meanwhile is yielded too. No lock is held between events. Of what was
-        folded into the checkpoint only the rest that is kept is yielded.
-
-        Raises
-        ------
-        StoreError
-            If one is missing, damaged, or newer than this release.
-        """
-        which, args = ("AND kind = ?", [kind]) if kind else ("", [])
-        sql = f"SELECT seq, version, body FROM events WHERE seq > ? {which} ORDER BY seq LIMIT ?"
-        while rows := self._rows(sql, [after, *args, CHUNK]):
-            for seq, version, body in rows:
-                if kind is None and seq != after + 1 and seq > self.checkpoint() + 1:
-                    raise StoreError(f"{self.path}: event {after + 1} is missing: restore a backup")
-                yield unpack(seq, version, body)
-                after = seq
-
     def checkpoint(self) -> int:
         """Return the number of the event that older ones were folded into, 0 if none were."""
         rows = self._rows("SELECT value FROM meta WHERE key = 'checkpoint'")
@@ -223,76 +189,6 @@ class EventStore:
     def last_seq(self) -> int:
         """Return the number of the last event on disk, 0 if there is none."""
         return int(self._rows(LAST_SEQ)[0][0])
-
-    def recall(self, decision_id: str, before_seq: int | None = None) -> History | None:
-        """Return a decision and what was said of it before event `before_seq` (None: ever)."""
-        bound = before_seq if before_seq is not None else 2**62
-        sql = "SELECT seq, version, body FROM events WHERE decision_id = ? AND seq < ? ORDER BY seq"
-        return history_of(unpack(*row) for row in self._rows(sql, [decision_id, bound]))
-
-    def lineage(
-        self, cluster: int | None = None, after: int = 0, limit: int = 1000
-    ) -> list[LineageEvent]:
-        """Return lineage after event `after`, oldest first.
-
-        Parameters
-        ----------
-        cluster
-            Only what names this cluster, as itself or as its parent or heir.
-        limit
-            About how many: what one event caused is never cut, so that the last `seq` returned
-            is the `after` of the next page.
-        """
-        which, args = "seq > ?", [after]
-        if cluster is not None:
-            which, args = f"{which} AND (cluster = ? OR other = ?)", [after, cluster, cluster]
-        page = f"SELECT seq FROM lineage WHERE {which} ORDER BY id LIMIT ?"
-        sql = (
-            f"SELECT {', '.join(LINEAGE_COLUMNS)} FROM lineage WHERE {which}"
-            f" AND seq <= (SELECT max(seq) FROM ({page})) ORDER BY id"
-        )
-        rows = self._rows(sql, [*args, *args, limit])
-        return [
-            msgspec.convert(dict(zip(LINEAGE_COLUMNS, row, strict=True)), LineageEvent)
-            for row in rows
-        ]
-
-    def latest_snapshot(self) -> Snapshot | None:
-        """Return the newest snapshot that has a body, or None."""
-        return next(self.bodies(), None)
-
-    def bodies(self) -> Iterator[Snapshot]:
-        """Yield the snapshots that have a body, newest first."""
-        names = ("seq", "time", "digest", "fold_version", "body")
-        before = 2**62
-        sql = (
-            "SELECT seq, time, digest, fold_version, body FROM snapshots"
-            " WHERE body IS NOT NULL AND seq < ? ORDER BY seq DESC LIMIT 1"
-        )
-        while rows := self._rows(sql, [before]):
-            yield (found := Snapshot(**dict(zip(names, rows[0], strict=True))))
-            before = found.seq
-
-    def snapshots(self) -> list[SnapshotInfo]:
-        """Return what is known of every snapshot, oldest first."""
-        rows = self._rows(
-            "SELECT seq, time, digest, fold_version, body IS NOT NULL FROM snapshots ORDER BY seq"
-        )
-        return [
-            SnapshotInfo(seq=s, time=t, digest=d, fold_version=f, has_body=bool(b))
-            for s, t, d, f, b in rows
-        ]
-
-    def counts(self, until: int | None = None) -> dict[str, int]:
-        """Return how many events of each kind there are, up to event `until` (None: all)."""
-        bound = until if until is not None else 2**62
-        sql = "SELECT kind, count(*) FROM events WHERE seq <= ? GROUP BY kind ORDER BY kind"
-        return dict(self._rows(sql, [bound]))
-
-    def note(self, key: str) -> str | None:
-        """Return what was last noted under a key; notes are caches, never part of the log."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", [f"note:{key}"])
-        return str(rows[0][0]) if rows else None
 
     def save_note(self, key: str, text: str) -> None:
         """Keep a text under a key, in the place of what was there."""

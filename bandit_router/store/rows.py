@@ -53,6 +53,20 @@ class Rows:
     lineage: list[tuple[Any, ...]]
     erased: list[str]
 
+    def after(self, last: int, path: object) -> int:
+        """Return the last event of the log at `path` when these follow its event `last`.
+
+        Raises
+        ------
+        StoreError
+            If they do not follow it.
+        """
+        if self.events and self.first != last + 1:
+            raise StoreError(
+                f"{path}: event {self.first} cannot follow event {last}: the log must have no gap"
+            )
+        return max(last, self.last)
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A cache of the fold after event `seq`, made by rules `fold_version`."""

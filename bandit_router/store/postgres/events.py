@@ -7,15 +7,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
-import msgspec
 import psycopg
 
 from ... import codec
 from ...exceptions import StoreError, StoreHeld
-from ...types import Decision, Event, History, LineageEvent, without_text
-from ..base import Kind
-from ..events import CHUNK, KEPT_BODIES
-from ..rows import LINEAGE_COLUMNS, Rows, Snapshot, SnapshotInfo, history_of, pack, unpack
+from ...types import Decision, Event, LineageEvent, without_text
+from ..events import KEPT_BODIES
+from ..reader import Reader
+from ..rows import Rows, pack, unpack
 from .connection import LOCK, SILENCE_SECONDS, check, connect, name_of, plain_words, prepare
 
 _INSERT_EVENTS = (
@@ -28,7 +27,7 @@ _INSERT_LINEAGE = (
 )
 
 
-class PostgresStore:
+class PostgresStore(Reader):
     """The same log as `EventStore`, in a database that others may read and use meanwhile.
 
     Every method may be called from any thread. A store that only reads connects again after an
@@ -117,12 +116,7 @@ class PostgresStore:
     def _write(self, db: psycopg.Connection[Any], group: Sequence[Rows]) -> None:
         last = int(db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()[0][0])
         for rows in group:
-            if rows.events and rows.first != last + 1:
-                raise StoreError(
-                    f"{self.path}: event {rows.first} cannot follow event {last}: "
-                    "the log must have no gap"
-                )
-            last = max(last, rows.last)
+            last = rows.after(last, self.path)
             if rows.events:
                 db.execute(
                     _INSERT_EVENTS, [list(column) for column in zip(*rows.events, strict=True)]
@@ -180,17 +174,6 @@ class PostgresStore:
 
     # -- reading ----------------------------------------------------------------------------
 
-    def events(self, after: int = 0, *, kind: Kind | None = None) -> Iterator[Event]:
-        """See `Log.events`."""
-        which, args = ("AND kind = %s", [kind]) if kind else ("", [])
-        sql = f"SELECT seq, version, body FROM events WHERE seq > %s {which} ORDER BY seq LIMIT %s"
-        while rows := self._rows(sql, [after, *args, CHUNK]):
-            for seq, version, body in rows:
-                if kind is None and seq != after + 1:
-                    raise StoreError(f"{self.path}: event {after + 1} is missing: restore a backup")
-                yield unpack(seq, version, body)
-                after = seq
-
     def checkpoint(self) -> int:
         """Return 0: no events are folded away in a shared database."""
         return 0
@@ -198,69 +181,6 @@ class PostgresStore:
     def last_seq(self) -> int:
         """See `Log.last_seq`."""
         return int(self._rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
-
-    def recall(self, decision_id: str, before_seq: int | None = None) -> History | None:
-        """See `Log.recall`."""
-        bound = before_seq if before_seq is not None else 2**62
-        sql = (
-            "SELECT seq, version, body FROM events WHERE decision_id = %s AND seq < %s ORDER BY seq"
-        )
-        return history_of(unpack(*row) for row in self._rows(sql, [decision_id, bound]))
-
-    def lineage(
-        self, cluster: int | None = None, after: int = 0, limit: int = 1000
-    ) -> list[LineageEvent]:
-        """See `EventStore.lineage`."""
-        which, args = "seq > %s", [after]
-        if cluster is not None:
-            which, args = f"{which} AND (cluster = %s OR other = %s)", [after, cluster, cluster]
-        page = f"SELECT seq FROM lineage WHERE {which} ORDER BY id LIMIT %s"
-        sql = (
-            f"SELECT {', '.join(LINEAGE_COLUMNS)} FROM lineage WHERE {which}"
-            f" AND seq <= (SELECT max(seq) FROM ({page}) AS page) ORDER BY id"
-        )
-        rows = self._rows(sql, [*args, *args, limit])
-        return [
-            msgspec.convert(dict(zip(LINEAGE_COLUMNS, row, strict=True)), LineageEvent)
-            for row in rows
-        ]
-
-    def latest_snapshot(self) -> Snapshot | None:
-        """See `Log.latest_snapshot`."""
-        return next(self.bodies(), None)
-
-    def bodies(self) -> Iterator[Snapshot]:
-        """See `Log.bodies`."""
-        names = ("seq", "time", "digest", "fold_version", "body")
-        before = 2**62
-        sql = (
-            "SELECT seq, time, digest, fold_version, body FROM snapshots"
-            " WHERE body IS NOT NULL AND seq < %s ORDER BY seq DESC LIMIT 1"
-        )
-        while rows := self._rows(sql, [before]):
-            yield (found := Snapshot(**dict(zip(names, rows[0], strict=True))))
-            before = found.seq
-
-    def snapshots(self) -> list[SnapshotInfo]:
-        """See `Log.snapshots`."""
-        rows = self._rows(
-            "SELECT seq, time, digest, fold_version, body IS NOT NULL FROM snapshots ORDER BY seq"
-        )
-        return [
-            SnapshotInfo(seq=s, time=t, digest=d, fold_version=f, has_body=b)
-            for s, t, d, f, b in rows
-        ]
-
-    def counts(self, until: int | None = None) -> dict[str, int]:
-        """See `Log.counts`."""
-        bound = until if until is not None else 2**62
-        sql = "SELECT kind, count(*) FROM events WHERE seq <= %s GROUP BY kind ORDER BY kind"
-        return dict(self._rows(sql, [bound]))
-
-    def note(self, key: str) -> str | None:
-        """See `Log.note`."""
-        rows = self._rows("SELECT value FROM meta WHERE key = %s", [f"note:{key}"])
-        return str(rows[0][0]) if rows else None
 
     def save_note(self, key: str, text: str) -> None:
         """See `Log.save_note`; a store that only reads keeps none."""
@@ -275,7 +195,7 @@ class PostgresStore:
 
     def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         with self._lock, plain_words(self.path):
-            return list(self._live().execute(sql, list(args)).fetchall())
+            return list(self._live().execute(sql.replace("?", "%s"), list(args)).fetchall())
 
     def _live(self) -> psycopg.Connection[Any]:
         """Return the connection; one that only reads is made anew where it is broken."""
