@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ class Log:
     cost: Array
     propensity: Array | None
     logging: Array | None
+    bills: Bills | None
 
     @property
     def paid(self) -> Array:
@@ -47,30 +50,54 @@ class Log:
 
     def filled(self, cost: Array) -> Array:
         """Fill what is not known of an arm's cost, (n, arms), with its mean bill, or all arms'."""
-        if not self.has_cost:
-            return cost
-        everybody = float(np.nanmean(self.cost))
-        for column in range(len(self.models)):
-            own = self.cost[self.action == column]
-            typical = float(np.nanmean(own)) if np.isfinite(own).any() else everybody
-            cost[np.isnan(cost[:, column]), column] = typical
-        return cost
+        return cost if self.bills is None else np.where(np.isnan(cost), self.bills.typical, cost)
 
     @property
     def has_cost(self) -> bool:
         """Whether any cost is known."""
-        return bool(np.isfinite(self.cost).any())
+        return self.bills is not None
 
     @property
     def reference_cost_usd(self) -> float:
-        """Mean cost of the model with the highest mean reward among those with a cost."""
-        means = [
-            (float(self.reward[here].mean()), float(np.nanmean(self.cost[here])))
-            for column in range(len(self.models))
-            for here in (self.action == column,)
-            if np.isfinite(self.cost[here]).any()
-        ]
-        return max(means)[1] if means and max(means)[1] > 0 else 1.0
+        """See `Bills.reference`; 1 where no cost is known."""
+        return 1.0 if self.bills is None else self.bills.reference
+
+
+@dataclass(frozen=True, eq=False)
+class Bills:
+    """What is typically paid.
+
+    Attributes
+    ----------
+    typical
+        Each arm's mean bill; all arms' where an arm has none.
+    reference
+        Mean cost of the model with the highest mean reward among those with a cost.
+    """
+
+    typical: Array
+    reference: float
+
+    @classmethod
+    def of(cls, action: NDArray[np.int64], reward: Array, cost: Array, arms: int) -> Bills | None:
+        """Return them of columns of a log; None if there is no cost."""
+        here = np.isfinite(cost)
+        count = np.bincount(action, minlength=arms).astype(np.float64)
+        earned = np.bincount(action, reward, arms).astype(np.float64)
+        bills = np.bincount(action[here], minlength=arms).astype(np.float64)
+        paid = np.bincount(action[here], cost[here], arms).astype(np.float64)
+        return cls.of_sums(count, earned, bills, paid)
+
+    @classmethod
+    def of_sums(cls, count: Array, earned: Array, bills: Array, paid: Array) -> Bills | None:
+        """Return them of each arm's decisions and rewards, and of its bills and their sum."""
+        if not bills.sum():
+            return None
+        some = bills > 0
+        typical = np.full(len(count), paid.sum() / bills.sum())
+        typical[some] = paid[some] / bills[some]
+        best = max(zip(earned[some] / count[some], typical[some], strict=True))[1]
+        return cls(typical, float(best) if best > 0 else 1.0)
 
 
 def prepare(
@@ -80,35 +107,50 @@ def prepare(
     rows = [row for row in everything if row.reward is not None]
     if not rows:
         raise InvalidInput(f"{path}: no decision has feedback: nothing can be estimated", "log")
-    notes = _silence(everything)
+    of = Counter(row.model for row in everything)
+    notes = silence(of, Counter(row.model for row in everything if row.reward is not None))
     known = [row for row in rows if row.propensity is not None]
     if known and len(known) < len(rows):
-        left = len(rows) - len(known)
-        notes.append(f"{left:,} decisions without a propensity are left out.")
+        notes.append(left_out(len(rows) - len(known)))
         rows = known
     models = tuple(dict.fromkeys(name for row in rows for name in (*row.eligible, row.model)))
     column = {name: i for i, name in enumerate(models)}
+    vectors = vectors_of(rows, EmbedderSettings(name=embedder), progress)
+    log = as_arrays(rows, models, vectors, bool(known))
+    bills = Bills.of(log.action, log.reward, log.cost, len(models))
+    return replace(log, bills=bills, logging=_logging(rows, column)), notes
+
+
+def as_arrays(
+    rows: list[Logged],
+    models: tuple[str, ...],
+    vectors: NDArray[np.float32] | None,
+    with_propensity: bool,
+) -> Log:
+    """Return decisions as columns."""
+    column = {name: i for i, name in enumerate(models)}
     cost = [np.nan if row.cost_usd is None else row.cost_usd for row in rows]
-    log = Log(
+    return Log(
         rows=rows,
         models=models,
-        vectors=vectors_of(rows, EmbedderSettings(name=embedder), progress),
+        vectors=vectors,
         action=np.array([column[row.model] for row in rows]),
         reward=np.array([row.reward for row in rows], dtype=np.float64),
         cost=np.array(cost, dtype=np.float64),
-        propensity=np.array([row.propensity for row in known]) if known else None,
-        logging=_logging(rows, column),
+        propensity=np.array([row.propensity for row in rows]) if with_propensity else None,
+        logging=None,
+        bills=None,
     )
-    return log, notes
 
 
-def _silence(everything: list[Logged]) -> list[str]:
+def left_out(count: int) -> str:
+    """Say that decisions are not evaluated, and why."""
+    return f"{count:,} decisions without a propensity are left out."
+
+
+def silence(decisions: Mapping[str, int], spoken: Mapping[str, int]) -> list[str]:
     """Tell if feedback is missing more for some models than for others."""
-    share = {}
-    for name in dict.fromkeys(row.model for row in everything):
-        of = [row.reward is not None for row in everything if row.model == name]
-        if len(of) >= FEW:
-            share[name] = sum(of) / len(of)
+    share = {name: spoken[name] / of for name, of in decisions.items() if of >= FEW}
     if not share or max(share.values()) - min(share.values()) < _UNEVEN:
         return []
     most, least = (pick(share, key=lambda name: share[name]) for pick in (max, min))

@@ -8,7 +8,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +16,8 @@ from ..config import FeedbackSettings, Settings, is_model_name
 from ..exceptions import InvalidInput, StoreError
 from ..memory import settle
 from ..store import EventStore
-from ..types import Change, Decision, Feedback, History, Outcome, Vector
+from ..types import Change, Decision, Feedback, History, Outcome, Vector, unit
+from .partitions import Partitions, is_parquet
 
 _SQLITE = b"SQLite format 3\x00"
 _MAX_LINE = 4_000_000
@@ -64,8 +65,10 @@ def read_log(path: Path) -> list[Logged]:
         If it is a database that cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            head = file.read(len(_SQLITE))
+        head = b""
+        if not path.is_dir():
+            with path.open("rb") as file:
+                head = file.read(len(_SQLITE))
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", "log") from None
     if head == _SQLITE:
@@ -74,7 +77,7 @@ def read_log(path: Path) -> list[Logged]:
     if not rows:
         raise InvalidInput(f"{path}: the log is empty", "log")
     models = tuple(dict.fromkeys(row.model for row in rows))
-    return [Logged(r.model, models, r.reward, r.propensity, r.cost_usd, r.prompt) for r in rows]
+    return [replace(row, eligible=models) for row in rows]
 
 
 def _database(path: Path) -> list[Logged]:
@@ -131,7 +134,7 @@ def _file(path: Path) -> Iterator[Logged]:
         rows = _jsonl(path)
     elif kind == ".csv":
         rows = _csv(path)
-    elif kind in (".parquet", ".pq"):
+    elif is_parquet(path):
         rows = _parquet(path)
     else:
         raise InvalidInput(
@@ -139,7 +142,7 @@ def _file(path: Path) -> Iterator[Logged]:
             "log",
         )
     for where, row in rows:
-        yield _of_row(where, row)
+        yield of_row(where, row)
 
 
 def _open(path: Path) -> IO[str]:
@@ -188,31 +191,36 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 where = f"{path}:{line}"
                 if None in row or None in row.values():
                     raise InvalidInput(f"{where}: not as many fields as the header", "log")
+<<<<<<< HEAD
                 yield where, {key: value for key, value in row.items() if value.strip()}
     except (csv.Error, *_UNREADABLE) as error:
         raise InvalidInput(f"{path}: no valid CSV after line {line}: {error}", "log") from None
+=======
+                yield where, {k: v for k, v in row.items() if v.strip() and k != "embedding"}
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(f"{path}: no valid CSV: {error}", "log") from None
+>>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        import pyarrow.parquet
-    except ImportError:
-        raise InvalidInput(f"{path}: reading Parquet needs `pip install pyarrow`", "log") from None
-    try:
-        rows = pyarrow.parquet.read_table(path).to_pylist()
-    except Exception as error:  # pyarrow's own, many
-        raise InvalidInput(f"{path}: no valid Parquet: {error}", "log") from None
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
+    for part in Partitions(path).parts():
+        yield from part
 
 
-def _of_row(where: str, row: dict[str, Any]) -> Logged:
+def of_row(where: str, row: dict[str, Any]) -> Logged:
+    """Return a row of a file, checked; what is eligible is for the whole file to say."""
+    vector = None if row.get("embedding") is None else _vector(row["embedding"], where)
     for key in ("prompt", "model"):
+<<<<<<< HEAD
         if key not in row:
             raise InvalidInput(
                 f"{where}: no {key!r}; a line holds prompt, model, reward, propensity[, cost_usd]",
                 key,
             )
+=======
+        if key == "prompt" and vector is not None and row.get(key) is None:
+            continue
+>>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise InvalidInput(f"{where}: {key!r} must be text that is not empty", key)
     if not is_model_name(row["model"]):
@@ -230,9 +238,22 @@ def _of_row(where: str, row: dict[str, Any]) -> Logged:
         eligible=(),
         reward=_number(row, "reward", where, 1.0),
         propensity=propensity,
+<<<<<<< HEAD
         cost_usd=_number(row, "cost_usd", where, _MAX_USD),
         prompt=row["prompt"],
+=======
+        cost_usd=_number(row, "cost_usd", where, math.inf),
+        prompt=row.get("prompt"),
+        vector=vector,
+>>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
     )
+
+
+def _vector(given: Any, where: str) -> Vector:
+    try:
+        return unit(given)
+    except InvalidInput as error:
+        raise InvalidInput(f"{where}: {error}", "embedding") from None
 
 
 def _number(row: dict[str, Any], key: str, where: str, high: float) -> float | None:

@@ -73,10 +73,14 @@ class Clip:
             )
         return cls(kind or "clip", limit)  # type: ignore[arg-type]
 
+    def of(self, decisions: int) -> Clip:
+        """Return what ``auto`` means for so many decisions."""
+        return Clip("clip", math.sqrt(decisions)) if self.kind == "auto" else self
+
     def apply(self, weights: Array) -> Array:
         """Return the weights to estimate with."""
         if self.kind == "auto":
-            return np.minimum(weights, math.sqrt(len(weights)))
+            return self.of(len(weights)).apply(weights)
         if self.kind == "clip":
             return np.minimum(weights, self.limit)
         if self.kind == "switch":
@@ -85,14 +89,11 @@ class Clip:
             return weights * self.limit / (weights * weights + self.limit)
         return weights
 
-    def highest(self, weights: Array, propensity: Array) -> float:
+    def highest(self, decisions: int, least: float) -> float:
         """Return what no weight can exceed: the limit, or what the least propensity allows."""
-        least = float(propensity.min())
-        if self.kind == "none":
-            return 1.0 / least
         if self.kind == "shrink":
             return min(1.0 / least, math.sqrt(self.limit) / 2)
-        return min(1.0 / least, math.sqrt(len(weights)) if self.kind == "auto" else self.limit)
+        return min(1.0 / least, self.of(decisions).limit)  # of "none" that is infinite
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,13 +242,20 @@ def ratio_interval(
         low, high = np.quantile(_resampled(above, below), [alpha / 2, 1 - alpha / 2])
         return value, (float(low), float(high))
     residual = (above - value * below) / below.mean()
-    deviation = float(residual.std(ddof=1)) / math.sqrt(len(above))
+    half = half_width(float(residual.std(ddof=1)), len(above), how, spread, level)
+    return value, (value - half, value + half)
+
+
+def half_width(
+    deviation: float, n: int, how: Interval, spread: float = 1.0, level: float = 0.95
+) -> float:
+    """Return half the width of the interval of a mean of `n` terms; see `ratio_interval`."""
+    alpha = 1.0 - level
+    error = deviation / math.sqrt(n)
     if how == "bernstein":
         doubt = math.log(4.0 / alpha)
-        half = deviation * math.sqrt(2 * doubt) + 7 * spread * doubt / (3 * (len(above) - 1))
-    else:
-        half = float(stats.norm.ppf(1 - alpha / 2)) * deviation
-    return value, (value - half, value + half)
+        return error * math.sqrt(2 * doubt) + 7 * spread * doubt / (3 * (n - 1))
+    return float(stats.norm.ppf(1 - alpha / 2)) * error
 
 
 def _resampled(above: Array, below: Array) -> Array:
@@ -270,7 +278,10 @@ def _mean(seen: Evaluation, terms: Array, how: Interval, low: float) -> Estimate
 
 
 def _spread(seen: Evaluation, low: float) -> float:
-    """Range of a term, of rewards and models in [0, 1]: [0, w] of IPS, [-w, 1 + w] of DR."""
     assert seen.propensity is not None
-    w = seen.clip.highest(seen.raw_weights, seen.propensity)
-    return w - low * (w + 1.0)
+    return spread_of(seen.clip.highest(len(seen.action), float(seen.propensity.min())), low)
+
+
+def spread_of(highest: float, low: float) -> float:
+    """Range of a term, of rewards and models in [0, 1]: [0, w] of IPS, [-w, 1 + w] of DR."""
+    return highest - low * (highest + 1.0)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .ope import Array, Evaluation, effective
 
@@ -63,19 +64,47 @@ def overlap(seen: Evaluation, models: Sequence[str], logging: Array | None = Non
     logging
         The logging policy's probability of every arm, shape (n, arms), where it is known.
     """
-    n = len(seen.action)
     if seen.propensity is None:
-        return Overlap("unknown", 0.0, 0.0, 0.0, 0.0, _WORDS["unknown"])
+        return unknown()
     weights = seen.raw_weights
-    ess = effective(weights)
-    never = np.zeros_like(seen.target, dtype=bool)
-    never[:, np.bincount(seen.action, minlength=len(models)) == 0] = True
+    chosen = np.bincount(seen.action, minlength=len(models))
+    return judged(
+        models,
+        n=len(seen.action),
+        ess=effective(weights),
+        mean=float(weights.mean()),
+        deviation=float(weights.std()),
+        largest=float(weights.max()),
+        missed=missed(seen.target, chosen, logging).mean(axis=0),
+    )
+
+
+def missed(target: Array, chosen: NDArray[Any], logging: Array | None) -> Array:
+    """Return the part of a policy's choices that the log (hardly) ever made, (n, arms)."""
+    never = np.zeros_like(target, dtype=bool)
+    never[:, chosen == 0] = True
     if logging is not None:
         never |= logging < _NEVER
-    missed = (seen.target * never).mean(axis=0)
+    out: Array = target * never
+    return out
+
+
+def judged(
+    models: Sequence[str],
+    *,
+    n: int,
+    ess: float,
+    mean: float,
+    deviation: float,
+    largest: float,
+    missed: Array,
+) -> Overlap:
+    """Judge by the importance weights of `n` decisions, and what was `missed` of each arm."""
     unseen = float(missed.sum())
+    # Weights have mean 1 if the log can make every choice; far below, some are missing.
+    miss = mean < 1.0 - 4.0 * deviation / np.sqrt(n)
     verdict: Literal["good", "thin", "none"] = "good"
-    if ess < FEW or ess < _FEW_SHARE * n or unseen > _UNSEEN or _weights_miss(weights):
+    if ess < FEW or ess < _FEW_SHARE * n or unseen > _UNSEEN or miss:
         verdict = "thin"
     if ess < _HARDLY_ANY or unseen > MOSTLY:
         verdict = "none"
@@ -84,7 +113,12 @@ def overlap(seen: Evaluation, models: Sequence[str], logging: Array | None = Non
         names = [models[i] for i in np.argsort(-missed)[:3] if missed[i] > 0]
         where = f" {unseen:.0%} of its choices the log (hardly) ever made ({', '.join(names)})."
     says = _WORDS[verdict].format(n=n, ess=ess, where=where)
-    return Overlap(verdict, ess, ess / n, float(weights.max()), unseen, says)
+    return Overlap(verdict, ess, ess / n, largest, unseen, says)
+
+
+def unknown() -> Overlap:
+    """Return what is said of a log without propensities."""
+    return Overlap("unknown", 0.0, 0.0, 0.0, 0.0, _WORDS["unknown"])
 
 
 _WORDS = {
@@ -96,9 +130,3 @@ _WORDS = {
     "unknown": "the log has no propensities: only the direct method, which believes its own "
     "model of the rewards and nothing corrects it.",
 }
-
-
-def _weights_miss(weights: Array) -> bool:
-    """Weights have mean 1 if the log can make every choice; far below, some are missing."""
-    error = float(weights.std()) / np.sqrt(len(weights))
-    return bool(float(weights.mean()) < 1.0 - 4.0 * error)

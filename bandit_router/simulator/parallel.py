@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -17,7 +18,7 @@ Task = TypeVar("Task")
 Work = Callable[[Any, Any, Callable[[int], object]], Any]
 """What a process does: ``work(shared, task, tick)``; a function that can be pickled."""
 
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _LOOK = 0.3  # seconds from one look at the progress to the next
 
 
@@ -76,6 +77,42 @@ class Workers:
         return finished
 
 
+class Lane:
+    """A worker that keeps what it has from one task to the next: ``make(*args)(task)``.
+
+    Parameters
+    ----------
+    make, args
+        Makes the worker; both can be pickled.
+    apart
+        Whether in a process of its own; tasks run here, at once, otherwise.
+    """
+
+    def __init__(self, make: Callable[..., Any], args: Sequence[Any], *, apart: bool) -> None:
+        self._worker = None if apart else make(*args)
+        self._pool: ProcessPoolExecutor | None = None
+        if apart:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                1, context, initializer=_settle, initargs=(make, tuple(args))
+            )
+
+    def submit(self, task: Any) -> Future[Any]:
+        """Begin a task; tasks of a lane are done in order."""
+        if self._pool is None:
+            assert self._worker is not None
+            found: Future[Any] = Future()
+            found.set_result(self._worker(task))
+            return found
+        with _one_blas_thread(), _deaf_to_interrupts():  # both are inherited
+            return self._pool.submit(_next, task)
+
+    def close(self) -> None:
+        """End the process; a task under way is finished first, those that wait are not begun."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
 def run_all(
     work: Work, shared: Any, tasks: Sequence[Task], processes: int, bar: tqdm[Any]
 ) -> tuple[dict[Task, Any], bool]:
@@ -117,24 +154,38 @@ def _do(task: Any) -> Any:
     return _state["work"](_state["shared"], task, tick)
 
 
+def _settle(make: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    _state["worker"] = make(*args)
+
+
+def _next(task: Any) -> Any:
+    return _state["worker"](task)
+
+
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Let processes started inside ignore Ctrl-C: the one that started them ends them."""
+    """Let processes started inside ignore Ctrl-C: the one that started them ends them.
+
+    One that comes meanwhile waits until the end.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    resource_tracker.ensure_running()  # starting it would let signals through again
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
 def _one_blas_thread() -> Iterator[None]:
     """Let processes started inside use one BLAS thread each."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:
         yield
     finally:

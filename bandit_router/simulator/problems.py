@@ -18,10 +18,10 @@ from .log_arrays import Log, prepare
 from .logs import read_log
 from .ope import Array, Clip, doubly_robust
 from .passes import Run, go_through
-from .replay import base_policy, cost_of, value_of, with_weight
 from .run import Job
 from .run import prepare as prepare_table
 from .tables import read_table
+from .targets import base_policy, cost_of, value_of, with_weight
 
 HELD_OUT_SEED = 1000
 """The first of the seeds that a search never sees."""
@@ -244,14 +244,16 @@ class LogProblem(Problem):
             raise InvalidInput(f"{path} has no costs", "max_cost" if ceiling else "cost_weight")
         if log.vectors is None and policy == "thompson":
             raise InvalidInput(f"{path}: neither vectors nor prompts to place on a map", "log")
-        base = go_through(base_policy(log), log, with_weight(Settings(), cost_weight, log))
+        usual = with_weight(Settings(), cost_weight, log.reference_cost_usd)
+        base = go_through(base_policy(log.vectors is not None), log, usual)
         return cls(log, base, policy, cost_weight, embedder, ceiling)
 
     def blocks(
         self, settings: Overrides, held_out: bool, tick: Callable[[int], object]
     ) -> list[Block]:
         """Go through the log; one block, its values terms of the part that is asked for."""
-        ours = applied(with_weight(Settings(), self.cost_weight, self.log), settings)
+        usual = with_weight(Settings(), self.cost_weight, self.log.reference_cost_usd)
+        ours = applied(usual, settings)
         target = go_through(self.policy, self.log, ours, tick).target
         weight = 0.0 if self.ceiling is not None else self.cost_weight
         terms = doubly_robust(value_of(self.log, target, self.base, weight, Clip()))
@@ -283,7 +285,7 @@ class LogProblem(Problem):
 
     def config(self, settings: Overrides) -> dict[str, Any]:
         """Return a whole configuration, as in a file."""
-        base = with_weight(Settings(), self.cost_weight, self.log)
+        base = with_weight(Settings(), self.cost_weight, self.log.reference_cost_usd)
         named = msgspec.structs.replace(base.embedder, name=self.embedder)
         base = msgspec.structs.replace(base, embedder=named)
         return _config(self.policy, base, [Model(name=n) for n in self.log.models], settings)

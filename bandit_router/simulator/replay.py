@@ -12,18 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from ..config import Settings, nearest
-from ..exceptions import ConfigError, InvalidInput
-from ..policies import NAMES, make_policy
-from .log_arrays import Log, prepare
+from ..config import Settings
+from ..exceptions import InvalidInput
+from .log_arrays import prepare
 from .logs import Logged, read_log
 from .ope import (
     ESTIMATORS,
     INTERVALS,
     NOTHING,
-    Array,
     Clip,
     Estimate,
     Evaluation,
@@ -33,7 +30,10 @@ from .ope import (
     mean_interval,
 )
 from .overlap import MOSTLY, Overlap, overlap
-from .passes import SHADOW, Run, constant, send, shadowed
+from .partitions import Partitions, is_parquet
+from .passes import SHADOW, constant, send, shadowed
+from .streamed import replay_parts
+from .targets import as_json, base_policy, check, cost_of, value_of, with_weight
 from .verdict import worth_it
 
 DEFAULT = ("thompson", "global-thompson", "random")
@@ -55,7 +55,8 @@ def replay(
     Parameters
     ----------
     path
-        See `simulator.logs`.
+        See `simulator.logs`. A folder of Parquet files, or one of many rows, is gone through part
+        by part, in memory that does not grow with it; see `simulator.streamed`.
     policies
         Names that `make_policy` knows; every ``fixed:MODEL`` is evaluated anyway for the verdict.
         ``shadow:STRATEGY`` is what a shadow of our service said at the time, on the decisions
@@ -82,15 +83,33 @@ def replay(
     clipping = Clip.parse(clip)
     if interval not in INTERVALS:
         raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
+    if is_parquet(path) and (parts := Partitions(path)).many:
+        return replay_parts(
+            parts,
+            policies,
+            embedder=embedder,
+            clip=clip,
+            interval=interval,
+            cost_weight=cost_weight,
+            settings=settings or Settings(),
+            progress=progress,
+        )
     everything = _shadowed(read_log(path), policies)
     wanted = list(dict.fromkeys(policies))
     check(wanted, [name for row in everything for name in (*row.eligible, row.model)])
     log, notes = prepare(path, everything, embedder, progress)
     if cost_weight and not log.has_cost:
         raise InvalidInput(f"{path} has no costs: a cost weight means nothing here", "cost_weight")
+<<<<<<< HEAD
     check(wanted, log.models)  # again: of some models no decision may be left
     base = base_policy(log)
     settings = with_weight(settings or Settings(), cost_weight, log)
+=======
+    wanted = list(dict.fromkeys(policies))
+    check(wanted, log.models)
+    base = base_policy(log.vectors is not None)
+    settings = with_weight(settings or Settings(), cost_weight, log.reference_cost_usd)
+>>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
     runs, lived = send(log, settings, base, wanted, progress)
     runs |= {f"fixed:{m}": constant(log, c, runs[base]) for c, m in enumerate(log.models)}
     for name in wanted:
@@ -113,7 +132,7 @@ def replay(
         "policies": {
             name: {
                 "estimators": _estimates(seen[name], support[name], interval, lived.get(name)),
-                "cost_usd": None if bills[name] is None else _json(_cost(bills[name])),
+                "cost_usd": None if bills[name] is None else as_json(_cost(bills[name])),
                 "overlap": msgspec.to_builtins(support[name]),
             }
             for name in wanted
@@ -136,6 +155,7 @@ def _shadowed(rows: list[Logged], policies: Sequence[str]) -> list[Logged]:
     return rows
 
 
+<<<<<<< HEAD
 def check(policies: Sequence[str], models: Collection[str]) -> None:
     """Refuse policies that there are not, or that cannot go through a log."""
     if not policies:
@@ -196,6 +216,8 @@ def cost_of(log: Log, target: Array, base: Run, clip: Clip) -> Evaluation | None
     return Evaluation(target, base.cost, log.action, log.paid, log.propensity, clip)
 
 
+=======
+>>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
 def _cost(seen: Evaluation | None) -> Estimate:
     assert seen is not None
     return dm(seen) if seen.propensity is None else dr(seen)
@@ -206,7 +228,7 @@ def _estimates(
 ) -> dict[str, dict[str, Any]]:
     """Return every estimate, nothing where the log never made most of the policy's choices."""
     if seen.propensity is None:
-        return {"dm": _json(dm(seen, interval))}
+        return {"dm": as_json(dm(seen, interval))}
     nothing = support.unseen > MOSTLY or support.ess == 0
     found = {
         name: NOTHING if nothing and name != "dm" else estimate(seen, interval)
@@ -216,16 +238,4 @@ def _estimates(
         terms = seen.reward[lived]
         kept = Estimate(*mean_interval(terms), float(len(terms))) if lived else NOTHING
         found["replay"] = kept
-    return {name: _json(estimate) for name, estimate in found.items()}
-
-
-def _json(found: Estimate) -> dict[str, Any]:
-    return {
-        "value": _number(found.value),
-        "ci": [_number(bound) for bound in found.ci],
-        "ess": found.ess,
-    }
-
-
-def _number(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return {name: as_json(estimate) for name, estimate in found.items()}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 from tqdm import tqdm
@@ -23,6 +23,9 @@ from .play import Played, Vectors, play
 from .summary import by_cluster, summarise
 from .tables import RoutingTable, read_table
 from .worlds import World, make_world, one_pass, parts_of
+
+Engine = Literal["processes", "ray"]
+ENGINES: tuple[Engine, ...] = get_args(Engine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,7 @@ def simulate(
     settings: Settings | None = None,
     progress: bool = True,
     processes: int | None = None,
+    engine: Engine = "processes",
 ) -> dict[str, Any]:
     """Play policies over routing tables.
 
@@ -89,6 +93,9 @@ def simulate(
         What the router runs with, its defaults otherwise.
     processes
         Runs at once; None: one a core. The result does not depend on it.
+    engine
+        ``processes`` of this machine, or ``ray``: the cores of a Ray cluster, whose machines play
+        all tables, policies and seeds at once. The result does not depend on it either.
 
     Returns
     -------
@@ -101,9 +108,11 @@ def simulate(
         If a name, a table or a value cannot be used; `field` names it.
     """
     _check(policies, scenario, steps, seeds, cost_weight, train)
+    if engine not in ENGINES:
+        raise InvalidInput(f"engine is {engine!r}; give {' or '.join(ENGINES)}", "engine")
     wanted = list(dict.fromkeys(policies))
     # All before any plays: nothing that is wrong with the last table costs the runs of the first.
-    jobs = [
+    prepared = [
         prepare(
             read_table(Path(folder)),
             wanted,
@@ -119,15 +128,18 @@ def simulate(
         )
         for folder in tables
     ]
+    jobs = [job for job, _ in prepared]
+    every, cut = _runs(jobs, [*wanted, "task-oracle"], seeds, progress, processes, engine)
     out: list[dict[str, Any]] = []
-    for job, length in jobs:
-        runs, cut = _runs(job, [*wanted, "task-oracle"], seeds, progress, processes)
+    for (job, length), runs in zip(prepared, every, strict=True):
         played = {
             name: summarise(job.table, runs[name], runs["task-oracle"], length)
             | _regions(job, runs[name])
             for name in wanted
             if runs[name]
         }
+        if cut and out and not played:
+            break
         out.append(
             {
                 "table": job.table.name,
@@ -143,9 +155,7 @@ def simulate(
                 "policies": played,
             }
         )
-        if cut:
-            return {"tables": out, "interrupted": True}
-    return {"tables": out}
+    return {"tables": out, "interrupted": True} if cut else {"tables": out}
 
 
 def _regions(job: Job, runs: dict[int, Played]) -> dict[str, Any]:
@@ -278,30 +288,44 @@ def _vectors(
 
 
 def _runs(
-    job: Job, policies: Sequence[str], seeds: int, progress: bool, processes: int | None
-) -> tuple[dict[str, dict[int, Played]], bool]:
-    """Return the runs that were finished, by policy and seed, and whether some were not.
+    jobs: Sequence[Job],
+    policies: Sequence[str],
+    seeds: int,
+    progress: bool,
+    processes: int | None,
+    engine: Engine,
+) -> tuple[list[dict[str, dict[int, Played]]], bool]:
+    """Return each job's finished runs, by policy and seed, and whether some were not finished.
 
-    All policies play a seed before any plays the next, so that what an interrupt leaves can be
-    compared.
+    Tables are played one after another, and all policies play a seed before any plays the next,
+    so that what an interrupt leaves can be compared.
     """
     names = list(dict.fromkeys(policies))
-    todo = [(name, seed) for seed in range(seeds) for name in names]
-    live = [pair for pair in todo if pair[0] not in HINDSIGHT]
-    label = f"playing {job.table.name}"
-    with _bar(len(todo) * job.steps, label, "step", progress) as bar:
-        found = {pair: job.run(*pair, bar.update) for pair in todo if pair[0] in HINDSIGHT}
-        played, cut = run_all(run_job, job, live, processes or os.cpu_count() or 1, bar)
+    todo = [(i, name, seed) for i in range(len(jobs)) for seed in range(seeds) for name in names]
+    live = [run for run in todo if run[1] not in HINDSIGHT]
+    label = "playing " + ", ".join(job.table.name for job in jobs)
+    total = sum(len(names) * seeds * job.steps for job in jobs)
+    with _bar(total, label, "step", progress) as bar:
+        found = {run: run_job(jobs, run, bar.update) for run in todo if run[1] in HINDSIGHT}
+        if engine == "ray":
+            from .on_ray import run_on_ray
+
+            played, cut = run_on_ray(run_job, jobs, live, bar)
+        else:
+            played, cut = run_all(run_job, jobs, live, processes or os.cpu_count() or 1, bar)
     found |= played
-    runs: dict[str, dict[int, Played]] = {name: {} for name in names}
-    for name, seed in sorted(found):
-        runs[name][seed] = found[name, seed]
+    runs: list[dict[str, dict[int, Played]]] = [{name: {} for name in names} for _ in jobs]
+    for i, name, seed in sorted(found):
+        runs[i][name][seed] = found[i, name, seed]
     return runs, cut
 
 
-def run_job(job: Job, pair: tuple[str, int], tick: Callable[[int], object]) -> Played:
-    """Play a policy on a seed's stream; the work of one process."""
-    return job.run(*pair, tick)
+def run_job(
+    jobs: Sequence[Job], run: tuple[int, str, int], tick: Callable[[int], object]
+) -> Played:
+    """Play a policy on a seed's stream over one of the tables; the work of one process."""
+    which, policy, seed = run
+    return jobs[which].run(policy, seed, tick)
 
 
 def _bar(total: int, label: str, unit: str, progress: bool) -> tqdm[Any]:

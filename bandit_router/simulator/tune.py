@@ -10,7 +10,9 @@ import hashlib
 import json
 import math
 import os
+import random
 import sys
+import time
 import tomllib
 import warnings
 from collections.abc import Callable
@@ -27,6 +29,8 @@ from .ope import mean_interval
 from .parallel import Workers, run_all
 from .problems import Block, Overrides, Problem, score
 from .summary import t_interval
+
+_ATTEMPTS = 5
 
 
 def suggest(trial: Any, problem: Problem) -> Overrides:
@@ -181,7 +185,8 @@ def _study(url: str | None, problem: Problem) -> Any:
         sampler = optuna.samplers.TPESampler(
             seed=None if url else 0, multivariate=True, constant_liar=True
         )
-    try:
+
+    def opened() -> Any:
         found = optuna.create_study(
             storage=None if url is None else _with_driver(url),
             sampler=sampler,
@@ -189,15 +194,31 @@ def _study(url: str | None, problem: Problem) -> Any:
             direction="maximize",
             load_if_exists=True,
         )
+        found.set_user_attr("problem", described)
+        found.enqueue_trial(start(problem), skip_if_exists=True)
+        return found
+
+    try:
+        return _patiently(opened)
     except Exception as error:  # of Optuna, SQLAlchemy and the database driver
         raise InvalidInput(
             f"study: cannot open {_without_password(url or '')}: {_first_line(error)}; give "
             "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
             "study",
         ) from None
-    found.set_user_attr("problem", described)
-    found.enqueue_trial(start(problem), skip_if_exists=True)
-    return found
+
+
+def _patiently(opened: Callable[[], Any]) -> Any:
+    """Open a study, again if another machine made its tables in the same moment."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError
+
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return opened()
+        except (IntegrityError, OperationalError, ProgrammingError, StorageInternalError):
+            time.sleep(random.uniform(0.1, 0.5))
+    return opened()
 
 
 def _with_driver(url: str) -> str:

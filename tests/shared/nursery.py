@@ -15,6 +15,9 @@ from bandit_router.service import learn, run
 from bandit_router.service.shared import link
 from bandit_router.store.postgres import events
 
+sys.path.insert(0, str(Path(__file__).parent))
+from machines import enter
+
 
 def serve(order: dict[str, str], config: dict[str, object]) -> None:
     def echo(line: str) -> None:
@@ -24,9 +27,19 @@ def serve(order: dict[str, str], config: dict[str, object]) -> None:
     # The patience of the server with a writer that says nothing, and of a replica with the
     # server: short, or the test is long.
     events.SILENCE_SECONDS = link.SILENCE_SECONDS = 2
+    if "machine" in order:
+        enter(order["machine"])
     if "outbox" in order:
-        outbox = Path(order["outbox"])
-        run(parse_config(config), db=order["db"], port=0, outbox=outbox, learns=False, echo=echo)
+        run(
+            parse_config(config),
+            db=order["db"],
+            host=order.get("host", "127.0.0.1"),
+            port=int(order.get("port", 0)),
+            allow_open=True,
+            outbox=Path(order["outbox"]),
+            learns=False,
+            echo=echo,
+        )
     else:
         echo("learning")
         learn(parse_config(config), db=order["db"])

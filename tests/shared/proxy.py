@@ -9,8 +9,9 @@ import contextlib
 class Proxy:
     """Forwards to a port of this machine; `cut` ends and refuses, `hold` swallows, `mend` mends."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
         self._to = port
+        self._host = host
         self._open = asyncio.Event()
         self._open.set()
         self._refuses = False
@@ -18,7 +19,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, self._host, 0)
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -6,25 +6,23 @@ Every acknowledgement is checked: what a client was told is recorded is in the l
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from bandit_router.store import open_log, restore, verify
-from bandit_router.types import Decision, Feedback
-
+from .load import Client, Nursery, all_is_there, leader, serving
+from .machines import Machine, permitted
 from .proxy import Proxy
 
 SECONDS = 12.0
@@ -34,29 +32,6 @@ CONFIG = {
     "store": {"snapshot_every": 100},
     "models": [{"name": "small"}, {"name": "large"}],
 }
-
-
-class Nursery:
-    """Starts processes, and ends those that are left."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-        self.alive: set[int] = set()
-
-    def start(self, **order: str) -> tuple[int, str]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        pid, *_, url = self._process.stdout.readline().split()
-        self.alive.add(int(pid))
-        return int(pid), url
-
-    def signal(self, pid: int, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, number)
-        if number is signal.SIGKILL:
-            self.alive.discard(pid)
 
 
 @pytest.fixture
@@ -76,161 +51,170 @@ def nursery() -> Iterator[Nursery]:
         process.kill()
 
 
-@pytest.fixture
-async def proxies(postgres: Any) -> AsyncIterator[list[Proxy]]:
-    """A network of its own for each replica."""
-    made = [Proxy(postgres.port) for _ in range(3)]
-    for proxy in made:
-        await proxy.start()
-    yield made
-    for proxy in made:
-        await proxy.stop()
+class Scene:
+    """Three replicas and two learners, and all that may happen to them.
 
+    Parameters
+    ----------
+    replicas, learners
+        What starts each of them.
+    cut
+        Cuts a replica (0, 1, 2) or a learner (3, 4) off, or connects it again; of proxies, in
+        which of the ways that there are.
+    """
 
-class Client:
-    """Talks to whichever replica, and notes what it was told."""
+    def __init__(
+        self,
+        nursery: Nursery,
+        url: str,
+        replicas: list[dict[str, str]],
+        learners: list[dict[str, str]],
+        cut: Callable[[int, str], None],
+    ) -> None:
+        self._nursery, self._url, self._cut = nursery, url, cut
+        self._orders = [*replicas, *learners]
+        started = [nursery.start(**order) for order in [*learners, *replicas]]
+        started = [*started[len(learners) :], *started[: len(learners)]]
+        self._pids = [pid for pid, _ in started]
+        self.urls = [url for _, url in started[: len(replicas)]]
+        self._rng = random.Random(11)
 
-    def __init__(self, seed: int, urls: list[str]) -> None:
-        self.rng = random.Random(seed)
-        self.urls = urls
-        self.decided: dict[str, str] = {}
-        self.said: dict[str, float] = {}
-        self.unsure: set[str] = set()
-        self.statuses: Counter[int] = Counter()
-
-    async def talk(self, session: aiohttp.ClientSession, end: float) -> None:
-        loop = asyncio.get_running_loop()
-        while loop.time() < end:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
-                await self._decide(session)
-                if self.decided and self.rng.random() < 0.8:
-                    await self._say(session)
-            await asyncio.sleep(0.01)
-
-    async def _post(self, session: aiohttp.ClientSession, path: str, body: Any) -> Any:
-        async with session.post(self.rng.choice(self.urls) + path, json=body) as answer:
-            self.statuses[answer.status] += 1
-            return await answer.json() if answer.status == 200 else None
-
-    async def _decide(self, session: aiohttp.ClientSession) -> None:
-        vector = [self.rng.gauss(0, 1) for _ in range(6)]
-        answer = await self._post(session, "/route", {"embedding": vector})
-        if answer is not None:
-            self.decided[answer["decision_id"]] = answer["model"]
-
-    async def _say(self, session: aiohttp.ClientSession) -> None:
-        id_ = self.rng.choice(list(self.decided)[-20:])
-        if id_ in self.said or id_ in self.unsure:
-            return
-        reward = self.rng.random()
-        self.unsure.add(id_)
-        answer = await self._post(session, "/feedback", {"decision_id": id_, "reward": reward})
-        if answer is not None:
-            self.said[id_] = reward
-            self.unsure.discard(id_)
-
-
-async def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(
-    nursery: Nursery, proxies: list[Proxy], postgres: Any, url: str, tmp_path: Path
-):
-    name = url.rsplit("/", 1)[-1]
-    orders = [
-        {"db": postgres.url(name, proxy.port), "outbox": str(tmp_path / f"{i}.db")}
-        for i, proxy in enumerate(proxies)
-    ]
-    learners = [nursery.start(db=url)[0] for _ in range(2)]
-    started = [nursery.start(**order) for order in orders]
-    pids, urls = [pid for pid, _ in started], [url for _, url in started]
-    rng = random.Random(11)
-
-    async def trouble() -> None:
-        """Everything that may happen happens, a second apart."""
-        kinds = ["kill replica", "cut", "kill learner", "stop learner", "stop replica", "hold"]
-        for kind in [*kinds, "kill replica", "kill learner"]:
-            i = rng.randrange(3)
-            if kind == "kill replica":
-                nursery.signal(pids[i], signal.SIGKILL)
-                pids[i], urls[i] = nursery.start(**orders[i])
-            elif kind == "kill learner":
-                j = learners.index(await leader(url))
-                nursery.signal(learners[j], signal.SIGKILL)
-                learners[j] = nursery.start(db=url)[0]
-            elif kind == "cut":
-                proxies[i].cut()
-                await asyncio.sleep(0.7)
-                proxies[i].mend()
-            elif kind == "hold":
-                proxies[i].hold()
-                await asyncio.sleep(0.7)
-                proxies[i].mend()
+    async def happen(self, kinds: list[str]) -> None:
+        """Let things happen, one after another."""
+        for kind in kinds:
+            what, who = kind.split()
+            i = self._rng.randrange(len(self.urls))
+            if who == "learner":
+                i = self._pids.index(await leader(self._url))
+            # A learner is away for longer than the server is patient, and loses the lock.
+            long = 3.0 if who == "learner" else 1.0
+            if what == "kill":
+                self._nursery.signal(self._pids[i], signal.SIGKILL)
+                self._pids[i], at = self._nursery.start(**self._orders[i])
+                if i < len(self.urls):
+                    self.urls[i] = at
+            elif what == "stop":
+                self._nursery.signal(self._pids[i], signal.SIGSTOP)
+                await asyncio.sleep(long)
+                self._nursery.signal(self._pids[i], signal.SIGCONT)
             else:
-                pid = await leader(url) if kind == "stop learner" else pids[i]
-                nursery.signal(pid, signal.SIGSTOP)
-                # Longer than the server is patient: a stopped learner loses the lock.
-                await asyncio.sleep(3.0 if kind == "stop learner" else 1.0)
-                nursery.signal(pid, signal.SIGCONT)
+                self._cut(i, what)
+                await asyncio.sleep(long)
+                self._cut(i, "mend")
             await asyncio.sleep(0.3)
 
+
+async def under_load(scene: Scene, urls: list[str], kinds: list[str], url: str) -> None:
+    """Let things happen while clients talk to `urls`; hold what they were told against the log."""
     clients = [Client(seed, urls) for seed in range(CLIENTS)]
     loop = asyncio.get_running_loop()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=3.0)) as session:
-        await _serving(session, urls)
+        await serving(session, scene.urls)
+        await serving(session, urls)
+        happening = asyncio.create_task(scene.happen(kinds))
         end = loop.time() + SECONDS
-        await asyncio.gather(trouble(), *(client.talk(session, end) for client in clients))
-
-    decided = {id_: model for client in clients for id_, model in client.decided.items()}
-    said = {id_: reward for client in clients for id_, reward in client.said.items()}
-    unsure = {id_ for client in clients for id_ in client.unsure}
-    statuses = sum((client.statuses for client in clients), Counter[int]())
-    assert set(statuses) <= {200, 503}
-    assert len(decided) > 100
-
-    with closing(open_log(url, readonly=True)) as log:
-        found: Counter[str] = Counter()
-        for _ in range(300):  # what is in the outboxes arrives
-            found = Counter(e.decision_id for e in log.events() if isinstance(e, Feedback))
-            known = {e.decision_id for e in log.events(kind="decision")}
-            if decided.keys() <= known and said.keys() <= found.keys():
-                break
-            await asyncio.sleep(0.1)
-        decisions = [e for e in log.events() if isinstance(e, Decision)]
-        models = {e.decision_id: e.model for e in decisions}
-        assert len(models) == len(decisions)  # none twice
-        assert decided.items() <= models.items()
-        rewards = {e.decision_id: e.reward for e in log.events() if isinstance(e, Feedback)}
-        assert said.items() <= rewards.items()
-        assert rewards.keys() <= said.keys() | unsure
-        assert set(found.values()) == {1}
-        report = verify(log)
-        assert report.agrees
-        assert report.snapshots
-        # One process that folds the same log stands where the learner stands.
-        assert restore(log).seq >= report.events
+        await asyncio.gather(happening, *(client.talk(session, end) for client in clients))
+    await all_is_there(clients, url)
 
 
-async def leader(url: str) -> int:
-    """Return the process that holds the lock."""
-    import psycopg
-
-    sql = (
-        "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
-        " WHERE locktype = 'advisory' AND datname = current_database()"
+async def test_nothing_acknowledged_is_lost_and_nothing_counts_twice(
+    nursery: Nursery, postgres: Any, url: str, tmp_path: Path
+) -> None:
+    """Replicas reach the database over a network that breaks in both ways."""
+    proxies = [Proxy(postgres.port) for _ in range(3)]
+    for proxy in proxies:
+        await proxy.start()
+    name = url.rsplit("/", 1)[-1]
+    replicas = [
+        {"db": postgres.url(name, proxy.port), "outbox": str(tmp_path / f"{i}.db")}
+        for i, proxy in enumerate(proxies)
+    ]
+    scene = Scene(
+        nursery, url, replicas, [{"db": url}] * 2, lambda i, how: getattr(proxies[i], how)()
     )
-    async with await psycopg.AsyncConnection.connect(url) as connection:
-        for _ in range(300):
-            if (row := await (await connection.execute(sql)).fetchone()) is not None:
-                return int(row[0].split()[-1])
-            await asyncio.sleep(0.1)
-    raise AssertionError("nobody learns")
+    kinds = ["kill replica", "cut replica", "kill learner", "stop learner", "stop replica"]
+    try:
+        await under_load(
+            scene, scene.urls, [*kinds, "hold replica", "kill replica", "kill learner"], url
+        )
+    finally:
+        for proxy in proxies:
+            await proxy.stop()
 
 
-async def _serving(session: aiohttp.ClientSession, urls: list[str]) -> None:
-    """Wait until every replica decides."""
-    for url in urls:
-        for _ in range(300):
-            async with session.get(f"{url}/readyz") as answer:
-                if answer.status == 200:
-                    break
-            await asyncio.sleep(0.1)
-        else:
-            raise AssertionError(f"{url} never became ready")
+@pytest.fixture
+async def machines(postgres: Any) -> AsyncIterator[list[tuple[Machine, Proxy]]]:
+    """Five machines, each with its way to the database."""
+    if not permitted():
+        pytest.skip("network namespaces need root, and iproute2")
+    made: list[tuple[Machine, Proxy]] = []
+    try:
+        for number in range(5):
+            machine = Machine(number)
+            made.append((machine, Proxy(postgres.port, machine.host)))
+            await made[-1][1].start()
+        yield made
+    finally:
+        for machine, proxy in made:
+            await proxy.stop()
+            machine.remove()
+
+
+@pytest.fixture
+def balanced(tmp_path: Path) -> Iterator[Callable[[list[str]], str]]:
+    """Starts HAProxy with the configuration of docs/ops before these addresses."""
+    program = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
+    if program is None:
+        pytest.skip("HAProxy is not installed: apt-get install haproxy")
+    text = (Path(__file__).parents[2] / "docs/ops/haproxy.cfg").read_text()
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(addresses: list[str]) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        ours = text.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+        for number, address in enumerate(addresses, start=11):
+            ours = ours.replace(f"192.0.2.{number}:8080", address)
+        assert "192.0.2." not in ours
+        (tmp_path / "haproxy.cfg").write_text(ours)
+        command = [program, "-db", "-f", str(tmp_path / "haproxy.cfg")]
+        running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+async def test_machines_behind_haproxy(
+    nursery: Nursery,
+    machines: list[tuple[Machine, Proxy]],
+    balanced: Callable[[list[str]], str],
+    postgres: Any,
+    url: str,
+    tmp_path: Path,
+) -> None:
+    """Every process on a machine of its own, and the cable of one is pulled after another's."""
+    name = url.rsplit("/", 1)[-1]
+    orders = [
+        {
+            "machine": machine.name,
+            "db": postgres.url(name, proxy.port).replace("127.0.0.1", machine.host),
+        }
+        for machine, proxy in machines
+    ]
+    replicas = [
+        order | {"outbox": str(tmp_path / f"{i}.db"), "host": machine.address, "port": "8080"}
+        for i, (order, (machine, _)) in enumerate(zip(orders[:3], machines, strict=False))
+    ]
+
+    def cut(i: int, how: str) -> None:
+        machine = machines[i][0]
+        (machine.plug if how == "mend" else machine.pull)()
+
+    scene = Scene(nursery, url, replicas, orders[3:], cut)
+    front = balanced([f"{machine.address}:8080" for machine, _ in machines[:3]])
+    kinds = ["pull replica", "kill replica", "pull learner", "stop replica", "kill learner"]
+    await under_load(scene, [front], [*kinds, "pull replica"], url)

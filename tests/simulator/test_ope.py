@@ -130,7 +130,7 @@ def test_clipping_only_ever_lowers_a_weight(raw: list[float], limit: float, kind
     used = Clip(kind, limit).apply(weights)
     assert (used <= weights + 1e-12).all()
     assert (used >= 0).all()
-    assert used.max() <= Clip(kind, limit).highest(weights, np.full(len(raw), 1e-3)) * (1 + 1e-9)
+    assert used.max() <= Clip(kind, limit).highest(len(raw), 1e-3) * (1 + 1e-9)
 
 
 def test_intervals_of_every_kind_hold_the_truth() -> None:
