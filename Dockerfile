@@ -7,13 +7,8 @@ ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=onnx,otel,postgres,uvloop
 RUN python -m venv /opt/bandit-router \
     && /opt/bandit-router/bin/pip install --no-cache-dir --constraint constraints.txt \
-<<<<<<< HEAD
         --extra-index-url "$TORCH_INDEX_URL" ".[$EXTRAS]" \
     && cd / && /opt/bandit-router/bin/python -m bandit_router.precompile
-=======
-        --extra-index-url "$TORCH_INDEX_URL" '.[onnx,otel,uvloop,postgres]' \
-    && /opt/bandit-router/bin/python -m bandit_router.precompile
->>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
 
 FROM python:3.11-slim
 COPY --from=build /opt/bandit-router /opt/bandit-router

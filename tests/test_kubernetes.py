@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from bandit_router.cli import serve
+from bandit_router.commands.serving import serve
 from bandit_router.config import load_config
 
 FOLDER = Path(__file__).parent.parent / "docs/ops/kubernetes"

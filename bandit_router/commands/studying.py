@@ -56,6 +56,13 @@ from .options import JSON, plain_errors, several
     help="How often the simulated judge of llm-judge is wrong.",
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="Where to play: this machine's cores, or a Ray cluster (extra `ray`).",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Writes report.html, figures (PNG, SVG) and result.json to this folder.",

@@ -191,15 +191,9 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 where = f"{path}:{line}"
                 if None in row or None in row.values():
                     raise InvalidInput(f"{where}: not as many fields as the header", "log")
-<<<<<<< HEAD
-                yield where, {key: value for key, value in row.items() if value.strip()}
+                yield where, {k: v for k, v in row.items() if v.strip() and k != "embedding"}
     except (csv.Error, *_UNREADABLE) as error:
         raise InvalidInput(f"{path}: no valid CSV after line {line}: {error}", "log") from None
-=======
-                yield where, {k: v for k, v in row.items() if v.strip() and k != "embedding"}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(f"{path}: no valid CSV: {error}", "log") from None
->>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
 
 
 def _parquet(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -211,16 +205,13 @@ def of_row(where: str, row: dict[str, Any]) -> Logged:
     """Return a row of a file, checked; what is eligible is for the whole file to say."""
     vector = None if row.get("embedding") is None else _vector(row["embedding"], where)
     for key in ("prompt", "model"):
-<<<<<<< HEAD
+        if key == "prompt" and vector is not None and row.get(key) is None:
+            continue
         if key not in row:
             raise InvalidInput(
                 f"{where}: no {key!r}; a line holds prompt, model, reward, propensity[, cost_usd]",
                 key,
             )
-=======
-        if key == "prompt" and vector is not None and row.get(key) is None:
-            continue
->>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
         if not isinstance(row.get(key), str) or not row[key].strip():
             raise InvalidInput(f"{where}: {key!r} must be text that is not empty", key)
     if not is_model_name(row["model"]):
@@ -238,14 +229,9 @@ def of_row(where: str, row: dict[str, Any]) -> Logged:
         eligible=(),
         reward=_number(row, "reward", where, 1.0),
         propensity=propensity,
-<<<<<<< HEAD
         cost_usd=_number(row, "cost_usd", where, _MAX_USD),
-        prompt=row["prompt"],
-=======
-        cost_usd=_number(row, "cost_usd", where, math.inf),
         prompt=row.get("prompt"),
         vector=vector,
->>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
     )
 
 

@@ -7,7 +7,7 @@ does the model of the rewards, our own posterior. Nothing is judged by what came
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +100,9 @@ def replay(
     log, notes = prepare(path, everything, embedder, progress)
     if cost_weight and not log.has_cost:
         raise InvalidInput(f"{path} has no costs: a cost weight means nothing here", "cost_weight")
-<<<<<<< HEAD
     check(wanted, log.models)  # again: of some models no decision may be left
-    base = base_policy(log)
-    settings = with_weight(settings or Settings(), cost_weight, log)
-=======
-    wanted = list(dict.fromkeys(policies))
-    check(wanted, log.models)
     base = base_policy(log.vectors is not None)
     settings = with_weight(settings or Settings(), cost_weight, log.reference_cost_usd)
->>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
     runs, lived = send(log, settings, base, wanted, progress)
     runs |= {f"fixed:{m}": constant(log, c, runs[base]) for c, m in enumerate(log.models)}
     for name in wanted:
@@ -155,69 +148,6 @@ def _shadowed(rows: list[Logged], policies: Sequence[str]) -> list[Logged]:
     return rows
 
 
-<<<<<<< HEAD
-def check(policies: Sequence[str], models: Collection[str]) -> None:
-    """Refuse policies that there are not, or that cannot go through a log."""
-    if not policies:
-        raise InvalidInput("name at least one policy", "policy")
-    for name in policies:
-        if name.startswith(SHADOW):
-            continue
-        if name.startswith("fixed:") and name.removeprefix("fixed:") not in models:
-            model = name.removeprefix("fixed:")
-            raise InvalidInput(f"no model {model!r} in the log{nearest(model, models)}", "policy")
-        try:
-            policy = make_policy(name, Settings())
-        except ConfigError:
-            there = ", ".join(NAMES)
-            raise InvalidInput(
-                f"a replay has no policy {name!r}{nearest(name, NAMES)}; there are {there}",
-                "policy",
-            ) from None
-        if policy.needs_judge:
-            raise InvalidInput(
-                f"{name} asks an LLM, which a replay does not; where it was a shadow there is "
-                f"{SHADOW}{name}",
-                "policy",
-            )
-        if policy.needs_training:
-            raise InvalidInput(
-                f"{name} is fitted on what every model did on a prompt, which no log tells",
-                "policy",
-            )
-
-
-def base_policy(log: Log) -> str:
-    """Return the policy whose posterior is the model of the rewards."""
-    return "global-thompson" if log.vectors is None else "thompson"
-
-
-def with_weight(settings: Settings, cost_weight: float, log: Log) -> Settings:
-    """Return the settings with a trade-off, measured by the log's own costs."""
-    bandit = msgspec.structs.replace(
-        settings.bandit, cost_weight=cost_weight, reference_cost_usd=log.reference_cost_usd
-    )
-    return msgspec.structs.replace(settings, bandit=bandit)
-
-
-def value_of(log: Log, target: Array, base: Run, cost_weight: float, clip: Clip) -> Evaluation:
-    """See the log's utilities through a target policy."""
-    model, value = base.quality, log.reward
-    if cost_weight:
-        price = cost_weight / log.reference_cost_usd
-        model, value = model - price * base.cost, value - price * log.paid
-    return Evaluation(target, model, log.action, value, log.propensity, clip)
-
-
-def cost_of(log: Log, target: Array, base: Run, clip: Clip) -> Evaluation | None:
-    """See the log's costs through a target policy; None without any."""
-    if not log.has_cost:
-        return None
-    return Evaluation(target, base.cost, log.action, log.paid, log.propensity, clip)
-
-
-=======
->>>>>>> 8c43556 (Simulations over a Ray cluster, logs replayed in parts, manifests for Kubernetes; machines behind HAProxy are cut off)
 def _cost(seen: Evaluation | None) -> Estimate:
     assert seen is not None
     return dm(seen) if seen.propensity is None else dr(seen)

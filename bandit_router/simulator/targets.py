@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from .ope import Array, Clip, Estimate, Evaluation
 from .passes import SHADOW, Run
 
 
-def check(policies: Sequence[str], models: Sequence[str]) -> None:
+def check(policies: Sequence[str], models: Collection[str]) -> None:
     """Refuse policies that there are not, or that cannot go through a log."""
     if not policies:
         raise InvalidInput("name at least one policy", "policy")
@@ -29,7 +29,11 @@ def check(policies: Sequence[str], models: Sequence[str]) -> None:
         try:
             policy = make_policy(name, Settings())
         except ConfigError:
-            raise InvalidInput(f"no policy {name!r}{nearest(name, NAMES)}", "policy") from None
+            there = ", ".join(NAMES)
+            raise InvalidInput(
+                f"a replay has no policy {name!r}{nearest(name, NAMES)}; there are {there}",
+                "policy",
+            ) from None
         if policy.needs_judge:
             raise InvalidInput(
                 f"{name} asks an LLM, which a replay does not; where it was a shadow there is "
