@@ -1,0 +1,107 @@
+"""Tenants of one database, each with a schema and a configuration, know nothing of each other."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from bandit_router.config import parse_config
+from bandit_router.service import create_app
+from bandit_router.service.app import SERVER
+from bandit_router.service.keys import ENGINE
+from bandit_router.store import open_keys, open_log, verify
+from bandit_router.types import Decision
+
+from .test_replicas import post, until
+
+Client = TestClient[Any, Any]
+Tenant = tuple[Client, str, str]
+"""A tenant's replica, its API key, and where its log is."""
+TENANTS = {"red": ("small", "large"), "blue": ("large", "vision")}
+POINT = {"red": [1.0, 0.0, 0.0], "blue": [0.0, 1.0]}  # even their maps have other dimensions
+
+
+@pytest.fixture
+async def tenants(aiohttp_client: Any, url: str, tmp_path: Path) -> dict[str, Tenant]:
+    """Two replicas, candidates for the learner both, with a key each; blue's has no budget left."""
+    made: dict[str, Tenant] = {}
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in TENANTS:
+            connection.execute(f"CREATE SCHEMA {name}")  # type: ignore[arg-type]
+    for name, models in TENANTS.items():
+        own = f"{url}?options=-csearch_path%3D{name}"
+        with open_keys(own) as keys:
+            _, secret = keys.add("the tenant's", usd_total=1e-6 if name == "blue" else None)
+        config = {
+            "embedder": {"name": "none"},
+            "models": [{"name": m, "input_usd_per_m": 1.0} for m in models],
+            "budget": {"usd_per_request": {"red": 0.01, "blue": 0.5}[name]},
+        }
+        app = create_app(parse_config(config), db=own, outbox=tmp_path / f"{name}.db")
+        server = TestServer(app)
+        await server.start_server(**SERVER)
+        client = await aiohttp_client(server)
+        await client.app[ENGINE].wait()
+        made[name] = client, secret, own
+    return made
+
+
+async def decide(tenant: Tenant, name: str, **more: Any) -> tuple[int, Any]:
+    client, secret, _ = tenant
+    body = {"embedding": POINT[name], **more}
+    return await post(client, "/route", body, Authorization=f"Bearer {secret}")
+
+
+async def test_map_arms_budgets_and_keys_are_each_tenants_own(tenants: Any) -> None:
+    red, blue = tenants["red"], tenants["blue"]
+    ids = []
+    for _ in range(8):
+        status, answer = await decide(red, "red")
+        assert status == 200, answer
+        assert answer["model"] in TENANTS["red"]
+        ids.append(answer["decision_id"])
+    status, answer = await decide(blue, "blue")
+    assert status == 200, answer
+    assert answer["model"] in TENANTS["blue"]
+
+    # Arms: one that only the other has is none. Keys: the other's is none.
+    assert (await decide(red, "red", models=["vision"]))[0] == 422
+    assert (await decide((blue[0], red[1], ""), "blue"))[0] == 401
+    # Decisions: what the other decided cannot be judged here, by whatever key, nor looked at.
+    for secret, wanted in ((blue[1], 404), (red[1], 401)):
+        said = {"decision_id": ids[0], "reward": 1.0}
+        head = {"Authorization": f"Bearer {secret}"}
+        assert (await post(blue[0], "/feedback", said, **head))[0] == wanted
+        async with blue[0].get(f"/decisions/{ids[0]}", headers=head) as answered:
+            assert answered.status == wanted
+
+    # Budgets: what blue's key has spent is none of red's.
+    bill = {"decision_id": answer["decision_id"], "reward": 1.0, "cost_usd": 0.01}
+    assert (await post(blue[0], "/feedback", bill, Authorization=f"Bearer {blue[1]}"))[0] == 200
+
+    async def spent() -> bool:
+        return (await decide(blue, "blue"))[0] == 403
+
+    await until(spent)
+    assert (await decide(red, "red"))[0] == 200
+    limits = [t[0].app[ENGINE].router.settings.budget.usd_per_request for t in (red, blue)]
+    assert limits == [0.01, 0.5]
+
+    # Logs and maps: each holds its own, and folds to what its own learner made of it.
+    for name, (_, _, own) in tenants.items():
+        with closing(open_log(own, readonly=True)) as log:
+
+            def there(log: Any = log, name: str = name) -> bool:
+                return log.counts().get("decision", 0) >= (9 if name == "red" else 1)
+
+            await until(there)
+            decisions = [e for e in log.events() if isinstance(e, Decision)]
+            assert {len(e.embedding()) for e in decisions} == {len(POINT[name])}
+            assert {c.model for e in decisions for c in e.candidates} == set(TENANTS[name])
+            assert (name == "red") == any(e.decision_id in ids for e in decisions)
+            assert verify(log).agrees
