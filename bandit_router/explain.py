@@ -17,7 +17,8 @@ def as_data(decision: Decision) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(decision, builtin_types=(bytes,))
     del data["vector"]
     for candidate, row in zip(decision.candidates, data["candidates"], strict=True):
-        row["quality_interval"] = _interval(candidate)
+        bounds = quality_interval(candidate)
+        row["quality_interval"] = None if bounds is None else list(bounds)
         row["insufficient_evidence"] = insufficient(candidate)
     return data
 
@@ -47,14 +48,15 @@ def insufficient(candidate: Candidate) -> bool:
     return candidate.quality is not None and candidate.evidence < _LITTLE
 
 
-def _interval(candidate: Candidate) -> list[float] | None:
+def quality_interval(candidate: Candidate) -> tuple[float, float] | None:
+    """Return the 95 % interval of an arm's quality here, where it is known."""
     if candidate.quality is None or candidate.quality_sd is None:
         return None
-    return list(interval(candidate.quality, candidate.quality_sd))
+    return interval(candidate.quality, candidate.quality_sd)
 
 
 def _row(c: Candidate) -> str:
-    bounds = _interval(c)
+    bounds = quality_interval(c)
     shown = f"{bounds[0]:.3f} to {bounds[1]:.3f}" if bounds else ""
     star = "*" if insufficient(c) else " "
     return (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import UNSET
 
-from ..explain import insufficient
+from ..explain import insufficient, quality_interval
 from ..memory import standing
 from ..types import Advice, Candidate, Decision, Feedback, History, Outcome, Shadow
-from ..views import interval
 from .wire import (
     AdviceAnswer,
     Asked,
@@ -28,12 +29,7 @@ from .wire import (
 def route_answer(decision: Decision, demo: Demo | None, link: str | None) -> RouteAnswer:
     """Return the answer to ``POST /route``."""
     return RouteAnswer(
-        decision_id=decision.decision_id,
-        model=decision.model,
-        cluster=decision.cluster,
-        propensity=decision.propensity,
-        expected=_expected(decision.chosen),
-        candidates=[_candidate(c) for c in decision.candidates],
+        **_chosen(decision),
         feedback_url=link or UNSET,
         demo=demo or UNSET,
     )
@@ -44,21 +40,16 @@ def decision_answer(history: History) -> DecisionAnswer:
     decision = history.decision
     outcome = history.outcomes[-1] if history.outcomes else None
     return DecisionAnswer(
-        decision_id=decision.decision_id,
+        **_chosen(decision),
         seq=decision.seq,
         time=decision.time,
-        model=decision.model,
-        cluster=decision.cluster,
         path=list(decision.path),
-        propensity=decision.propensity,
         exact=decision.exact,
         propensity_draws=decision.propensity_draws,
         policy=decision.policy,
         role=decision.role,
         shadows=[_shadow(shadow, decision) for shadow in decision.shadows],
         advice=None if decision.advice is None else _advice(decision.advice),
-        expected=_expected(decision.chosen),
-        candidates=[_candidate(c) for c in decision.candidates],
         utility=UtilityAnswer(**msgspec.structs.asdict(decision.utility)),
         request=_asked(decision),
         prompt=decision.prompt,
@@ -70,6 +61,18 @@ def decision_answer(history: History) -> DecisionAnswer:
     )
 
 
+def _chosen(decision: Decision) -> dict[str, Any]:
+    """Return what both answers say of the choice."""
+    return {
+        "decision_id": decision.decision_id,
+        "model": decision.model,
+        "cluster": decision.cluster,
+        "propensity": decision.propensity,
+        "expected": _expected(decision.chosen),
+        "candidates": [_candidate(c) for c in decision.candidates],
+    }
+
+
 def _expected(candidate: Candidate) -> Expected:
     return Expected(
         quality=candidate.quality,
@@ -79,13 +82,11 @@ def _expected(candidate: Candidate) -> Expected:
 
 
 def _candidate(candidate: Candidate) -> CandidateAnswer:
-    mean, sd = candidate.quality, candidate.quality_sd
-    known = None if mean is None or sd is None else interval(mean, sd)
     return CandidateAnswer(
         model=candidate.model,
         propensity=candidate.propensity,
         expected=_expected(candidate),
-        quality_interval=known,
+        quality_interval=quality_interval(candidate),
         draw=candidate.draw,
         evidence=candidate.evidence,
         support=list(candidate.support),

@@ -138,11 +138,8 @@ class Demo(_Answer, frozen=True, kw_only=True):
     cost_usd: float
 
 
-class RouteAnswer(_Answer, frozen=True, kw_only=True):
-    """The chosen arm, how probable it was, and what was believed of every candidate.
-
-    `feedback_url` is a signed link for feedback without a key, where links are configured.
-    """
+class _Chosen(_Answer, frozen=True, kw_only=True):
+    """The chosen arm, how probable it was, and what was believed of every candidate."""
 
     decision_id: str
     model: str
@@ -150,6 +147,14 @@ class RouteAnswer(_Answer, frozen=True, kw_only=True):
     propensity: float
     expected: Expected
     candidates: list[CandidateAnswer]
+
+
+class RouteAnswer(_Chosen, frozen=True, kw_only=True):
+    """The chosen arm, how probable it was, and what was believed of every candidate.
+
+    `feedback_url` is a signed link for feedback without a key, where links are configured.
+    """
+
     feedback_url: str | UnsetType = UNSET
     demo: Demo | UnsetType = UNSET
 
@@ -289,7 +294,7 @@ class AdviceAnswer(_Answer, frozen=True, kw_only=True):
     error: str | None
 
 
-class DecisionAnswer(_Answer, frozen=True, kw_only=True):
+class DecisionAnswer(_Chosen, frozen=True, kw_only=True):
     """Why: the clusters looked at, each arm's posterior, the draws, and what came of it.
 
     `outcomes` holds every call of an endpoint, oldest first, and `outcome` the last; `path` runs
@@ -297,19 +302,13 @@ class DecisionAnswer(_Answer, frozen=True, kw_only=True):
     exact. `policy` is the strategy that chose, in its `role`.
     """
 
-    decision_id: str
     seq: int
     time: float
-    model: str
-    cluster: int
     path: list[int]
-    propensity: float
     exact: bool
     propensity_draws: int
     policy: str
     role: Role
-    expected: Expected
-    candidates: list[CandidateAnswer]
     shadows: list[ShadowAnswer]
     advice: AdviceAnswer | None
     utility: UtilityAnswer
