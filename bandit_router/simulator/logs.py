@@ -20,6 +20,9 @@ from ..types import Change, Decision, Feedback, History, Outcome, Vector, unit
 from .partitions import Partitions, is_parquet
 
 _SQLITE = b"SQLite format 3\x00"
+WARM_START = "warm-start"
+"""The policy of decisions that were learnt from a log, and made by somebody else."""
+
 _MAX_LINE = 4_000_000
 _MAX_USD = 1e9  # a call; sums and squares stay finite
 _LEAST = 1e-12  # a propensity below says that the choice was as good as impossible
@@ -112,6 +115,8 @@ def _of_history(history: History, settings: FeedbackSettings) -> Logged:
     decision = history.decision
     weight, reward, _, bills, cost = settle(history, settings).sums[:5]
     known = decision.exact or decision.propensity_draws > 0
+    # What else a stranger might have chosen is not known; ours was not asked.
+    ours = decision.policy != WARM_START
     chances = tuple(c.propensity for c in decision.candidates)
     spoke = [shadow for shadow in decision.shadows if shadow.error is None]
     shadows = {shadow.strategy: shadow.propensities for shadow in spoke}
@@ -123,8 +128,9 @@ def _of_history(history: History, settings: FeedbackSettings) -> Logged:
         cost_usd=float(cost) if bills else None,
         prompt=decision.prompt,
         vector=decision.embedding(),
-        chances=chances if known else None,
-        shadows={decision.policy: chances} | shadows,  # a canary's own come with the shadows
+        chances=chances if known and ours else None,
+        # A canary's own come with the shadows.
+        shadows={decision.policy: chances} | shadows if ours else {},
     )
 
 

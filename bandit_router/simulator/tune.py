@@ -120,10 +120,10 @@ def tune(
     best = max(done, key=lambda trial: trial.value)
     overrides: Overrides = best.user_attrs["overrides"]
     default = problem.default()
-    held_out, at_start = _measure(problem, default, overrides, processes, progress)
-    better = held_out["gain"] > 0
+    held_out, better, at_start = _measure(problem, default, overrides, processes, progress)
     return {
         "study": search.study_name,
+        "max_cost_usd": problem.ceiling,
         "trials": len(done),
         "search": {"default": at_start, "tuned": best.value},
         "held_out": held_out,
@@ -145,8 +145,19 @@ def text(found: dict[str, Any]) -> str:
         f"Held out ({held['on']}): tuned {held['tuned']:.4f}, defaults {held['default']:.4f}, "
         f"gain {held['gain']:+.4f}{bounds}.",
     ]
+    ceiling = found["max_cost_usd"]
+    if ceiling is not None:
+        cost = held["cost_usd"]
+        lines.append(
+            f"Mean cost there: tuned ${cost['tuned']:.3g}, defaults ${cost['default']:.3g}; "
+            f"the ceiling is ${ceiling:.3g}."
+        )
+        if cost["tuned"] > ceiling and cost["default"] > ceiling:
+            lines.append("Neither keeps below it: more trials, or cheaper models.")
     if found["kept"] == "default":
         lines.append("Nothing better than the defaults was found: the defaults are kept.")
+    elif ceiling is not None and cost["default"] > ceiling:
+        lines.append("The defaults cost too much: what was found is kept.")
     elif low is None or low <= 0:
         lines.append("That may be luck: the interval holds 0. More seeds would tell.")
     if found["interrupted"]:
@@ -273,8 +284,12 @@ def _measure(
     tuned: Overrides,
     processes: int,
     progress: bool,
-) -> tuple[dict[str, Any], float]:
-    """Compare with the defaults where the search did not look; also their score where it did."""
+) -> tuple[dict[str, Any], bool, float]:
+    """Compare with the defaults where the search did not look.
+
+    Also whether what was found is better there (what costs too much is not), and the score of the
+    defaults where the search looked.
+    """
     tasks = [(default, True), (tuned, True), (default, False)]
     total = 2 * problem.steps(held_out=True) + problem.steps(held_out=False)
     by_number = dict(enumerate(tasks))
@@ -293,7 +308,8 @@ def _measure(
         "cost_usd": {"default": _cost(found[0]), "tuned": _cost(found[1])},
         "on": problem.held_out_words(),
     }
-    return held_out, problem.objective(found[2])
+    better = problem.objective(found[1]) > problem.objective(found[0])
+    return held_out, better, problem.objective(found[2])
 
 
 def _numbered(

@@ -18,7 +18,7 @@ from ..router import Router
 from ..store import Log, Place, open_log, restore
 from ..types import Decision, Event, Feedback, LineageEvent, Model, Request, Training
 from .log_arrays import vectors_of
-from .logs import Logged, read_log
+from .logs import WARM_START, Logged, read_log
 
 _BATCH = 500
 
@@ -116,7 +116,7 @@ def _decision(router: Router, row: Logged, vector: object) -> Decision:
         propensity=row.propensity or ours.chosen.propensity,
         exact=row.propensity is not None,
         propensity_draws=0,
-        policy="warm-start",
+        policy=WARM_START,
         role="live",
     )
 
@@ -151,5 +151,5 @@ def _feedback(decision: Decision, row: Logged) -> Feedback:
         decision_id=decision.decision_id,
         reward=row.reward,
         cost_usd=row.cost_usd,
-        source="warm-start",
+        source=WARM_START,
     )

@@ -336,6 +336,9 @@ def test_a_warm_start_is_evidence_in_the_database(database: Path, tmp_path: Path
     assert arms["good"].quality == pytest.approx(0.8, abs=0.12)
     again = CliRunner().invoke(main, arguments, env=environ)  # more of the same, on top
     assert json.loads(again.stdout)["models_added"] == 0
+    row = read_log(db)[0]
+    assert row.propensity is not None
+    assert row.chances is None  # those of the log's own policy nobody wrote down
     assert CliRunner().invoke(main, ["verify", "--db", str(db)]).exit_code == 0
 
 

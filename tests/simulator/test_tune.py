@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from click.testing import CliRunner
 from bandit_router.cli import main
 from bandit_router.config import Settings, load_config
 from bandit_router.exceptions import InvalidInput
-from bandit_router.simulator.problems import Block, LogProblem, TableProblem, applied
+from bandit_router.simulator.problems import Block, LogProblem, Problem, TableProblem, applied
 from bandit_router.simulator.tune import config_text, text, tune
 
 QUICK = {"processes": 1, "progress": False}
@@ -74,6 +75,7 @@ def test_defaults_that_nothing_beats_are_kept() -> None:
         "search": {"default": 0.6, "tuned": 0.7},
         "held_out": held,
         "kept": "default",
+        "max_cost_usd": None,
         "interrupted": False,
     }
     assert "the defaults are kept" in text(found)
@@ -88,6 +90,38 @@ def test_below_a_ceiling_the_cost_weight_is_searched(problem: TableProblem) -> N
     found = tune(capped, trials=3, **QUICK)
     assert "cost_weight" in found["best"]["bandit"]
     assert "cost_weight" in config_text(capped, found)
+
+
+class Dear(Problem):
+    """A place where the defaults earn most, and cost twice the ceiling."""
+
+    policy, ceiling, by_seed = "global-thompson", 1.0, True
+
+    def blocks(self, settings: dict, held_out: bool, tick: Callable[[int], object]) -> list[Block]:
+        usual = settings == self.default()
+        earned = [0.9, 0.9, 0.9] if usual else [0.6, 0.6, 0.5]
+        return [Block(np.array([value]), 2.0 if usual else 0.5) for value in earned]
+
+    def steps(self, held_out: bool) -> int:
+        return 1
+
+    def describe(self) -> dict:
+        return {}
+
+    def held_out_words(self) -> str:
+        return "three seeds"
+
+    def config(self, settings: dict) -> dict:
+        return settings
+
+
+def test_defaults_that_cost_more_than_the_ceiling_are_not_kept() -> None:
+    found = tune(Dear(), trials=2, **QUICK)
+    assert found["held_out"]["gain"] < 0
+    assert found["kept"] == "tuned"
+    assert found["overrides"] == found["best"]
+    assert "tuned $0.5, defaults $2; the ceiling is $1" in text(found)
+    assert "The defaults cost too much" in text(found)
 
 
 def rows(n: int, **more: object) -> list[dict]:
