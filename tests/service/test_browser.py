@@ -98,6 +98,9 @@ async def test_it_shows_the_numbers_of_the_api(busy):
             "cells => cells.map(c => Number(c.dataset.quality))"
         )
         assert sorted(cells) == pytest.approx(sorted(a["quality"] for a in clusters[id_]["arms"]))
+        card = await page.inner_text("#card")
+        for arm in clusters[id_]["arms"]:
+            assert "–".join(f"{v:.2f}" for v in arm["quality_interval"]) in card
         assert str(id_) in await page.inner_text("#said")
 
         await page.keyboard.press("Enter")
@@ -155,11 +158,16 @@ async def test_prices_colours_prompts_and_time_can_be_played_with(busy):
         panel = await page.inner_text("#panel")
         assert "It would go to" in panel
         assert "It lands in" in panel
+        assert "feedbacks around here" in panel
+        assert "Utility" in panel
         assert busy.app[ENGINE].store.last_seq() == before
 
         await page.fill("#moment", "100")
         await expect(page.locator("#moment-shown")).to_contain_text("of 48")
-        assert "replay" in await page.inner_text("#totals")
+        totals = await page.inner_text("#totals")
+        assert "replay" in totals
+        shown = await page.inner_text("#moment-shown")
+        assert totals.split()[0] == shown.split()[0] != "48"  # the totals of that moment
         await page.fill("#moment", "48")
         await expect(page.locator("#moment-shown")).to_have_text("now")
 

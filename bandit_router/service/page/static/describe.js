@@ -36,7 +36,7 @@ function arms(cluster, state, most) {
   for (const arm of shown) {
     const colour = state.colour(arm.model);
     table.append(el("tbody", {},
-      el("tr", {}, el("th", { scope: "rowgroup", colspan: 6 }, el("span", { class: "model" }, swatch(colour), arm.model))),
+      named(arm.model, 6, state),
       el("tr", {},
         el("td", { "data-quality": arm.quality }, arm.quality.toFixed(3)),
         el("td", {}, interval(arm)),
@@ -46,6 +46,10 @@ function arms(cluster, state, most) {
         el("td", { class: "number" }, arm.evidence.toFixed(arm.evidence < 10 ? 1 : 0)))));
   }
   return table;
+}
+
+function named(model, columns, state) {
+  return el("tr", {}, el("th", { scope: "rowgroup", colspan: columns }, el("span", { class: "model" }, swatch(state.colour(model)), model)));
 }
 
 // A dash takes less room than the word.
@@ -123,9 +127,8 @@ function running(rows) {
 export function whereTo(found, cluster, state) {
   const worth = (c) => c.expected.quality === null ? null : utility({ ...c.expected }, state.terms);
   const rows = [...found.candidates].sort((a, b) => b.propensity - a.propensity);
-  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...["Model", "Chance", "Quality", "per 1k", "Utility"].map((h, i) => el("th", { scope: "col", class: i ? "number" : null }, h)))));
-  table.append(el("tbody", {}, ...rows.map((c) => el("tr", {},
-    el("td", {}, el("span", { class: "model" }, swatch(state.colour(c.model)), c.model)),
+  const table = el("table", { class: "arms" }, el("thead", {}, el("tr", {}, ...["Chance", "Quality", "per 1k", "Utility"].map((h) => el("th", { scope: "col", class: "number" }, h)))));
+  table.append(...rows.map((c) => el("tbody", {}, named(c.model, 4, state), el("tr", {},
     el("td", { class: "number" }, percent(c.propensity, c.propensity < 0.1 ? 1 : 0)),
     maybe(c.expected.quality, (v) => v.toFixed(3)), maybe(c.expected.cost_usd, perThousand), maybe(worth(c), (v) => v.toFixed(3))))));
   const lead = rows[0], levels = ["in all", ...lead.support.slice(2).map(() => "in its region"), "around here"].slice(0, lead.support.length);

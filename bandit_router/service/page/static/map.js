@@ -92,9 +92,12 @@ function regionsOf(clusters, plain) {
 
 // -- text beside the map -----------------------------------------------------------------------
 
+// Totals and shares of the moment that is shown.
+function then() { return state.step === null ? state : state.replay.sums(state.step); }
+
 let live = frozen ? null : true;
 function totals() {
-  const { decision = 0, feedback = 0 } = state.totals;
+  const { decision = 0, feedback = 0 } = then().totals;
   const regions = new Set(state.clusters.map((c) => c.region)).size;
   const word = frozen ? `saved ${new Date(1000 * frozen.time).toISOString().slice(0, 16).replace("T", " ")} UTC` : state.step !== null ? "replay" : live ? "live" : "connection lost";
   $("totals").replaceChildren(el("strong", { id: "decisions" }, whole(decision)), " prompts · ", el("strong", {}, whole(feedback)), " feedback · ",
@@ -102,9 +105,10 @@ function totals() {
 }
 
 function legend() {
+  const { shares } = then();
   const wins = d3.rollup(state.clusters.filter((c) => c.judged), (g) => [g.length, d3.sum(g, (c) => c.share)], (c) => c.judged.best.model);
   $("legend").replaceChildren(...state.models.map((model) => {
-    const share = state.shares[model] ?? 0, [count, area] = wins.get(model) ?? [0, 0];
+    const share = shares[model] ?? 0, [count, area] = wins.get(model) ?? [0, 0];
     const bar = el("span");
     bar.style.width = `${100 * share}%`;
     bar.style.background = state.colour(model);

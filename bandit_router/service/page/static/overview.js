@@ -59,9 +59,9 @@ function totals(sums) {
 function spend({ buckets, saved, budget: { usd_per_request: ceiling } }) {
   let sum = 0, count = 0;
   const spent = buckets.map((b) => [b.time, sum += b.cost_usd]);
-  const out = [{ name: "spent", colour: "var(--accent)", points: spent }];
+  const out = [{ name: "spent", colour: "var(--ink)", points: spent }];
   if (saved) {
-    const beyond = (i) => spent.map(([t, s], at) => [t, ...saved.curve[at].slice(...i).map((v) => s + v)]);
+    const beyond = (i) => spent.map(([t, s], at) => [t, ...saved.curve[at].slice(...i).map((v) => Math.max(0, s + v))]);
     out.unshift({ name: `always ${saved.constant}, estimated, 95 %`, colour: colour(saved.constant), points: beyond([0, 1]), band: beyond([1]), dashed: true });
   }
   if (ceiling) out.push({ name: `ceiling, ${money(ceiling)} a prompt`, colour: "var(--bad)", points: buckets.map((b) => [b.time, ceiling * (count += b.decisions)]), dashed: true });

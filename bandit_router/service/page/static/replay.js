@@ -1,6 +1,7 @@
 // Growth, replayed from the log: which clusters there were, and who led by what had been observed.
 // These are means of rewards shrunk to each model's own, not the posterior, which knows more.
 
+const RECENT = 1000; // prompts that shares are of
 const SHRINK = 20; // rewards that a model's overall mean counts in a cluster
 
 export class Replay {
@@ -16,6 +17,13 @@ export class Replay {
   get length() { return this.log.decisions.length; }
 
   time(step) { return this.log.decisions[Math.min(step, this.length) - 1]?.[1]; }
+
+  // Totals and shares after the first `step` decisions, as they stood then.
+  sums(step) {
+    const { decisions, models } = this.log, recent = decisions.slice(Math.max(0, step - RECENT), step), shares = {};
+    for (const row of recent) shares[models[row[3]]] = (shares[models[row[3]]] ?? 0) + 1 / recent.length;
+    return { totals: { decision: step, feedback: decisions.slice(0, step).filter((row) => row[4] !== null).length }, shares };
+  }
 
   // Where a cluster is drawn: its own place, or that of whom it merged into.
   position(id) {

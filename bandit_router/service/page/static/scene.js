@@ -19,6 +19,7 @@ export class Scene {
     this.regions = [];
     this.flashes = [];
     this.labels = new Labels(this);
+    this.stamps = new Map();
     this.pin = null;
     this.hovered = null;
     this.chosen = null;
@@ -47,6 +48,7 @@ export class Scene {
     const read = (name) => style.getPropertyValue(name).trim();
     this.ink = { text: read("--ink"), quiet: read("--quiet"), sea: read("--sea"), land: read("--land"), line: read("--border") };
     this.dark = isDark();
+    this.stamps.clear();
   }
 
   resize() {
@@ -57,6 +59,7 @@ export class Scene {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.ratio = ratio;
+    this.stamps.clear();
     this.fit(true);
     this.land();
     this.ask();
@@ -295,21 +298,32 @@ export class Scene {
   paintNode(c, node, aside) {
     const [x, y] = this.place(node), radius = this.radius(node);
     if (radius < 0.3 || x < -40 || y < -40 || x > this.width + 40 || y > this.height + 40) return;
-    const colour = node.css;
-    const dim = aside ? 0.6 : 1;
-    c.beginPath();
-    c.arc(x, y, radius, 0, 2 * Math.PI);
-    c.globalAlpha = dim * node.shown;
+    const { canvas, half } = this.stamp(node.css, node.known ? node.alpha : 0.15, radius);
+    c.globalAlpha = (aside ? 0.6 : 1) * node.shown;
+    c.drawImage(canvas, x - half, y - half, 2 * half, 2 * half);
+    c.globalAlpha = 1;
+  }
+
+  // A point as a picture: many look alike to the eye, and thousands are painted in a frame.
+  stamp(colour, alpha, radius) {
+    const r = Math.round(4 * radius) / 4, a = Math.round(24 * alpha) / 24, key = `${colour} ${a} ${r}`;
+    let found = this.stamps.get(key);
+    if (found) return found;
+    if (this.stamps.size > 4000) this.stamps.clear();
+    const half = Math.ceil(r + 1), canvas = document.createElement("canvas"), c = canvas.getContext("2d");
+    canvas.width = canvas.height = Math.ceil(2 * half * this.ratio);
+    c.scale(canvas.width / (2 * half), canvas.width / (2 * half));
+    c.arc(half, half, r, 0, 2 * Math.PI);
     c.fillStyle = this.ink.land; // first opaque: points that overlap stay apart
     c.fill();
-    c.globalAlpha = dim * node.shown * (node.known ? node.alpha : 0.15);
-    c.fillStyle = colour;
+    c.globalAlpha = a;
+    c.fillStyle = c.strokeStyle = colour;
     c.fill();
-    c.globalAlpha = dim * node.shown;
-    c.lineWidth = 1.4;
-    c.strokeStyle = colour;
-    c.stroke();
     c.globalAlpha = 1;
+    c.lineWidth = 1.4;
+    c.stroke();
+    this.stamps.set(key, found = { canvas, half });
+    return found;
   }
 
   paintRing(c, node) {
