@@ -3,7 +3,8 @@
     python -m simulations.map_frames [--clusters 2000] [--seconds 4]
 
 Grows a map of synthetic topics, saves it as a page, drags it to and fro with the mouse and counts
-the frames that the browser gives. Needs chromium (`apt-get install chromium`) and playwright.
+the frames that the browser gives, and the processor time of its main thread for each, which other
+work on the machine does not change. Needs chromium (`apt-get install chromium`) and playwright.
 Prints one JSON object.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import CDPSession, Page, sync_playwright
 
 from bandit_router import Router
 from bandit_router.config import ClustererSettings, Settings
@@ -70,12 +71,22 @@ def grown(folder: Path, clusters: int) -> str:
 def panned(page: Page, seconds: float) -> dict[str, float]:
     """Drag the map to and fro, anew at every frame; return frames a second and the waits."""
     before = page.evaluate("document.getElementById('canvas').__zoom.x")
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    busy = -_busy_seconds(session)
     waits = np.diff(page.evaluate(DRAG, seconds))
+    busy += _busy_seconds(session)
     assert page.evaluate("document.getElementById('canvas').__zoom.x") != before  # it has moved
     return {
         "frames_per_second": round(1000.0 / float(waits.mean()), 1),
         "wait_p95_ms": round(float(np.quantile(waits, 0.95)), 1),
+        "cpu_ms_a_frame": round(1000.0 * busy / len(waits), 1),
     }
+
+
+def _busy_seconds(session: CDPSession) -> float:
+    found = session.send("Performance.getMetrics")["metrics"]
+    return next(float(m["value"]) for m in found if m["name"] == "TaskDuration")
 
 
 def main() -> None:
