@@ -31,7 +31,7 @@ export class Labels {
         .find(([a, b]) => b > text.h && b < height - text.h && !taken.some((t) => Math.abs(t.x - a) < t.w + text.w && Math.abs(t.y - b) < t.h + text.h));
       if (!spot) continue;
       taken.push({ x: spot[0], y: spot[1], w: text.w, h: text.h });
-      c.globalAlpha = focus !== null && focus !== undefined && focus !== region.id ? 0.55 : 1;
+      c.globalAlpha = focus !== null && focus !== undefined && focus !== region.id ? 0.7 : 1;
       text.rows.forEach((row, i) => {
         const at = spot[1] + (i - (text.rows.length - 1) / 2) * text.size * 1.15 + text.size * 0.35;
         c.font = this.font(text.size, i);

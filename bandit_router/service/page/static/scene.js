@@ -299,7 +299,7 @@ export class Scene {
     const [x, y] = this.place(node), radius = this.radius(node);
     if (radius < 0.3 || x < -40 || y < -40 || x > this.width + 40 || y > this.height + 40) return;
     const { canvas, half } = this.stamp(node.css, node.known ? node.alpha : 0.15, radius);
-    c.globalAlpha = (aside ? 0.6 : 1) * node.shown;
+    c.globalAlpha = (aside ? 0.75 : 1) * node.shown;
     c.drawImage(canvas, x - half, y - half, 2 * half, 2 * half);
     c.globalAlpha = 1;
   }
