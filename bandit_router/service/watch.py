@@ -103,17 +103,17 @@ class Watch:
 
     async def draw(self) -> None:
         """Update the drawing, unless that was done just now."""
-        ids, centres = centres_of(await self._engine.wait())
-        placed = all(id_ in self.layout.positions for id_ in ids)
-        now = time.monotonic()
-        pause = max(_DRAW_SECONDS if placed else _NEW_SECONDS, 10.0 * self._spent)
-        if now - self._drawn_at < pause:
-            return
-        self._drawn_at = now
-        async with self._lock:
+        router = await self._engine.wait()
+        async with self._lock:  # who comes while it is drawn waits for that drawing
+            ids, centres = centres_of(router)
+            placed = all(id_ in self.layout.positions for id_ in ids)
+            now = time.monotonic()
+            pause = max(_DRAW_SECONDS if placed else _NEW_SECONDS, 10.0 * self._spent)
+            if now - self._drawn_at < pause:
+                return
             await asyncio.to_thread(self._draw, ids, centres)
-        self._drawn = True
-        self._spent = time.monotonic() - now
+            self._drawn, self._drawn_at = True, now
+            self._spent = time.monotonic() - now
 
     def _draw(self, ids: list[int], centres: Any) -> None:
         if not self._drawn:

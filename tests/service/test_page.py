@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from importlib import resources
 
@@ -69,6 +70,12 @@ async def test_a_new_cluster_has_a_place_at_once(client):
         finest = {str(c["id"]) for c in clusters if c["level"] == max(c["level"] for c in clusters)}
         client.app[WATCH]._drawn_at -= 1.0  # as if a second had passed
         assert finest <= set((await (await client.get("/map/data/places")).json())["positions"])
+
+
+async def test_two_who_come_at_once_both_see_the_map(client):
+    await client.post("/route", json={"prompt": "draw me a map"})
+    answers = await asyncio.gather(*(client.get("/map/data/places") for _ in range(2)))
+    assert all([(await answer.json())["positions"] for answer in answers])
 
 
 async def test_what_the_page_asks_for_is_there(client):
