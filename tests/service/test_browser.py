@@ -100,7 +100,7 @@ async def test_it_shows_the_numbers_of_the_api(busy):
         assert sorted(cells) == pytest.approx(sorted(a["quality"] for a in clusters[id_]["arms"]))
         card = await page.inner_text("#card")
         for arm in clusters[id_]["arms"]:
-            assert "–".join(f"{v:.2f}" for v in arm["quality_interval"]) in card
+            assert "\u2013".join(f"{v:.2f}" for v in arm["quality_interval"]) in card
         assert str(id_) in await page.inner_text("#said")
 
         await page.keyboard.press("Enter")
