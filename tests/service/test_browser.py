@@ -201,6 +201,7 @@ async def test_axe_finds_no_serious_fault(busy):
         await pages[0].keyboard.press("ArrowRight")
         await pages[0].keyboard.press("Enter")
         await pages[0].wait_for_selector("#panel h3")
+        await pages[1].wait_for_selector("#administration:not([hidden])")
         for page in pages:
             # The page's own policy forbids inline scripts: the tool comes by another way in.
             session = await page.context.new_cdp_session(page)
