@@ -39,12 +39,12 @@ from . import (
 from .access import guard
 from .advisor import Advisor
 from .demo import demo_config
-from .engine import OUTBOX, Engine, embedder_of, named
 from .errors import errors_as_json
 from .gateway.record import DECISION
 from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
 from .metrics import Metrics
 from .openapi import document
+from .opening import OUTBOX, embedder_of, named, open_engine
 from .overload import Connections, bounded
 from .scrape import Gauges
 from .shared import check_shareable, kept_keys
@@ -136,7 +136,7 @@ def create_app(
     app[OPENAPI] = document(OPERATIONS, version=version())
 
     async def engine(app: web.Application) -> AsyncIterator[None]:
-        app[ENGINE] = Engine.open(config, db, embedder=embedder, demo=demo, outbox=outbox)
+        app[ENGINE] = open_engine(config, db, embedder=embedder, demo=demo, outbox=outbox)
         app[ENGINE].listen(app[METRICS].written)
         app[ENGINE].start()
         yield
@@ -162,8 +162,8 @@ def create_app(
     async def fleet(app: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
             app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
-            app[ENGINE].ready = app[FLEET].infirmary.ready
-            app[ENGINE].advisor = Advisor(session, config.settings.llm_judge)
+            app[ENGINE].world.ready = app[FLEET].infirmary.ready
+            app[ENGINE].world.advisor = Advisor(session, config.settings.llm_judge)
             async with signals.attached(app, session):
                 yield
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from ..config import StoreSettings
 from ..exceptions import BanditRouterError
 from ..store.retention import archive, compact, pin, pins, with_text
-from .journal import Batch, Journal, Recorder
+from .batch import Batch
+from .journal import Journal
+from .recorder import Recorder
 
 log = logging.getLogger(__name__)
 

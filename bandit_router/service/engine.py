@@ -6,46 +6,37 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ..config import Config
-from ..embedding import Embedder, make_embedder
+from ..embedding import Embedder
 from ..exceptions import BanditRouterError, InvalidInput
-from ..policies import Outside
 from ..precompile import precompile
-from ..router import OWN_VECTORS, Router
-from ..store import EventStore, KeyStore, Log, Place, is_shared, open_keys
+from ..router import Router
+from ..store import Log
 from ..types import (
-    Advice,
     ChangeKind,
     Decision,
     Feedback,
     FeedbackStatus,
     History,
-    Model,
     Outcome,
     Request,
 )
-from .advisor import Advisor, check_judge
+from .batch import Batch
 from .caretaker import Caretaker, erase
 from .demo import DemoFleet
-from .demo.fleet import SOURCE
 from .encoder import Encoder
 from .errors import Unavailable
-from .journal import Batch, Freshness, Journal, Recorder
-from .keyring import Keyring, Source
+from .journal import Journal
+from .keyring import Keyring
 from .links import Links
+from .recorder import Freshness, Recorder
 from .redaction import redactor
 from .wire import Demo
+from .world import World
 
 log = logging.getLogger(__name__)
-
-OUTBOX = Path("bandit-router-outbox.db")
-"""Where a replica keeps what a shared database has not got yet, unless told otherwise."""
 
 
 class Engine:
@@ -88,53 +79,7 @@ class Engine:
         self._warming: asyncio.Task[None] | None = None
         self._caretaker: asyncio.Task[None] | None = None
         self._fleet = fleet
-        self.advisor: Advisor | None = None  # both are the application's, which has the network
-        self.ready: Callable[[Model], bool] | None = None
-
-    @classmethod
-    def open(
-        cls,
-        config: Config,
-        db: Place,
-        *,
-        embedder: Embedder | None = None,
-        demo: bool = False,
-        outbox: Path | None = None,
-    ) -> Engine:
-        """Open the database and check the configuration.
-
-        Parameters
-        ----------
-        outbox
-            The file of a replica's outbox, where the database is shared; None: `OUTBOX`.
-
-        Raises
-        ------
-        StoreError
-            If the database cannot be opened; `StoreHeld` if another process writes to it.
-        ConfigError
-            If a setting or a model cannot be used.
-        """
-        check_judge(config.settings)
-        embedder = embedder or embedder_of(config)
-        config = config if embedder is None else named(config, embedder.name)
-        fleet = DemoFleet() if demo else None
-        with ExitStack() as opened:
-            recorder: Recorder
-            keys: Source
-            if is_shared(db):
-                from .shared import open_replica
-
-                replica = open_replica(str(db), outbox or OUTBOX, config)
-                recorder, keys = replica, replica.keys
-            else:
-                store = opened.enter_context(EventStore.open(db))
-                keys = opened.enter_context(KeyStore(db))
-                recorder = Journal(store, config, embedder)
-            keyring = Keyring(keys, config.settings.keys, lambda: open_keys(db))
-            made = cls(config, recorder, keyring, embedder=embedder, fleet=fleet)
-            opened.pop_all()
-            return made
+        self.world = World()
 
     def start(self) -> None:
         """Begin to fold the log and to load the encoder, in the background."""
@@ -234,30 +179,31 @@ class Engine:
         Returns
         -------
         tuple
-            The decision, and what the demo fleet answered if there is one; and what is done when
-            both are on disk, or raises `StoreError` if they cannot be written.
+            The decision, and what the demo fleet answered if there is one; and what to await until
+            both are on disk, which raises `StoreError` if they cannot be written.
         """
         router = await self.wait()
         request = request or Request()
         text, meaning = (None if t is None else self.redact(t) for t in (text, meaning))
+        judged = router.judge_among(request, text)
         found: Any = vector
-        embeds = found is None and (router.needs_vector or self._fleet is not None)
-        if embeds and router.judge_among(request, text):  # both take a while: at the same time
-            found, outside = await asyncio.gather(
-                self.embed(meaning or text or ""), self._outside(router, request, text)
-            )
-        else:
-            if embeds:
-                found = await self.embed(meaning or text or "")
-            outside = await self._outside(router, request, text)
+        advice = None
+        if vector is None and (router.needs_vector or self._fleet is not None):
+            embedded = self.embed(meaning or text or "")
+            if judged:  # both take a while: at the same time
+                found, advice = await asyncio.gather(embedded, self.world.advise(text, judged))
+            else:
+                found = await embedded
+        elif judged:
+            advice = await self.world.advise(text, judged)
+        outside = self.world.outside(router.models, advice)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
             decision = batch.decide(text, found, request, outside)
-            return decision, self._play(batch, decision)
+            played = self._fleet.play(batch, decision) if self._fleet else None
+            return decision, played
 
-        made, written = self._journal.begin(make)
-        assert written is not None
-        return made, asyncio.shield(written)
+        return self._journal.begin(make)
 
     async def consider(self, text: str, request: Request) -> History:
         """Return the decision that a prompt would get; it is not taken, logged or learnt."""
@@ -369,54 +315,3 @@ class Engine:
                 "this router has no embedder: give the embedding of the prompt", "embedding"
             )
         return await self._encoder.embed(text)
-
-    async def _outside(self, router: Router, request: Request, text: str | None) -> Outside:
-        """Return what strategies may ask of the world; the judge has answered already."""
-
-        def up(name: str) -> bool:
-            model = router.models[name]
-            return self.ready is None or not model.endpoints or self.ready(model)
-
-        models = router.judge_among(request, text)
-        if not models or self.advisor is None:
-            return Outside(up=up)
-        if text is None:
-            advice = Advice(model=None, error="there is no text to judge by, only an embedding")
-        else:
-            advice = await self.advisor.ask(text, models)
-        return Outside(up=up, judge=lambda prompt, arms: advice)
-
-    def _play(self, batch: Batch, decision: Decision) -> Demo | None:
-        """Let the demo fleet answer, and fold what it observed."""
-        vector = decision.embedding()
-        if self._fleet is None or vector is None:
-            return None
-        answer = self._fleet.answer(vector, decision.model)
-        if answer is None:
-            return None
-        observed = Outcome(
-            seq=0,
-            time=0.0,
-            decision_id=decision.decision_id,
-            model=decision.model,
-            cost_usd=answer.cost_usd,
-        )
-        batch.add(batch.router.outcome(observed, time=batch.time))
-        said = Feedback(decision_id=decision.decision_id, reward=answer.quality, source=SOURCE)
-        batch.judge(said, None, signed=True)
-        return answer
-
-
-def embedder_of(config: Config) -> Embedder | None:
-    """Return the embedder that the settings name; None if callers bring vectors."""
-    settings = config.settings.embedder
-    if settings.name == OWN_VECTORS:
-        return None
-    return make_embedder(settings)
-
-
-def named(config: Config, name: str) -> Config:
-    """Return the configuration with the embedder of that name."""
-    embedder = msgspec.structs.replace(config.settings.embedder, name=name)
-    settings = msgspec.structs.replace(config.settings, embedder=embedder)
-    return msgspec.structs.replace(config, settings=settings)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 from ..exceptions import BanditRouterError
 from ..router import Router
 from ..types import Decision, Event, Feedback, Outcome
-from .journal import Batch
+from .batch import Batch
 from .overview import explored
 
 OTHER = "other"

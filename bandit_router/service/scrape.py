@@ -13,10 +13,10 @@ from ..exceptions import BanditRouterError
 from ..providers.http import where
 from ..router import Router
 from .engine import Engine
-from .journal import Freshness
 from .keys import ENGINE, FLEET, METRICS, WATCH
 from .metrics import PREFIX, Bounded
 from .openapi import Operation
+from .recorder import Freshness
 from .version import version
 
 _ENDPOINTS = 200

@@ -6,7 +6,7 @@ from .events import EventStore
 from .fold import Report, restore, verify
 from .keys import ApiKey, Keys, KeyStore
 from .outbox import Outbox
-from .rows import Snapshot, SnapshotInfo
+from .rows import Rows, Snapshot, SnapshotInfo, pack
 from .transfer import import_events
 from .writer import Writer
 
@@ -20,6 +20,7 @@ __all__ = [
     "Outbox",
     "Place",
     "Report",
+    "Rows",
     "Snapshot",
     "SnapshotInfo",
     "Writer",
@@ -27,6 +28,7 @@ __all__ = [
     "is_shared",
     "open_keys",
     "open_log",
+    "pack",
     "restore",
     "verify",
 ]

@@ -17,12 +17,13 @@ from .connection import connect, copy, plain_words
 from .lock import FileLock
 from .reader import Reader
 from .rows import (
-    INSERT_EVENT,
-    INSERT_LINEAGE,
+    EVENT_COLUMNS,
     LAST_SEQ,
+    LINEAGE_COLUMNS,
     PINNED,
     Rows,
     erase,
+    insert,
     pack,
 )
 
@@ -111,9 +112,9 @@ class EventStore(Reader):
             last = _last_seq(db)
             for rows in group:
                 last = rows.after(last, self.path)
-                db.conn.executemany(INSERT_EVENT, rows.events)
-                db.conn.executemany(INSERT_LINEAGE, rows.lineage)
-                erase(db, rows.erased)
+            insert(db, "events", EVENT_COLUMNS, [row for rows in group for row in rows.events])
+            insert(db, "lineage", LINEAGE_COLUMNS, [row for rows in group for row in rows.lineage])
+            erase(db, [id_ for rows in group for id_ in rows.erased])
         if any(rows.erased for rows in group):
             self._forget_wal()
 

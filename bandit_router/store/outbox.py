@@ -13,7 +13,7 @@ from ..exceptions import StoreError
 from ..types import Event
 from .connection import connect, plain_words
 from .lock import FileLock
-from .rows import Rows, unpack
+from .rows import Rows, insert, unpack
 
 Row = tuple[int, int, bytes]
 """Number, version and body of an event."""
@@ -94,10 +94,8 @@ class Outbox:
                 if rows.first != last + 1:
                     raise StoreError(f"{self.path}: event {rows.first} cannot follow {last}")
                 last = rows.last
-                self._db.conn.executemany(
-                    "INSERT INTO outbox (number, version, body) VALUES (?, ?, ?)",
-                    [(seq, version, body) for seq, _, _, _, version, body in rows.events],
-                )
+                events = [(seq, version, body) for seq, _, _, _, version, body in rows.events]
+                insert(self._db, "outbox", ("number", "version", "body"), events)
 
     def pending(self, after: int, limit: int) -> list[Row]:
         """Return what is to be delivered next, at most `limit` events."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -25,9 +24,7 @@ from ..types import (
 
 LINEAGE_COLUMNS = ("seq", "time", "what", "cluster", "other", "level", "cause")
 
-INSERT_EVENT = (
-    "INSERT INTO events (seq, time, kind, decision_id, version, body) VALUES (?, ?, ?, ?, ?, ?)"
-)
+EVENT_COLUMNS = ("seq", "time", "kind", "decision_id", "version", "body")
 LAST_SEQ = (
     "SELECT max(coalesce((SELECT max(seq) FROM events), 0),"
     " coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'checkpoint'), 0))"
@@ -37,21 +34,63 @@ PINNED = (
 )
 """Snapshots that are no mere cache: the checkpoint, and those that are to become it."""
 
-INSERT_LINEAGE = f"INSERT INTO lineage ({', '.join(LINEAGE_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_AT_ONCE = 100
+"""Rows of one statement: SQLite takes 999 values at least."""
 
 
-@dataclass(frozen=True, slots=True)
 class Rows:
-    """Events of one write, `first` to `last` without a gap, with the lineage they caused.
+    """Events of one write without a gap, as rows, with the lineage that they caused.
 
-    `erased` are the ids of decisions whose text, hash and metadata the events erase.
+    Attributes
+    ----------
+    first
+        The number of the first event, 0 if there is none.
+    erased
+        The ids of decisions whose text, hash and metadata the events erase.
     """
 
-    first: int
-    last: int
-    events: list[tuple[Any, ...]]
-    lineage: list[tuple[Any, ...]]
-    erased: list[str]
+    __slots__ = ("erased", "events", "first", "lineage")
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.events: list[tuple[Any, ...]] = []
+        self.lineage: list[tuple[Any, ...]] = []
+        self.erased: list[str] = []
+
+    @property
+    def last(self) -> int:
+        """The number of the last event."""
+        return self.first + len(self.events) - 1
+
+    def add(self, event: Event) -> None:
+        """Add the next event.
+
+        Raises
+        ------
+        StoreError
+            If its `seq` leaves a gap, or it holds what cannot be written; nothing is added then.
+        """
+        if self.events and event.seq != self.last + 1:
+            raise StoreError(f"event {event.seq} follows {self.last}: the log must have no gap")
+        row = _event_row(event)
+        if not self.events:
+            self.first = event.seq
+        self.events.append(row)
+        if isinstance(event, Change) and event.what == "erased":
+            self.erased += event.body["decision_ids"]
+
+    def trace(self, lineage: Iterable[LineageEvent]) -> None:
+        """Add what became of clusters.
+
+        Raises
+        ------
+        StoreError
+            If it is of none of the events: it would be written twice when its own is.
+        """
+        for item in lineage:
+            if not self.first <= item.seq <= self.last:
+                raise StoreError(f"lineage of event {item.seq} must be written together with it")
+            self.lineage.append(_lineage_row(item))
 
     def after(self, last: int, path: object) -> int:
         """Return the last event of the log at `path` when these follow its event `last`.
@@ -88,33 +127,28 @@ class SnapshotInfo(msgspec.Struct, frozen=True, kw_only=True):
     has_body: bool
 
 
-def pack(events: Sequence[Event], lineage: Sequence[LineageEvent] = ()) -> Rows:
-    """Return events as rows.
+def pack(events: Iterable[Event], lineage: Iterable[LineageEvent] = ()) -> Rows:
+    """Return events as rows; see `Rows` for what it raises."""
+    rows = Rows()
+    for event in events:
+        rows.add(event)
+    rows.trace(lineage)
+    return rows
 
-    Raises
-    ------
-    StoreError
-        If `seq` leaves a gap, a lineage event belongs to none of the events (it would be
-        written twice when its own is), or an event holds what cannot be written.
+
+def insert(
+    db: Database, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows, many by one statement.
+
+    Each statement hands the interpreter to other threads and has to wait until it gets it back:
+    row by row, a writer beside a busy event loop would do little else.
     """
-    first = events[0].seq if events else 0
-    last = first + len(events) - 1
-    for seq, event in enumerate(events, first):
-        if event.seq != seq:
-            raise StoreError(f"event {event.seq} follows {seq - 1}: the log must have no gap")
-    for item in lineage:
-        if not first <= item.seq <= last:
-            raise StoreError(f"lineage of event {item.seq} must be written together with it")
-    erased = [id_ for event in events for id_ in _erased(event)]
-    return Rows(
-        first, last, [_event_row(e) for e in events], [_lineage_row(i) for i in lineage], erased
-    )
-
-
-def _erased(event: Event) -> list[str]:
-    if not isinstance(event, Change) or event.what != "erased":
-        return []
-    return list(event.body["decision_ids"])
+    for start in range(0, len(rows), _AT_ONCE):
+        some = rows[start : start + _AT_ONCE]
+        row = f"({', '.join('?' * len(columns))})"
+        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(some))}"
+        db.conn.execute(sql, [value for one in some for value in one])
 
 
 def erase(db: Database, decision_ids: Sequence[str]) -> None:

@@ -9,8 +9,7 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from ..exceptions import StoreBusy, StoreError
-from ..types import Event, LineageEvent
-from .rows import Rows, pack
+from .rows import Rows
 
 
 class Target(Protocol):
@@ -60,7 +59,7 @@ class Writer:
         """Events not yet on disk."""
         return self._pending
 
-    def submit(self, events: Sequence[Event], lineage: Sequence[LineageEvent] = ()) -> Future[None]:
+    def submit(self, rows: Rows) -> Future[None]:
         """Queue events; the future is done when they are on disk. It cannot be cancelled.
 
         Raises
@@ -68,9 +67,8 @@ class Writer:
         StoreBusy
             If too much waits already; nothing was queued.
         StoreError
-            If the events cannot be written, or the writer has failed or been closed.
+            If the writer has failed or been closed.
         """
-        rows = pack(events, lineage)  # here, so that a bad event fails its own caller alone
         future: Future[None] = Future()
         future.set_running_or_notify_cancel()
         with self._changed:

@@ -23,7 +23,7 @@ sys.stdin.read()
 
 WRITE = """
 import sys
-from bandit_router.store import EventStore, Writer
+from bandit_router.store import EventStore, Writer, pack
 from bandit_router.types import Feedback
 store = EventStore.open(sys.argv[1])
 writer = Writer(store)
@@ -32,7 +32,7 @@ waiting = []
 while True:
     batch = [Feedback(seq=seq + i, time=1.0, decision_id="d", source="x" * 300) for i in (1, 2, 3)]
     seq += 3
-    waiting.append((seq, writer.submit(batch)))
+    waiting.append((seq, writer.submit(pack(batch))))
     if len(waiting) == 4:  # several share a transaction
         done, future = waiting.pop(0)
         future.result()

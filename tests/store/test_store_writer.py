@@ -7,7 +7,7 @@ import pytest
 from store_samples import born, change, feedback, run_of
 
 from bandit_router.exceptions import StoreBusy, StoreError
-from bandit_router.store import EventStore, Writer
+from bandit_router.store import EventStore, Writer, pack
 
 
 class Gate:
@@ -26,7 +26,7 @@ class Gate:
 def test_a_done_future_means_on_disk(store, path):
     with Writer(store) as writer, EventStore.open(path, readonly=True) as reader:
         for seq in range(1, 6):
-            writer.submit([feedback(seq)], [born(seq, seq)]).result()
+            writer.submit(pack([feedback(seq)], [born(seq, seq)])).result()
             assert reader.last_seq() == seq
     assert [item.seq for item in store.lineage()] == [1, 2, 3, 4, 5]
 
@@ -48,7 +48,7 @@ def test_many_threads_share_transactions_and_lose_nothing(store):
             for _ in range(50):
                 with order:  # numbering and submitting are one step, as on an event loop
                     seq = 2 * len(made) + 1
-                    future = writer.submit(run_of(seq, seq + 1))
+                    future = writer.submit(pack(run_of(seq, seq + 1)))
                     made.append(future)
                 submitted.release()
                 future.result()
@@ -84,7 +84,7 @@ def test_reads_from_other_threads_go_on_beside_writes(store):
         reader.start()
     with Writer(store) as writer:
         for seq in range(2, 200):
-            writer.submit([feedback(seq)])
+            writer.submit(pack([feedback(seq)]))
     stop.set()
     for reader in readers:
         reader.join()
@@ -96,19 +96,19 @@ def test_a_failed_group_fails_every_future_and_what_comes_after_until_reset(stor
     store.append([change(1)])
     with Writer(store) as writer:
         with Gate(store):
-            futures = [writer.submit([feedback(seq)]) for seq in (2, 3, 5, 6)]
+            futures = [writer.submit(pack([feedback(seq)])) for seq in (2, 3, 5, 6)]
         for future in futures[2:]:
             assert isinstance(future.exception(), StoreError)
         assert isinstance(writer.failed, StoreError)
         with pytest.raises(StoreError, match="earlier write failed"):
-            writer.submit([feedback(2)])
+            writer.submit(pack([feedback(2)]))
         # All or nothing: the group was one, unless the thread had taken its head already.
         written = [future.exception() is None for future in futures[:2]]
         assert store.last_seq() == 1 + sum(written)
         writer.reset()
         assert writer.failed is None
         next_seq = store.last_seq() + 1
-        writer.submit([feedback(next_seq)]).result()
+        writer.submit(pack([feedback(next_seq)])).result()
         assert store.last_seq() == next_seq
 
 
@@ -116,42 +116,42 @@ def test_what_waits_behind_a_failure_fails_with_it(store):
     store._writer.execute("PRAGMA max_page_count = 1")  # the disk is full
     with Writer(store) as writer:
         with Gate(store):
-            futures = [writer.submit(run_of(1 + 500 * i, 500 + 500 * i)) for i in range(4)]
+            futures = [writer.submit(pack(run_of(1 + 500 * i, 500 + 500 * i))) for i in range(4)]
         assert all("disk is full" in str(f.exception()) for f in futures)
         store._writer.execute("PRAGMA max_page_count = 1000000")
         writer.reset()
-        writer.submit(run_of(1, 3)).result()
+        writer.submit(pack(run_of(1, 3))).result()
     assert store.last_seq() == 3
 
 
 def test_a_bad_event_fails_only_its_own_caller(store):
     with Writer(store) as writer:
         with pytest.raises(StoreError, match="no gap"):
-            writer.submit([feedback(1), feedback(3)])
+            writer.submit(pack([feedback(1), feedback(3)]))
         assert writer.failed is None
-        writer.submit([feedback(1)]).result()
+        writer.submit(pack([feedback(1)])).result()
 
 
 def test_more_than_may_wait_is_refused_and_harms_nothing(store):
     with Writer(store, max_pending=5) as writer:
         with Gate(store):
-            first = writer.submit(run_of(1, 4))
+            first = writer.submit(pack(run_of(1, 4)))
             with pytest.raises(StoreBusy, match="try again"):
-                writer.submit(run_of(5, 6))
-            second = writer.submit(run_of(5, 5))
+                writer.submit(pack(run_of(5, 6)))
+            second = writer.submit(pack(run_of(5, 5)))
             assert writer.pending == 5
         first.result()
         second.result()
         writer.flush()
         assert writer.pending == 0
-        writer.submit(run_of(6, 20)).result()  # more than may wait, and nothing does
+        writer.submit(pack(run_of(6, 20))).result()  # more than may wait, and nothing does
     assert store.last_seq() == 20
 
 
 def test_a_write_cannot_be_cancelled(store):
     with Writer(store) as writer:
         with Gate(store):
-            future = writer.submit([feedback(1)])
+            future = writer.submit(pack([feedback(1)]))
             assert not future.cancel()
         future.result()
     assert store.last_seq() == 1
@@ -160,16 +160,16 @@ def test_a_write_cannot_be_cancelled(store):
 def test_flush_and_close_drain(store):
     writer = Writer(store)
     writer.flush()
-    futures = [writer.submit([feedback(seq)]) for seq in range(1, 101)]
+    futures = [writer.submit(pack([feedback(seq)])) for seq in range(1, 101)]
     writer.flush()
     assert all(future.done() for future in futures)
-    futures = [writer.submit([feedback(seq)]) for seq in range(101, 201)]
+    futures = [writer.submit(pack([feedback(seq)])) for seq in range(101, 201)]
     writer.close()
     writer.close()
     assert all(future.done() for future in futures)
     assert store.last_seq() == 200
     with pytest.raises(StoreError, match="closed"):
-        writer.submit([feedback(201)])
+        writer.submit(pack([feedback(201)]))
 
 
 def test_a_writer_that_never_wrote_leaves_no_thread(store):
@@ -183,8 +183,10 @@ def test_a_callback_may_submit_the_next_write(store):
         done: Future[None] = Future()
 
         def more(_: Future[None]) -> None:
-            writer.submit([feedback(2)]).add_done_callback(lambda f: done.set_result(f.result()))
+            writer.submit(pack([feedback(2)])).add_done_callback(
+                lambda f: done.set_result(f.result())
+            )
 
-        writer.submit([feedback(1)]).add_done_callback(more)
+        writer.submit(pack([feedback(1)])).add_done_callback(more)
         done.result()
     assert store.last_seq() == 2

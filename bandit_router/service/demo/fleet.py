@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 
 from ...config import BanditSettings, Config, Settings
-from ...types import Model, Vector
+from ...types import Decision, Feedback, Model, Outcome, Vector
+from ..batch import Batch
 from ..wire import Demo
 
 SIMILAR = 0.6
@@ -68,6 +69,24 @@ class DemoFleet:
             quality=found[0],
             cost_usd=found[1],
         )
+
+    def play(self, batch: Batch, decision: Decision) -> Demo | None:
+        """Answer a decision, and add what was observed."""
+        vector = decision.embedding()
+        answer = None if vector is None else self.answer(vector, decision.model)
+        if answer is None:
+            return None
+        observed = Outcome(
+            seq=0,
+            time=0.0,
+            decision_id=decision.decision_id,
+            model=decision.model,
+            cost_usd=answer.cost_usd,
+        )
+        batch.add(batch.router.outcome(observed, time=batch.time))
+        said = Feedback(decision_id=decision.decision_id, reward=answer.quality, source=SOURCE)
+        batch.judge(said, None, signed=True)
+        return answer
 
 
 def demo_config(base: Config | None = None) -> Config:

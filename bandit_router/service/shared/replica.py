@@ -25,8 +25,9 @@ from ...policies import Outside
 from ...router import Router
 from ...store import Log, Outbox, Writer
 from ...types import Change, Decision, Event, Feedback, FeedbackStatus, History, Outcome, Request
+from ..batch import Batch
 from ..errors import Unavailable
-from ..journal import Batch, Freshness, Recorder
+from ..recorder import Freshness, Recorder
 from .ids import Ids, number_of
 from .link import Link, RemoteKeys, State
 
@@ -52,8 +53,10 @@ class ReplicaBatch(Batch):
 
     def add(self, event: Event) -> None:
         """Put `event` into the outbox, and let the replica remember it."""
-        event = msgspec.structs.replace(event, seq=self._replica.next_number())
+        event = msgspec.structs.replace(event, seq=self._replica.number + 1)
+        self.rows.add(event)
         self.events.append(event)
+        self._replica.number = event.seq
         self._replica.remember(event)
 
     def decide(self, text: str | None, vector: Any, request: Request, outside: Outside) -> Decision:
@@ -112,7 +115,7 @@ class Replica(Recorder):
         self._embedder_name = config.settings.embedder.name
         self._memory = Memory()
         self._unfolded: OrderedDict[int, Decision] = OrderedDict()
-        self._number = 0
+        self.number = 0
         self._mark = 0
         self._seen: list[tuple[int, asyncio.Future[None]]] = []
         self._state: State | None = None
@@ -146,7 +149,7 @@ class Replica(Recorder):
         self._spawn(self._follow())
 
     def _begin_numbers(self) -> None:
-        self._number = self._outbox.last()
+        self.number = self._outbox.last()
         self._memory = Memory()
         self._unfolded.clear()
         for event in self._outbox.events():
@@ -154,6 +157,7 @@ class Replica(Recorder):
 
     async def close(self) -> None:
         """Deliver what can be delivered at once, keep the state, and close the files."""
+        self._hand_over()
         await asyncio.to_thread(self._writer.close)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._link.delivered(), _DRAIN_SECONDS)
@@ -172,18 +176,13 @@ class Replica(Recorder):
         reason = self._link.trouble
         if reason is None and (age is None or age > STALE_SECONDS):
             reason = "the learner does not keep up, or there is none"
-        pending = self._number - self._link.delivered_until
+        pending = self.number - self._link.delivered_until
         return Freshness(stale=reason is not None, age_s=age, pending=pending, reason=reason)
 
     @property
     def away(self) -> bool:
         """Whether the log cannot be asked for anything now."""
         return self._link.trouble is not None
-
-    def next_number(self) -> int:
-        """Return the number of the next event of the outbox."""
-        self._number += 1
-        return self._number
 
     def remember(self, event: Event) -> None:
         """Know an event of one's own before it comes back in a state."""
@@ -208,8 +207,10 @@ class Replica(Recorder):
         changed: list[int] = []
 
         def noting(batch: Batch) -> T:
+            before = len(batch.events)
             result = make(batch)
-            changed.extend(event.seq for event in batch.events if isinstance(event, Change))
+            made = batch.events[before:]
+            changed.extend(event.seq for event in made if isinstance(event, Change))
             return result
 
         result = await super().write(noting)
@@ -257,7 +258,6 @@ class Replica(Recorder):
 
     def _lose(self, router: Router, error: BaseException) -> None:
         log.error("the outbox could not be written: %s", error)
-        self._last = None  # what was lost has been told to those who asked for it
         self._spawn(self._again())
 
     async def _again(self) -> None:
