@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,10 @@ class StaticEmbedder:
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), 256)."""
         table = _table()
-        return np.stack([table.vector(head_and_tail(text, HALF)) for text in texts])
+        out = np.empty((len(texts), table.dimension), dtype=np.float32)
+        for i, text in enumerate(texts):
+            out[i] = table.vector(head_and_tail(text, HALF))
+        return out
 
 
 def head_and_tail(text: str, half: int) -> str:
@@ -92,7 +96,8 @@ class _Table:
         text = (data / "static-tokenizer.json").read_text("utf-8")
         self._tokenizer = Tokenizer.from_str(text)
         self._unknown = int(self._tokenizer.token_to_id("[UNK]") or 0)
-        self._words: dict[str, list[int]] = {}
+        self._known = _Words(self._encoded).__getitem__
+        self.dimension = self._rows.shape[1]
 
     def vector(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of `text`."""
@@ -106,21 +111,24 @@ class _Table:
         """Return the tokens of `text`, none for one of blanks."""
         if not _PLAIN(text):
             return self._encoded(text)
-        ids: list[int] = []
-        for word in _WORDS(text.lower()):
-            known = self._words.get(word)
-            ids += self._look_up(word) if known is None else known
-        return ids
-
-    def _look_up(self, word: str) -> list[int]:
-        ids = self._encoded(word)
-        if len(self._words) >= MAX_WORDS:
-            self._words.clear()
-        self._words[word] = ids
-        return ids
+        return list(chain.from_iterable(map(self._known, _WORDS(text.lower()))))
 
     def _encoded(self, text: str) -> list[int]:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+class _Words(dict[str, list[int]]):
+    """The tokens of words, asked of `encode` when they are first seen."""
+
+    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+        super().__init__()
+        self._encode = encode
+
+    def __missing__(self, word: str) -> list[int]:
+        if len(self) >= MAX_WORDS:
+            self.clear()
+        ids = self[word] = self._encode(word)
         return ids
 
 

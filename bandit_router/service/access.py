@@ -42,16 +42,15 @@ def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
     A route that is neither an operation nor `public` (a path, or the start of paths when it ends
     in a slash) takes an admin key: what somebody forgot to open stays shut.
     """
-    scopes = {operation.handler: operation.scopes for operation in operations}
+    scopes: dict[object, tuple[Scope, ...]] = {o.handler: o.scopes for o in operations}
     public = tuple(public)
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         info = request.match_info
         if info.http_exception is None:
-            path = request.path
-            free = any(path.startswith(p) if p.endswith("/") else path == p for p in public)
-            needed: tuple[Scope, ...] = () if free else scopes.get(info.handler, ("admin",))
+            known = info.handler in scopes
+            needed = scopes[info.handler] if known else _of_others(request.path, public)
             engine = request.app[ENGINE]
             key = engine.keyring.admit(request, needed)
             if key is not None:
@@ -61,6 +60,12 @@ def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
         return await handler(request)
 
     return guarded
+
+
+def _of_others(path: str, public: Iterable[str]) -> tuple[Scope, ...]:
+    """Return the scopes that a route which is no operation takes."""
+    free = any(path.startswith(p) if p.endswith("/") else path == p for p in public)
+    return () if free else ("admin",)
 
 
 async def _check_budget(engine: Engine, key: ApiKey) -> None:

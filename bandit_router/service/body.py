@@ -43,13 +43,19 @@ async def read(request: web.Request, type_: type[T]) -> T:
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(415, "send the body as it is, not compressed")
     try:
-        async with asyncio.timeout(request.app[BODY_SECONDS]):
-            data = await request.read()
+        data = await _whole(request)
     except TimeoutError:
         raise Refused(408, "the body did not come in time: see server.body_timeout_s") from None
     except (web.RequestPayloadError, UnicodeError) as error:
         raise Refused(400, f"the body cannot be read: {error}") from None
     return decode(data, type_)
+
+
+async def _whole(request: web.Request) -> bytes:
+    if request.content.is_eof():  # it has come with the head, as most do
+        return await request.read()
+    async with asyncio.timeout(request.app[BODY_SECONDS]):
+        return await request.read()
 
 
 def decode(data: bytes | msgspec.Raw, type_: type[T]) -> T:

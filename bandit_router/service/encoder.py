@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 """Prompts that may wait for the encoder at once; more are refused."""
 
+KEPT_CHARS = 8_192
+"""Of longer prompts no vector is kept: the cache would hold their texts too."""
+
 
 class Encoder:
     """Embeds prompts in batches: what arrives while it is busy shares the next one.
@@ -81,10 +84,15 @@ class Encoder:
             await self._warm.wait()
             if self.failure:
                 raise Unavailable(self.failure)
+            known = self._cache.get(text)
+            if known is not None:
+                self._cache.move_to_end(text)
+                return known
             if self._instant:  # a thread would cost more than it spares
                 vector: Vector = self.embedder.encode([text])[0]
+                self._keep(text, vector)
                 return vector
-            return await self._found(text)
+            return await self._shared(text)
         finally:
             self._waiting -= 1
 
@@ -97,11 +105,8 @@ class Encoder:
             future.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _found(self, text: str) -> Vector:
-        known = self._cache.get(text)
-        if known is not None:
-            self._cache.move_to_end(text)
-            return known
+    async def _shared(self, text: str) -> Vector:
+        """Return the vector of a text from the batch that it is in, or will be."""
         future = self._under_way.get(text)
         if future is None:
             future = asyncio.get_running_loop().create_future()
@@ -157,7 +162,7 @@ class Encoder:
                 future.set_result(found[i])
 
     def _keep(self, text: str, vector: Vector) -> None:
-        if self._cache_size:
+        if self._cache_size and len(text) <= KEPT_CHARS:
             self._cache[text] = vector
             if len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)

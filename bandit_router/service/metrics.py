@@ -80,6 +80,9 @@ class Metrics:
             "http_request_seconds", "How long requests took.", _HTTP_SECONDS, "route"
         )
 
+        # To look a child up by its labels costs more than to count.
+        self._http: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def written(self, batch: Batch) -> None:
         """Count events that are on disk."""
         for event in batch.events:
@@ -91,8 +94,12 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an HTTP request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._http_seconds.labels(route).observe(seconds)
+        known = self._http.get((method, route, status))
+        if known is None:
+            count = self._requests.labels(method, route, str(status))
+            known = self._http[method, route, status] = count, self._http_seconds.labels(route)
+        known[0].inc()
+        known[1].observe(seconds)
 
     def _event(self, event: Event, router: Router) -> None:
         if isinstance(event, Decision):

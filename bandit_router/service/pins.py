@@ -27,6 +27,8 @@ def with_pins(request: web.Request, asked: Request, models: Mapping[str, Model])
     NoEligibleArm
         If the pinned model is not among those that the request allows.
     """
+    if PIN not in request.headers and EXCLUDE not in request.headers:
+        return asked
     pins, excluded = (_names(request, header, models) for header in (PIN, EXCLUDE))
     if len(pins) > 1:
         raise InvalidInput(f"{PIN} pins one model, not {len(pins)}", PIN)

@@ -123,6 +123,8 @@ def _checked(text: str, field: str, limit: int) -> str:
 
 def _check_metadata(metadata: Mapping[str, Any]) -> None:
     """Refuse what the log could not hold or read again."""
+    if not metadata:
+        return
     level: list[Any] = [metadata]
     for _ in range(METADATA_DEPTH):
         level = [

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from aiohttp import web
@@ -54,15 +54,16 @@ class Span:
             self._span.set_status(trace.StatusCode.ERROR)
 
 
-_NOTHING = Span()
+_UNTRACED = nullcontext(Span())
+
+
+def request(request: web.Request, route: str) -> AbstractContextManager[Span]:
+    """Trace an HTTP request; a route of no name is not traced."""
+    return _traced(request, route) if route and _received() else _UNTRACED
 
 
 @contextmanager
-def request(request: web.Request, route: str) -> Iterator[Span]:
-    """Trace an HTTP request; a route of no name is not traced."""
-    if not route or not _traced():
-        yield _NOTHING
-        return
+def _traced(request: web.Request, route: str) -> Iterator[Span]:
     context = propagate.extract(request.headers)
     attributes = {"http.request.method": request.method, "http.route": route}
     with trace.get_tracer(NAME, version()).start_as_current_span(
@@ -71,10 +72,10 @@ def request(request: web.Request, route: str) -> Iterator[Span]:
         kind=trace.SpanKind.SERVER,
         attributes=attributes,
     ) as span:
-        yield Span(span) if span.is_recording() else _NOTHING
+        yield Span(span if span.is_recording() else None)
 
 
-def _traced() -> bool:
+def _received() -> bool:
     """Whether anybody receives spans: until a provider is set there is only a stand-in."""
     return trace is not None and not isinstance(
         trace.get_tracer_provider(), trace.ProxyTracerProvider
