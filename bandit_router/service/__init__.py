@@ -1,5 +1,6 @@
 """The HTTP service: routing, feedback, arms and the map, over one engine."""
 
-from .app import create_app, learn, run
+from .app import create_app
+from .serving import learn, run
 
 __all__ = ["create_app", "learn", "run"]

@@ -1,25 +1,19 @@
-"""The aiohttp application, and running it until it is told to stop."""
+"""The aiohttp application."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from importlib.util import find_spec
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import click
 from aiohttp import web
 
 from ..config import Config
 from ..embedding import Embedder
-from ..exceptions import ConfigError, StoreError
 from ..providers import Fleet, check_installed, with_list_prices
-from ..store import Place, is_shared, need_psycopg, open_keys
+from ..store import Place, is_shared
 from . import (
     apikeys,
     body,
@@ -44,17 +38,15 @@ from .gateway.record import DECISION
 from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
 from .metrics import Metrics
 from .openapi import document
-from .opening import OUTBOX, embedder_of, named, open_engine
+from .opening import open_engine, open_learner
 from .overload import Connections, bounded
 from .scrape import Gauges
-from .shared import check_shareable, kept_keys
-from .telemetry import configure_logging, observed
-from .tracing import configure_tracing
+from .telemetry import observed
 from .version import version
 from .watch import Watch
 
 if TYPE_CHECKING:
-    from .shared.learner import Learner
+    pass
 
 OPERATIONS = (
     *operations.OPERATIONS,
@@ -177,154 +169,8 @@ def create_app(
     return app
 
 
-def run(
-    config: Config,
-    *,
-    db: Place,
-    demo: bool = False,
-    host: str | None = None,
-    port: int | None = None,
-    allow_open: bool = False,
-    embedder: Embedder | None = None,
-    outbox: Path | None = None,
-    learns: bool = True,
-    echo: Callable[[str], object] = click.echo,
-) -> None:
-    """Serve until SIGINT or SIGTERM, then save a snapshot and return.
-
-    Parameters
-    ----------
-    config, db, demo, embedder, outbox, learns
-        See `create_app`.
-    host, port
-        Where to listen; None for what the settings say, port 0 for any free one.
-    allow_open
-        Listen beyond loopback also without any API key.
-    echo
-        Takes the one line that says where it listens.
-
-    Raises
-    ------
-    StoreError, ConfigError
-        See `create_app`.
-    OSError
-        If the address cannot be listened on.
-    """
-    server = config.settings.server
-    host = server.host if host is None else host
-    port = server.port if port is None else port
-    if not (allow_open or config.settings.keys.allow_open):
-        _refuse_open(host, db, outbox or OUTBOX)
-    configure_logging(server.log_format, server.log_level)
-    configure_tracing()
-    app = create_app(config, db=db, demo=demo, embedder=embedder, outbox=outbox, learns=learns)
-    with asyncio.Runner(loop_factory=loop_factory(server.event_loop)) as runner:
-        runner.run(_serve(app, host, port, server.shutdown_s, echo))
-
-
-def learn(config: Config, *, db: str, demo: bool = False) -> None:
-    """Be a candidate for the learner of a shared database, until SIGINT or SIGTERM.
-
-    Raises
-    ------
-    StoreError, ConfigError
-        See `create_app`.
-    """
-    candidate = open_learner(demo_config(config) if demo else config, db)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: candidate.stop())
-    candidate.run()
-
-
-def open_learner(config: Config, url: str, embedder: Embedder | None = None) -> Learner:
-    """Return a candidate for the learner of a shared database; see `shared.learner`."""
-    need_psycopg()
-    check_shareable(config)
-    from .shared.learner import Learner
-
-    embedder = embedder or embedder_of(config)
-    config = with_list_prices(config)
-    return Learner(url, config if embedder is None else named(config, embedder.name), embedder)
-
-
-def _refuse_open(host: str, db: Place, outbox: Path = OUTBOX) -> None:
-    """Refuse to listen where others can reach, while nobody is asked for a key."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if loopback:
-        return
-    try:
-        with open_keys(db) as keys:
-            if keys.all():
-                return
-    except StoreError:  # a replica starts also while the database is away, from what it kept
-        if not is_shared(db) or not kept_keys(outbox):
-            raise
-        return
-    raise ConfigError(
-        f"server.host: {host} can be reached by others, and there is no API key: make one "
-        "(bandit-router keys add NAME --db FILE), or say that everybody may (--allow-open)",
-        "server.host",
-    )
-
-
 async def _link_feedback(request: web.Request, response: web.StreamResponse) -> None:
     """Put a signed link beside the id of a decision (`on_response_prepare`)."""
     id_ = response.headers.get(DECISION)
     if id_ and (link := request.app[ENGINE].links.make(id_)):
         response.headers["x-bandit-router-feedback-url"] = link
-
-
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes the event loop of that name; None for asyncio's own.
-
-    Raises
-    ------
-    ConfigError
-        If uvloop is asked for and not installed.
-    """
-    if name == "asyncio" or (name == "auto" and find_spec("uvloop") is None):
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        raise ConfigError(
-            "server.event_loop: uvloop is not installed: pip install 'bandit-router[uvloop]', "
-            "or take 'asyncio'",
-            "server.event_loop",
-        ) from None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
-
-
-async def _serve(
-    app: web.Application, host: str, port: int, grace: float, echo: Callable[[str], object]
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    # The thread that writes to the disk need not wait 5 ms for the interpreter when all is busy.
-    sys.setswitchinterval(0.001)
-    # A client that leaves ends the call that is made for it.
-    runner = web.AppRunner(app, handler_cancellation=True, **SERVER, shutdown_timeout=grace)
-    connections = app[CONNECTIONS]
-    listener: asyncio.Server | None = None
-    watch = loop.create_task(connections.watch())
-    try:
-        await runner.setup()
-        server = runner.server
-        assert server is not None
-        listener = await loop.create_server(
-            lambda: connections.admit(server), host, port, reuse_address=True, backlog=1024
-        )
-        name = f"[{host}]" if ":" in host else host
-        echo(f"bandit-router listening on http://{name}:{listener.sockets[0].getsockname()[1]}")
-        await stop.wait()
-    finally:
-        watch.cancel()
-        if listener is not None:
-            listener.close()
-        await runner.cleanup()

@@ -98,6 +98,12 @@ class Engine:
         else:
             await asyncio.gather(compiling, self._encoder.start())
 
+    async def warm(self) -> None:
+        """Wait until the log is folded, and until what requests need is compiled and loaded."""
+        await self.wait()
+        if self._warming is not None:
+            await asyncio.shield(self._warming)
+
     async def close(self) -> None:
         """Write what is pending and a snapshot, and close the database."""
         for task in (self._caretaker, self._warming):

@@ -1,22 +1,28 @@
-"""Opening an engine: the database or the replica of a shared one, the keys, the embedder."""
+"""Opening an engine (a database or the replica of a shared one, keys, embedder) or a learner."""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from ..config import Config
 from ..embedding import Embedder, make_embedder
+from ..providers import with_list_prices
 from ..router import OWN_VECTORS
-from ..store import EventStore, KeyStore, Place, is_shared, open_keys
+from ..store import EventStore, KeyStore, Place, is_shared, need_psycopg, open_keys
 from .advisor import check_judge
 from .demo import DemoFleet
 from .engine import Engine
 from .journal import Journal
 from .keyring import Keyring, Source
 from .recorder import Recorder
+from .shared import check_shareable
+
+if TYPE_CHECKING:
+    from .shared.learner import Learner
 
 OUTBOX = Path("bandit-router-outbox.db")
 """Where a replica keeps what a shared database has not got yet, unless told otherwise."""
@@ -64,6 +70,17 @@ def open_engine(
         made = Engine(config, recorder, keyring, embedder=embedder, fleet=fleet)
         opened.pop_all()
         return made
+
+
+def open_learner(config: Config, url: str, embedder: Embedder | None = None) -> Learner:
+    """Return a candidate for the learner of a shared database; see `shared.learner`."""
+    need_psycopg()
+    check_shareable(config)
+    from .shared.learner import Learner
+
+    embedder = embedder or embedder_of(config)
+    config = with_list_prices(config)
+    return Learner(url, config if embedder is None else named(config, embedder.name), embedder)
 
 
 def embedder_of(config: Config) -> Embedder | None:

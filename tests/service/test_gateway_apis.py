@@ -15,9 +15,9 @@ import pytest
 
 from bandit_router.config import parse_config
 from bandit_router.service import create_app
-from bandit_router.service.app import _serve
 from bandit_router.service.gateway import ANSWERED, Answered
 from bandit_router.service.keys import ENGINE
+from bandit_router.service.serving import serve
 
 from .upstreams import AnthropicProvider, OpenAIProvider, Provider
 
@@ -467,7 +467,7 @@ async def test_a_client_that_leaves_the_real_server(db: Any, embedder: Any) -> N
         model = {"name": "m", "endpoints": [{"base_url": provider.url}]}
         app = create_app(parse_config({"models": [model]}), db=db, embedder=embedder)
         said: asyncio.Queue[str] = asyncio.Queue()
-        server = asyncio.create_task(_serve(app, "127.0.0.1", 0, 1.0, said.put_nowait))
+        server = asyncio.create_task(serve(app, "127.0.0.1", 0, 1.0, said.put_nowait))
         port = int((await asyncio.wait_for(said.get(), 30)).rsplit(":", 1)[1])
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         body = json.dumps({"model": "auto", "messages": TALK})

@@ -17,8 +17,10 @@ from bandit_router.config import parse_config
 from bandit_router.exceptions import StoreError
 from bandit_router.router import Router
 from bandit_router.service import create_app
-from bandit_router.service.app import SERVER, _refuse_open, open_learner
+from bandit_router.service.app import SERVER
 from bandit_router.service.keys import ENGINE
+from bandit_router.service.opening import open_learner
+from bandit_router.service.serving import refuse_open
 from bandit_router.store import Outbox, open_keys, open_log, verify
 from bandit_router.types import Decision, Feedback
 
@@ -173,10 +175,10 @@ def test_a_replica_that_knows_of_keys_may_start_while_the_database_is_away(tmp_p
     pytest.importorskip("psycopg", exc_type=ImportError)
     away = "postgresql://me@127.0.0.1:1/x"
     with pytest.raises(StoreError):
-        _refuse_open("0.0.0.0", away, tmp_path / "new.db")
+        refuse_open("0.0.0.0", away, tmp_path / "new.db")
     with closing(Outbox(tmp_path / "used.db")) as box:
         box.keep("keys", b'[{"id": "a"}]')
-    _refuse_open("0.0.0.0", away, tmp_path / "used.db")
+    refuse_open("0.0.0.0", away, tmp_path / "used.db")
 
 
 @pytest.mark.parametrize("how", ["cut", "hold"])

@@ -1,0 +1,102 @@
+"""What goes over the wire: request and response bodies, checked by msgspec."""
+
+from .bounds import BATCH_LIMIT, Label, Limit, Name, NonNegative, Number, Probability, Tokens
+from .clusters import ClustersAnswer, LineageAnswer
+from .decisions import (
+    AdviceAnswer,
+    Asked,
+    Chance,
+    DecisionAnswer,
+    DecisionErased,
+    FeedbackEntry,
+    OutcomeAnswer,
+    ShadowAnswer,
+    UtilityAnswer,
+)
+from .errors import Error, ErrorAnswer
+from .feedback import (
+    BatchAnswer,
+    BatchStatus,
+    FeedbackAnswer,
+    FeedbackBatch,
+    FeedbackRequest,
+    SignedFeedback,
+)
+from .gateway import ModelList, ModelListed, TokenCount
+from .keys import KeyAnswer, KeyMade, KeyRequest, KeysAnswer
+from .models import (
+    EndpointAnswer,
+    EndpointsAnswer,
+    KillSwitchAnswer,
+    KillSwitchRequest,
+    ModelAnswer,
+    ModelPatch,
+    ModelRemoved,
+    ModelRequest,
+    ModelsAnswer,
+)
+from .operations import Freshness, Health, Index, Ready
+from .routing import CandidateAnswer, Demo, Expected, Message, Part, RouteAnswer, RouteRequest
+from .signals import AgreementAnswer, JudgeAnswer, SignalAnswer, SignalsAnswer, SourceAnswer
+
+__all__ = [
+    "BATCH_LIMIT",
+    "AdviceAnswer",
+    "AgreementAnswer",
+    "Asked",
+    "BatchAnswer",
+    "BatchStatus",
+    "CandidateAnswer",
+    "Chance",
+    "ClustersAnswer",
+    "DecisionAnswer",
+    "DecisionErased",
+    "Demo",
+    "EndpointAnswer",
+    "EndpointsAnswer",
+    "Error",
+    "ErrorAnswer",
+    "Expected",
+    "FeedbackAnswer",
+    "FeedbackBatch",
+    "FeedbackEntry",
+    "FeedbackRequest",
+    "Freshness",
+    "Health",
+    "Index",
+    "JudgeAnswer",
+    "KeyAnswer",
+    "KeyMade",
+    "KeyRequest",
+    "KeysAnswer",
+    "KillSwitchAnswer",
+    "KillSwitchRequest",
+    "Label",
+    "Limit",
+    "LineageAnswer",
+    "Message",
+    "ModelAnswer",
+    "ModelList",
+    "ModelListed",
+    "ModelPatch",
+    "ModelRemoved",
+    "ModelRequest",
+    "ModelsAnswer",
+    "Name",
+    "NonNegative",
+    "Number",
+    "OutcomeAnswer",
+    "Part",
+    "Probability",
+    "Ready",
+    "RouteAnswer",
+    "RouteRequest",
+    "ShadowAnswer",
+    "SignalAnswer",
+    "SignalsAnswer",
+    "SignedFeedback",
+    "SourceAnswer",
+    "TokenCount",
+    "Tokens",
+    "UtilityAnswer",
+]
