@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bandit_router.exceptions import InvalidInput
-from bandit_router.service.encoder import Encoder
+from bandit_router.service.encoder import KEPT_CHARS, Encoder
 from bandit_router.service.errors import Unavailable
 
 
@@ -19,6 +19,7 @@ class Gated:
     """Encodes when the gate is open, and remembers in which batches."""
 
     name = fingerprint = "gated"
+    instant = False
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -69,6 +70,18 @@ async def test_the_cache_forgets_what_was_asked_for_longest_ago() -> None:
     for text in ("a", "b", "a", "c", "a", "b"):
         await encoder.embed(text)
     assert embedder.batches == [["a"], ["b"], ["c"], ["b"]]
+    encoder.close()
+
+
+async def test_what_takes_no_time_is_kept_too_unless_it_is_long() -> None:
+    embedder = Gated()
+    embedder.instant = True
+    embedder.gate.set()
+    encoder = await started(embedder, cache_size=2)
+    long = "x" * (KEPT_CHARS + 1)
+    for text in ("a", "a", long, long):
+        assert (await encoder.embed(text))[0] == len(text)
+    assert embedder.batches == [["a"], [long], [long]]
     encoder.close()
 
 
