@@ -10,7 +10,7 @@ import gzip
 import json
 from collections.abc import Sequence
 from importlib import resources
-from time import perf_counter
+from time import perf_counter, process_time
 
 import numpy as np
 
@@ -93,15 +93,20 @@ def minilm(run: Run) -> dict[str, float]:
     embedder = make_embedder(EmbedderSettings(name="minilm"))
     rates: dict[str, list[float]] = {"alone": [], "service": []}
     waits: dict[str, list[float]] = {"alone": [], "service": []}
+    shares: list[float] = []  # of the encoder in the CPU time of a request
     with servers.service(_config("minilm")) as service:
         run("MiniLM: the best batch size of the encoder alone")
-        sizes = {size: _rate(embedder, texts, size, run.seconds / 3) for size in (1, 8, 32, 128)}
+        sizes = {size: _rate(embedder, texts, size, run.seconds / 3)[0] for size in (1, 8, 32, 128)}
         best = max(sizes, key=sizes.__getitem__)
         for number in range(ROUNDS):
             run(f"/route with MiniLM beside the encoder alone, round {number + 1} of {ROUNDS}")
-            rates["alone"].append(_rate(embedder, texts, best, run.seconds))
-            loaded = service.load("/route", bodies, connections=CONNECTIONS, seconds=run.seconds)
+            alone, encoder_cpu = _rate(embedder, texts, best, run.seconds)
+            rates["alone"].append(alone)
+            loaded, request_cpu = service.measured(
+                "/route", bodies, connections=CONNECTIONS, seconds=run.seconds
+            )
             rates["service"].append(loaded.rate)
+            shares.append(encoder_cpu / request_cpu)
             waits["alone"].append(_wait(embedder, texts, run.seconds / 3))
             single = service.load("/route", bodies, connections=1, seconds=run.seconds)
             waits["service"].append(single.quantile(0.5))
@@ -112,6 +117,7 @@ def minilm(run: Run) -> dict[str, float]:
         "minilm_encoder_per_s": float(np.median(rates["alone"])),
         "route_minilm_per_s": float(np.median(rates["service"])),
         "route_minilm_ratio": float(np.median(ratios)),
+        "route_minilm_cpu_ratio": float(np.median(shares)),
         "minilm_encoder_ms": float(np.median(waits["alone"])),
         "route_minilm_ms": float(np.median(waits["service"])),
         "route_minilm_added_ms": float(np.median(added)),
@@ -150,13 +156,18 @@ def embedders(run: Run) -> dict[str, float]:
     return out
 
 
-def _rate(embedder: Embedder, texts: Sequence[str], size: int, seconds: float) -> float:
-    """Return how many texts a second it encodes in batches of this size."""
-    start, done = perf_counter(), 0
+def _rate(
+    embedder: Embedder, texts: Sequence[str], size: int, seconds: float
+) -> tuple[float, float]:
+    """Return how many texts a second it encodes in batches of this size, and a text's CPU time.
+
+    The latter in microseconds.
+    """
+    start, cpu, done = perf_counter(), process_time(), 0
     while perf_counter() - start < seconds:
         at = done % len(texts)
         done += len(embedder.encode(texts[at : at + size]))
-    return done / (perf_counter() - start)
+    return done / (perf_counter() - start), 1e6 * (process_time() - cpu) / done
 
 
 def _wait(embedder: Embedder, texts: Sequence[str], seconds: float) -> float:
