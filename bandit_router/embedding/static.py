@@ -16,7 +16,6 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,37 +94,39 @@ class _Table:
             self._rows, self._scale = file["rows"], file["scale"]
         text = (data / "static-tokenizer.json").read_text("utf-8")
         self._tokenizer = Tokenizer.from_str(text)
-        self._unknown = int(self._tokenizer.token_to_id("[UNK]") or 0)
+        self._unknown = np.array([self._tokenizer.token_to_id("[UNK]") or 0])
         self._known = _Words(self._encoded).__getitem__
         self.dimension = self._rows.shape[1]
 
     def vector(self, text: str) -> NDArray[np.float32]:
         """Return the unit vector of `text`."""
-        ids = np.array(self.tokens(text) or [self._unknown])
+        ids = self.tokens(text)
+        if not ids.size:
+            ids = self._unknown
         # Each row is a vector in 8 bits; its scale holds the weight too.
         out = self._scale.take(ids) @ self._rows.take(ids, axis=0).astype(np.float32)
         found: NDArray[np.float32] = out / np.float32(math.sqrt(out @ out))
         return found
 
-    def tokens(self, text: str) -> list[int]:
+    def tokens(self, text: str) -> NDArray[np.intp]:
         """Return the tokens of `text`, none for one of blanks."""
-        if not _PLAIN(text):
-            return self._encoded(text)
-        return list(chain.from_iterable(map(self._known, _WORDS(text.lower()))))
+        plain = _PLAIN(text)
+        data = b"".join(map(self._known, _WORDS(text.lower()))) if plain else self._encoded(text)
+        return np.frombuffer(data, dtype=np.intp)
 
-    def _encoded(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+    def _encoded(self, text: str) -> bytes:
+        ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return np.array(ids, dtype=np.intp).tobytes()
 
 
-class _Words(dict[str, list[int]]):
-    """The tokens of words, asked of `encode` when they are first seen."""
+class _Words(dict[str, bytes]):
+    """The tokens of words, as bytes; asked of `encode` when they are first seen."""
 
-    def __init__(self, encode: Callable[[str], list[int]]) -> None:
+    def __init__(self, encode: Callable[[str], bytes]) -> None:
         super().__init__()
         self._encode = encode
 
-    def __missing__(self, word: str) -> list[int]:
+    def __missing__(self, word: str) -> bytes:
         if len(self) >= MAX_WORDS:
             self.clear()
         ids = self[word] = self._encode(word)
