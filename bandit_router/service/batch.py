@@ -13,7 +13,16 @@ from ..exceptions import InvalidInput, StoreError, UnknownDecision
 from ..policies import Outside
 from ..router import Router
 from ..store import Rows
-from ..types import Decision, Event, Feedback, FeedbackStatus, LineageEvent, Request
+from ..types import (
+    ChangeKind,
+    Decision,
+    Event,
+    Feedback,
+    FeedbackStatus,
+    LineageEvent,
+    Outcome,
+    Request,
+)
 from .errors import Refused
 
 log = logging.getLogger(__name__)
@@ -106,6 +115,14 @@ class Batch:
         if event is not None:
             self.add(event)
         return status
+
+    def observe(self, outcome: Outcome) -> None:
+        """Fold what serving observed."""
+        self.add(self.router.outcome(outcome, time=self.time))
+
+    def change(self, what: ChangeKind, body: dict[str, Any]) -> None:
+        """Fold a change; see `types.Change`."""
+        self.add(self.router.change(what, body, time=self.time))
 
     def tell_failures(self, decision: Decision) -> None:
         """Log and count the strategies that failed beside the one that decided."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from ..config import StoreSettings
 from ..exceptions import BanditRouterError
 from ..store.retention import archive, compact, pin, pins, with_text
-from .batch import Batch
 from .journal import Journal
 from .recorder import Recorder
 
@@ -84,8 +83,4 @@ class Caretaker:
 
 async def erase(journal: Recorder, ids: list[str]) -> None:
     """Erase text, hash and metadata of decisions; gone from the disk when this returns."""
-
-    def make(batch: Batch) -> None:
-        batch.add(batch.router.change("erased", {"decision_ids": ids}, time=batch.time))
-
-    await journal.write(make)
+    await journal.write(lambda batch: batch.change("erased", {"decision_ids": ids}))

@@ -14,15 +14,7 @@ from ..exceptions import BanditRouterError, InvalidInput
 from ..precompile import precompile
 from ..router import Router
 from ..store import Log
-from ..types import (
-    ChangeKind,
-    Decision,
-    Feedback,
-    FeedbackStatus,
-    History,
-    Outcome,
-    Request,
-)
+from ..types import ChangeKind, Decision, Feedback, FeedbackStatus, History, Outcome, Request
 from .batch import Batch
 from .caretaker import Caretaker, erase
 from .demo import DemoFleet
@@ -71,11 +63,10 @@ class Engine:
         self.redact = redactor(config.settings.store.redact)
         self._journal = recorder
         ours = config.settings.embedder
-        self._encoder = (
-            Encoder(embedder, batch_size=ours.batch_size, cache_size=ours.cache_size)
-            if embedder
-            else None
-        )
+        self._encoder: Encoder | None = None
+        if embedder is not None:
+            sizes = {"batch_size": ours.batch_size, "cache_size": ours.cache_size}
+            self._encoder = Encoder(embedder, **sizes)
         self._warming: asyncio.Task[None] | None = None
         self._caretaker: asyncio.Task[None] | None = None
         self._fleet = fleet
@@ -173,6 +164,9 @@ class Engine:
     ) -> tuple[tuple[Decision, Demo | None], Awaitable[None]]:
         """Choose a model, without waiting for the disk.
 
+        With the decision comes what the demo fleet answered, if there is one; and what to await
+        until both are on disk, which raises `StoreError` if they cannot be written.
+
         Parameters
         ----------
         text
@@ -181,12 +175,6 @@ class Engine:
             What of it is embedded; None: all of it.
         vector
             Its embedding, if the caller has one.
-
-        Returns
-        -------
-        tuple
-            The decision, and what the demo fleet answered if there is one; and what to await until
-            both are on disk, which raises `StoreError` if they cannot be written.
         """
         router = await self.wait()
         request = request or Request()
@@ -280,19 +268,13 @@ class Engine:
 
     def note(self, outcome: Outcome) -> None:
         """Log what serving observed; it is folded when this returns, and on disk soon after."""
-
-        def make(batch: Batch) -> None:
-            batch.add(batch.router.outcome(outcome, time=batch.time))
-
-        self._begin(make, f"an outcome of {outcome.decision_id}")
+        what = f"an outcome of {outcome.decision_id}"
+        self._begin(lambda batch: batch.observe(outcome), what)
 
     def bill(self, key: str, usd: float) -> None:
         """Log what an API key has spent on a request that was no decision; as `note` does."""
-
-        def make(batch: Batch) -> None:
-            batch.add(batch.router.change("spent", {"key": key, "usd": usd}, time=batch.time))
-
-        self._begin(make, f"what key {key} has spent")
+        spent = {"key": key, "usd": usd}
+        self._begin(lambda batch: batch.change("spent", spent), f"what key {key} has spent")
 
     def _begin(self, make: Callable[[Batch], None], what: str) -> None:
         try:
@@ -302,11 +284,7 @@ class Engine:
 
     async def change(self, what: ChangeKind, body: Callable[[Router], dict[str, Any]]) -> None:
         """Write a change, `body` being made of the router as it then is."""
-
-        def make(batch: Batch) -> None:
-            batch.add(batch.router.change(what, body(batch.router), time=batch.time))
-
-        await self._journal.write(make)
+        await self._journal.write(lambda batch: batch.change(what, body(batch.router)))
 
     async def embed(self, text: str) -> Any:
         """Return the unit vector of a text.

@@ -93,7 +93,7 @@ class Recorder(ABC):
 
             def make(batch: Batch) -> None:
                 if batch.router.accounts.terms != terms:
-                    batch.add(batch.router.change("keys", {"keys": terms}, time=batch.time))
+                    batch.change("keys", {"keys": terms})
 
             await self.write(make)
 

@@ -83,7 +83,7 @@ class DemoFleet:
             model=decision.model,
             cost_usd=answer.cost_usd,
         )
-        batch.add(batch.router.outcome(observed, time=batch.time))
+        batch.observe(observed)
         said = Feedback(decision_id=decision.decision_id, reward=answer.quality, source=SOURCE)
         batch.judge(said, None, signed=True)
         return answer
