@@ -55,9 +55,13 @@ def on_all_cores(
 
 
 def keep(out: Path, name: str, result: Any, words: str = "") -> None:
-    """Write a result, and what it says in words if there are any."""
+    """Write a result, of several rows one a line, and what it says in words if there are any."""
     out.mkdir(parents=True, exist_ok=True)
-    (out / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if isinstance(result, list):
+        text = "[\n" + ",\n".join(json.dumps(row) for row in result) + "\n]\n"
+    else:
+        text = json.dumps(result, indent=1) + "\n"
+    (out / f"{name}.json").write_text(text, encoding="utf-8")
     if words:
         (out / f"{name}.md").write_text(words.rstrip() + "\n", encoding="utf-8")
 
