@@ -1,13 +1,17 @@
 """A soak: an hour of mixed load on one service, with its memory and its latency over time.
 
     python -m simulations.soak                 # an hour
-    python -m simulations.soak --minutes 10
+    python -m simulations.soak --minutes 10 --out simulations/results/soak.json
 
 A service of its own process on a fresh database; twenty clients route vectors from topics that
-drift (so that clusters are born, merge and fade), give feedback late, twice or never, ask why, and
-read the map; every half minute an arm leaves and another comes. Each line is one interval: requests
-a second, median and 99th percentile of `POST /route` in milliseconds, resident memory, clusters,
-and how many answers were no 2xx. Flat columns are what to look for.
+drift and are replaced (so that clusters are born, merge and fade), give feedback late, twice, in
+batches or never, ask why, erase, and read the map, the metrics and the lineage; every half minute
+an arm leaves and another comes. Each line is one interval: requests a second, median and 99th
+percentile of `POST /route` in milliseconds (of twenty clients at once, on a machine that may have
+other work), the service's own processor time a request, resident memory, live clusters, how many
+were ever born, and how many answers were no 2xx. Flat columns are what to look for; memory grows
+until the newest 50,000 decisions are held, about 2 kB each. At the end the service is told to stop,
+and `verify` folds the log again.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ CONFIG = """
 [embedder]
 name = "none"
 [clusterer]
-half_life = 2000
+half_life = 500
 [store]
 snapshot_every = 2000
 [[models]]
@@ -50,13 +54,15 @@ class Load:
         self.until = until
         self.topics = np.random.default_rng(0).normal(size=(TOPICS, DIMENSION))
         self.seconds: list[float] = []
+        self.requests = 0
         self.refused = 0
 
     async def ask(self, session: aiohttp.ClientSession, method: str, path: str, body: Any) -> Any:
         """Return the answer to one request, None if it was refused."""
         began = time.perf_counter()
         async with session.request(method, self.url + path, json=body) as response:
-            answer = await response.json()
+            answer = await (response.text() if path == "/metrics" else response.json())
+            self.requests += 1
             if path == "/route":
                 self.seconds.append(time.perf_counter() - began)
             if response.status >= 300:
@@ -80,12 +86,19 @@ class Load:
                     await self.ask(session, "POST", "/feedback", said)
                 if rng.random() < 0.1:
                     await self.ask(session, "GET", f"/decisions/{id_}", None)
-            if rng.random() < 0.002:
-                await self.ask(session, "GET", "/clusters", None)
+                if rng.random() < 0.02:
+                    await self.ask(session, "DELETE", f"/decisions/{id_}", None)
+            if len(owed) > 5 and rng.random() < 0.02:
+                said = [{"decision_id": id_, "rating": "up"} for id_ in owed]
+                await self.ask(session, "POST", "/feedback/batch", {"feedback": said})
+                owed.clear()
+            if rng.random() < 0.005:
+                seen = ("/clusters", "/lineage", "/metrics", "/models")[int(rng.integers(4))]
+                await self.ask(session, "GET", seen, None)
             await asyncio.sleep(PAUSE * rng.random())
 
     async def churn(self, session: aiohttp.ClientSession) -> None:
-        """Let topics drift, and arms come and go."""
+        """Let topics drift and be replaced, and arms come and go."""
         rng = np.random.default_rng(99)
         count = 0
         while time.monotonic() < self.until:
@@ -93,6 +106,7 @@ class Load:
             for _ in range(30):
                 await asyncio.sleep(1.0)
                 self.topics += 0.02 * rng.normal(size=self.topics.shape)
+                self.topics[rng.integers(TOPICS)] = rng.normal(size=DIMENSION)
                 if time.monotonic() > self.until:
                     return
             await self.ask(session, "DELETE", f"/models/guest-{count}", None)
@@ -105,6 +119,12 @@ def resident_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def processor_s(pid: int) -> float:
+    """Return the processor time that a process has used, seconds (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def soak(url: str, pid: int, minutes: float, every: float) -> list[dict[str, Any]]:
     """Return one row for each interval."""
     load = Load(url, time.monotonic() + 60 * minutes)
@@ -112,11 +132,13 @@ async def soak(url: str, pid: int, minutes: float, every: float) -> list[dict[st
     async with aiohttp.ClientSession() as session:
         work = [asyncio.create_task(load.client(session, seed)) for seed in range(CLIENTS)]
         work.append(asyncio.create_task(load.churn(session)))
-        began = time.monotonic()
+        began, used = time.monotonic(), processor_s(pid)
         while time.monotonic() < load.until:
             await asyncio.sleep(every)
             seconds, load.seconds = load.seconds, []
             refused, load.refused = load.refused, 0
+            requests, load.requests = load.requests, 0
+            before, used = used, processor_s(pid)
             clusters = await load.ask(session, "GET", "/clusters", None)
             rows.append(
                 {
@@ -126,8 +148,10 @@ async def soak(url: str, pid: int, minutes: float, every: float) -> list[dict[st
                     "p99_ms": round(1000 * float(np.quantile(seconds, 0.99)), 2)
                     if seconds
                     else None,
+                    "cpu_ms_per_request": round(1000 * (used - before) / max(requests, 1), 2),
                     "resident_mb": round(resident_mb(pid), 1),
                     "clusters": len(clusters["clusters"]) if clusters else None,
+                    "born": max(c["id"] for c in clusters["clusters"]) if clusters else None,
                     "refused": refused,
                 }
             )
@@ -157,9 +181,14 @@ def main() -> None:
                 process.terminate()
                 code = process.wait(60)
         verified = subprocess.run([*command, "verify", "--db", str(db)], check=False).returncode
-        print(json.dumps({"exit": code, "verify": verified}))
+        end = {"exit": code, "verify": verified}
+        print(json.dumps(end))
     if asked.out:
-        asked.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        lines = ",\n  ".join(json.dumps(row) for row in rows)
+        text = (
+            f'{{"minutes": {asked.minutes:g}, "end": {json.dumps(end)}, "rows": [\n  {lines}\n]}}\n'
+        )
+        asked.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
