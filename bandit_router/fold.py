@@ -16,7 +16,7 @@ from .config import LEAST_REFERENCE, BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
 from .draws import Draws
 from .embedding import shipped_projection
-from .exceptions import StoreError
+from .exceptions import BanditRouterError, StoreError
 from .memory import Memory, Recall, expected_cost, settle, spoken, standing, with_event
 from .policies import Lesson, Policy
 from .sessions import Sessions
@@ -329,6 +329,18 @@ class Fold:
             }
         )
 
+    def _take(self, body: bytes) -> None:
+        """Take over what `snapshot` returned; whatever else it is, is refused."""
+        try:
+            self._load(codec.decode_state(body))
+        except BanditRouterError:
+            raise
+        except _NO_STATE as error:
+            raise StoreError(
+                f"the snapshot is damaged ({type(error).__name__}: {error}): use another, or the "
+                "whole log"
+            ) from error
+
     def _load(self, state: dict[str, Any]) -> None:
         if state["fold_version"] != FOLD_VERSION:
             raise StoreError(
@@ -365,6 +377,12 @@ class Fold:
             )
         return projection and projection.first(self.settings.clusterer.dimensions)
 
+
+_NO_STATE = (
+    msgspec.MsgspecError, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What comes of taking other bytes for a state."""
 
 _NOBODY = Settings(bandit=BanditSettings(strategy="random"))
 """Before the first event."""

@@ -136,13 +136,14 @@ class Router(Fold):
         Raises
         ------
         StoreError
-            If the events do not follow one another, or the snapshot is of another version.
+            If the events do not follow one another, or the snapshot is of another version, or
+            damaged.
         """
         router = cls.__new__(cls)
         router._begin(recall)
         router._embedder = embedder
         if state is not None:
-            router._load(codec.decode_state(state))
+            router._take(state)
         for event in events:
             router.apply(event)
         if not router.seq:
@@ -272,12 +273,21 @@ class Router(Fold):
         Raises
         ------
         InvalidInput
-            If a value is out of range; `field` names it.
+            If a value is out of range, or too many sources have spoken of the decision already;
+            `field` names it.
         UnknownDecision
             If the decision is not known.
         """
         check_feedback(feedback)
         history = self._memory.history(feedback.decision_id, self.seq + 1)
+        said = standing(history)
+        before, most = said.get(feedback.source), self.settings.feedback.max_sources
+        if before is None and len(said) >= most:
+            raise InvalidInput(
+                f"source: {most} sources have spoken of this decision already, which is the most "
+                "(feedback.max_sources): speak as one of them",
+                "source",
+            )
         event = msgspec.structs.replace(
             feedback,
             seq=self.seq + 1,
@@ -285,7 +295,6 @@ class Router(Fold):
             cost_usd=price(feedback, self.models.get(history.answered_by)),
             reliability=self._reliability(spoken(history.decision, feedback.source)),
         )
-        before = standing(history).get(feedback.source)
         if before is None:
             return "recorded", event
         after = standing(with_event(history, event))[feedback.source]

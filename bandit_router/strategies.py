@@ -108,7 +108,12 @@ class Strategies:
     @property
     def restorable(self) -> bool:
         """Whether `state` is enough to go on from."""
-        return all(policy.restorable for policy in self)
+        return not self.unrestorable
+
+    @property
+    def unrestorable(self) -> list[str]:
+        """The names of those whose `state` is not enough to go on from."""
+        return [name for name, policy in self._policies.items() if not policy.restorable]
 
     @property
     def next_cluster(self) -> int:

@@ -260,6 +260,21 @@ def test_a_thousand_changes_of_mind_are_one_voice() -> None:
     assert Router.restore(log).snapshot() == router.snapshot()
 
 
+def test_only_so_many_sources_speak_of_one_decision() -> None:
+    few = parse_config({"feedback": {"max_sources": 3}}).settings
+    router = Router(["a", "b"], embedder="none", settings=few)
+    id_ = router.route(vector=[1.0, 0.0]).decision_id
+    for number in range(3):
+        said = Feedback(decision_id=id_, reward=1.0, source=f"s{number}")
+        assert router.feedback(said) == "recorded"
+    before = router.snapshot()
+    with pytest.raises(InvalidInput, match=r"feedback\.max_sources") as refused:
+        router.feedback(Feedback(decision_id=id_, reward=1.0, source="s3"))
+    assert refused.value.field == "source"
+    assert router.snapshot() == before
+    assert router.feedback(Feedback(decision_id=id_, reward=0.0, source="s1")) == "updated"
+
+
 said = st.builds(
     Feedback,
     decision_id=st.just("d1"),

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import io
 import json
+import re
 import tomllib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bandit_router import Feedback, Router
 from bandit_router.config import Settings, load_config, parse_config
 from bandit_router.exceptions import ConfigError, InvalidInput, StoreError
 from bandit_router.simulator.logs import read_log
-from bandit_router.store import EventStore
+from bandit_router.store import EventStore, import_events
 
 FAST = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -93,8 +99,6 @@ def test_a_damaged_database_says_so(tmp_path: Path, data: bytes, where: int) -> 
 
 def _database(folder: Path, cache: dict[str, bytes] = {}) -> bytes:  # noqa: B006
     if "db" not in cache:
-        from bandit_router import Router
-
         router = Router(["a"], embedder="none")
         with EventStore.open(folder / "made.db") as store:
             store.append([router.initial])
@@ -105,3 +109,100 @@ def _database(folder: Path, cache: dict[str, bytes] = {}) -> bytes:  # noqa: B00
             store.backup(folder / "copy.db")
         cache["db"] = (folder / "copy.db").read_bytes()
     return cache["db"]
+
+
+ROWS = [
+    {"prompt": f"question {i}", "model": "ab"[i % 2], "reward": i / 9, "propensity": 0.5}
+    for i in range(9)
+]
+DAMAGE = st.lists(
+    st.tuples(st.integers(0, 2000), st.integers(0, 5), st.binary(max_size=5)),
+    min_size=1,
+    max_size=3,
+)
+
+
+def damaged(data: bytes, damage: list[tuple[int, int, bytes]]) -> bytes:
+    """Return bytes of which some are others, some are missing, or the end is."""
+    for where, gone, put in damage:
+        at = where % (len(data) + 1)
+        data = data[:at] if gone == 5 else data[:at] + put + data[at + gone :]
+    return data
+
+
+def as_file(kind: str) -> bytes:
+    if "parquet" in kind:
+        pyarrow = pytest.importorskip("pyarrow.parquet")
+        sink = io.BytesIO()
+        pyarrow.write_table(pytest.importorskip("pyarrow").Table.from_pylist(ROWS), sink)
+        return sink.getvalue()
+    text = io.StringIO()
+    if "csv" in kind:
+        out = csv.DictWriter(text, list(ROWS[0]))
+        out.writeheader()
+        out.writerows(ROWS)
+    else:
+        text.write("\n".join(map(json.dumps, ROWS)))
+    data = text.getvalue().encode()
+    return gzip.compress(data, mtime=0) if kind.endswith(".gz") else data
+
+
+@pytest.mark.parametrize(
+    "kind", ["log.jsonl", "log.csv", "log.jsonl.gz", "log.csv.gz", "log.parquet"]
+)
+@FAST
+@given(damage=DAMAGE)
+def test_a_damaged_log_says_where(tmp_path: Path, kind: str, damage: list) -> None:
+    path = tmp_path / kind
+    path.write_bytes(damaged(as_file(kind), damage))
+    try:
+        assert len(read_log(path)) <= len(ROWS) * 2
+    except InvalidInput as error:
+        assert re.search(r"log[.a-z]*(:\d+|, row \d+)|after (line|row) \d+|is empty", str(error))  # noqa: PT017
+
+
+@settings(FAST, max_examples=50)
+@given(damage=DAMAGE)
+def test_damaged_events_say_where(tmp_path: Path, damage: list) -> None:
+    with EventStore.open(_made(tmp_path), readonly=True) as store:
+        lines = b"\n".join(msgspec.json.encode(event) for event in store.events())
+    target = tmp_path / "new.db"
+    target.unlink(missing_ok=True)
+    with EventStore.open(target) as store:
+        try:
+            import_events(damaged(lines, damage).splitlines(), store)
+        except (InvalidInput, StoreError) as error:
+            assert re.search(r"line \d+: |no events", str(error))  # noqa: PT017
+
+
+@FAST
+@given(damage=DAMAGE)
+def test_a_damaged_snapshot_is_refused(damage: list) -> None:
+    try:
+        Router.restore([], state=damaged(_snapshot(), damage))
+    except StoreError as error:
+        assert "snapshot" in str(error) or "log" in str(error)  # noqa: PT017
+    except InvalidInput:  # it names a strategy that there is not
+        pass
+
+
+def test_a_snapshot_cut_short_is_refused() -> None:
+    whole = _snapshot()
+    for end in range(0, len(whole), 97):
+        with pytest.raises(StoreError, match="the snapshot is damaged"):
+            Router.restore([], state=whole[:end])
+
+
+def _snapshot() -> bytes:
+    router = Router(["a", "b"], embedder="none")
+    for _ in range(3):
+        router.feedback(
+            Feedback(decision_id=router.route(vector=[1.0, 0.0]).decision_id, reward=1.0)
+        )
+    return router.snapshot()
+
+
+def _made(folder: Path) -> Path:
+    path = folder / "whole.db"
+    path.write_bytes(_database(folder))
+    return path

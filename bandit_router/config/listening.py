@@ -23,7 +23,7 @@ class FeedbackSettings(Table, frozen=True):
     for `user_cap` of them in `user_window` decisions of the whole service, and beyond that only
     as the window moves on; where several API keys can give feedback, `key_cap` says it of a key.
     With `estimate_reliability`, a source whose word agrees less with what was expected than that
-    of the best source counts less.
+    of the best source counts less. At most `max_sources` may speak of one decision.
     """
 
     weights: dict[str, NonNegative] = msgspec.field(default_factory=dict)
@@ -32,6 +32,7 @@ class FeedbackSettings(Table, frozen=True):
     key_cap: Positive | None = 2_000.0
     user_window: Positive = 10_000.0
     estimate_reliability: bool = True
+    max_sources: Count = 100
 
     def weight(self, source: str) -> float:
         """Return what a source counts."""

@@ -147,6 +147,13 @@ class Journal(Recorder):
             self.store.drop_stale(FOLD_VERSION)
             self._save(router.seq, router.snapshot(), router.restorable)
             self._snapshot_seq = router.seq
+        if not router.restorable:
+            log.warning(
+                "%d events were folded from the first on, and will be at every start: what %s has "
+                "learnt is in no snapshot",
+                router.seq,
+                " and ".join(router.strategies.unrestorable),
+            )
         if (ahead := router.time - time.time()) > _CLOCK_SECONDS:
             log.warning("the clock is %.0f s behind the log, whose time stands till then", ahead)
         return router

@@ -129,7 +129,7 @@ async def test_a_shadow_that_fails_is_counted_and_fails_no_request(
 
 
 async def test_a_shadow_that_keeps_its_weights_folds_the_whole_log_and_is_verified(
-    start: Any, db: Any
+    start: Any, db: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("vowpalwabbit")
     settings = config(bandit={"shadows": ["vw"]}, store={"snapshot_every": 10})
@@ -146,6 +146,7 @@ async def test_a_shadow_that_keeps_its_weights_folds_the_whole_log_and_is_verifi
         assert len(store.snapshots()) >= 3
     again = await start(settings)
     assert again.app[ENGINE].router.snapshot() == before
+    assert "from the first on, and will be at every start: what vw has learnt" in caplog.text
 
 
 async def test_the_kill_switch_survives_a_restart_and_needs_no_encoder(start: Any) -> None:
