@@ -12,12 +12,13 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 STAMP = $(VENV)/.bandit-router-installed
 
-.PHONY: help install serve test bench lint docs studies dist audit sbom clean
+.PHONY: help install serve test hostile bench lint docs studies dist audit sbom clean
 
 help:
 	@echo "make install   the environment, its pinned dependencies, the package (editable)"
 	@echo "make serve     the service with a demo fleet on http://127.0.0.1:8080"
 	@echo "make test      every test"
+	@echo "make hostile   thousands of requests and files made to break it, for half an hour"
 	@echo "make bench     the speed benchmarks"
 	@echo "make lint      ruff, mypy, and the documentation's links"
 	@echo "make docs      the documentation as a site, in site/"
@@ -45,6 +46,12 @@ serve: install
 
 test: install
 	$(BIN)/python -m pytest $(ARGS)
+
+# TIMES as many cases as in every run of the tests.
+TIMES = 50
+hostile: install
+	HOSTILE=$(TIMES) $(BIN)/python -m pytest tests/service/test_schemathesis.py \
+		tests/test_parsers.py $(ARGS)
 
 bench: install
 	$(BIN)/bandit-router bench $(ARGS)

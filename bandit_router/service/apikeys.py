@@ -16,7 +16,7 @@ from .access import caller
 from .engine import Engine
 from .errors import Refused
 from .keys import ENGINE
-from .openapi import Operation
+from .openapi import Link, Operation
 from .wire import KeyAnswer, KeyMade, KeyRequest, KeysAnswer
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,7 @@ OPERATIONS = (
         answer=KeyMade,
         status=201,
         errors=(409, 503),
+        links=(Link("revoke_api_key", "id", "id"),),
     ),
     Operation(
         method="DELETE",

@@ -11,7 +11,7 @@ from ..views import ClusterView
 from . import body
 from .errors import Refused
 from .keys import ENGINE
-from .openapi import Operation, Parameter
+from .openapi import Link, Operation, Parameter
 from .wire import ClustersAnswer, LineageAnswer
 
 PAGE = 1000
@@ -74,6 +74,7 @@ OPERATIONS = (
         summary="The map: every live cluster and what is believed of each arm there",
         answer=ClustersAnswer,
         errors=(503,),
+        links=(Link("cluster", "clusters/0/id", "id"),),
     ),
     Operation(
         method="GET",

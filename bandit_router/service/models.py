@@ -15,7 +15,7 @@ from ..views import ArmView
 from . import body
 from .errors import Refused
 from .keys import ENGINE
-from .openapi import Operation
+from .openapi import Link, Operation
 from .wire import (
     Expected,
     ModelAnswer,
@@ -133,6 +133,11 @@ OPERATIONS = (
         answer=ModelAnswer,
         status=201,
         errors=(409, 503),
+        links=(
+            Link("alter_model", "name", "name"),
+            Link("remove_model", "name", "name"),
+            Link("one_model", "name", "name"),
+        ),
     ),
     Operation(
         method="PATCH",

@@ -29,6 +29,32 @@ class Parameter(msgspec.Struct, frozen=True):
     where: str = "query"
 
 
+class Link(msgspec.Struct, frozen=True):
+    """What an answer leads on to: a field of it is what another endpoint takes.
+
+    Parameters
+    ----------
+    operation
+        Name of the other endpoint's handler.
+    field
+        Of this answer, as a JSON pointer without its first slash.
+    parameter
+        That it becomes in the other's path; None: the field of that name in its body.
+    """
+
+    operation: str
+    field: str
+    parameter: str | None = None
+
+    def described(self) -> dict[str, Any]:
+        """Return the link as OpenAPI writes it."""
+        value = f"$response.body#/{self.field}"
+        given: dict[str, Any] = {"operationId": self.operation}
+        if self.parameter is None:
+            return {**given, "requestBody": {self.field: value}}
+        return {**given, "parameters": {self.parameter: value}}
+
+
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint.
 
@@ -52,6 +78,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         Those of the query; those of the path are found in it.
     scopes
         An API key needs one of these, once there are keys; none: open to everybody.
+    links
+        What its answer leads on to.
     """
 
     method: str
@@ -64,6 +92,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     scopes: tuple[Scope, ...] = ("admin",)
+    links: tuple[Link, ...] = ()
 
     @property
     def template(self) -> str:
@@ -149,7 +178,8 @@ def _response(
     out: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if status == operation.status:
         schema = schemas[operation.answer] if operation.answer else {"type": "object"}
-        return {**out, "content": _json(schema)}
+        links = {link.operation: link.described() for link in operation.links}
+        return {**out, "content": _json(schema), **({"links": links} if links else {})}
     out["content"] = _json(schemas[ErrorAnswer])
     if status in (429, 503):
         out["headers"] = {"Retry-After": {"schema": {"type": "string"}, "description": "Seconds."}}

@@ -15,7 +15,7 @@ from .access import caller, is_admin
 from .errors import Refused
 from .explain import decision_answer, route_answer
 from .keys import DECISION_ID, ENGINE
-from .openapi import Operation
+from .openapi import Link, Operation
 from .pins import with_pins
 from .wire import DecisionAnswer, DecisionErased, Message, RouteAnswer, RouteRequest
 
@@ -153,6 +153,11 @@ OPERATIONS = (
         answer=RouteAnswer,
         errors=(503,),
         scopes=("route",),
+        links=(
+            Link("decision", "decision_id", "id"),
+            Link("erase_decision", "decision_id", "id"),
+            Link("feedback", "decision_id"),
+        ),
     ),
     Operation(
         method="GET",

@@ -1,9 +1,13 @@
-"""Requests made from the API's own description, valid and broken, against a live server."""
+"""Requests made from the API's own description, valid and broken, against a live server.
+
+`make hostile` makes thousands of them: ``HOSTILE=50`` is how many times as many as in every run.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Iterator
 
@@ -13,6 +17,7 @@ import schemathesis
 from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -22,7 +27,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from bandit_router.service import create_app
+from bandit_router.service.apikeys import CONFIRM
 from bandit_router.service.app import OPERATIONS
+from bandit_router.store import EventStore, verify
+from bandit_router.store.keys import SCOPES
 
 from .conftest import config
 
@@ -32,6 +40,14 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
+TIMES = int(os.environ.get("HOSTILE", "1"))
+MANY = settings(
+    max_examples=40 * TIMES,
+    deadline=None,
+    database=None,
+    derandomize=TIMES == 1,
+    suppress_health_check=list(HealthCheck),
+)
 PLAIN = [o for o in OPERATIONS if o.path not in ("/metrics", "/events")]
 
 
@@ -41,6 +57,10 @@ class Live:
     def __init__(self, url: str) -> None:
         self.url = url
         self.session = requests.Session()
+        key = {"name": "hostile", "scopes": SCOPES, "confirm": CONFIRM}
+        made = self.session.post(f"{url}/keys", json=key).json()
+        self.session.headers["Authorization"] = f"Bearer {made['key']}"
+        self.session.post(f"{url}/feedback", json={"decision_id": "none", "reward": 1.0})  # logs it
         self.schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
 
     def seq(self) -> int:
@@ -48,14 +68,23 @@ class Live:
         found: int = self.session.get(f"{self.url}/readyz").json()["seq"]
         return found
 
+    def check(self, response, case, before):
+        """Hold an answer to the description; one that refuses has changed nothing."""
+        case.validate_response(response, checks=CHECKS)
+        if response.status_code >= 400:
+            said = response.json()["error"]
+            assert said["message"]
+            assert self.seq() == before
+            assert response.status_code != 422 or said.get("field") or "body" in said["message"]
+
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(tmp_path_factory: pytest.TempPathFactory, embedder) -> Iterator[Live]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     folder = tmp_path_factory.mktemp("hostile")
-    app = create_app(config(embedder={"name": "none"}), db=folder / "h.db")
+    app = create_app(config(), db=folder / "h.db", embedder=embedder)
     server = TestServer(app)
     asyncio.run_coroutine_threadsafe(server.start_server(), loop).result(30)
     live = Live(str(server.make_url("")).rstrip("/"))
@@ -65,6 +94,8 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
+    with EventStore.open(folder / "h.db", readonly=True) as store:
+        assert verify(store).agrees
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -78,22 +109,52 @@ def test_no_request_breaks_it_and_what_is_refused_changes_nothing(live, operatio
     described = live.schema[operation.template][operation.method]
     cases = described.as_strategy(generation_mode=mode)
 
-    @settings(
-        max_examples=40, deadline=None, database=None, derandomize=True,
-        suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    @MANY
     @given(case=cases)
     def hostile(case):
         before = live.seq()
-        response = case.call(base_url=live.url, session=live.session)
-        case.validate_response(response, checks=CHECKS)
-        if response.status_code >= 400:
-            said = response.json()["error"]
-            assert said["message"]
-            assert live.seq() == before
-            assert response.status_code != 422 or said.get("field") or "body" in said["message"]
+        live.check(case.call(base_url=live.url, session=live.session), case, before)
 
     hostile()
+
+
+PLAINLY = {"/route": {"prompt": "a"}, "/feedback": {"decision_id": "none", "cost_usd": 0.1}}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("paths", "led_to"),
+    [
+        ("^/(route|decisions|feedback$)", {"decision", "erase_decision", "feedback"}),
+        ("^(/v1)?/models", {"remove_model"}),
+        ("^/(keys|clusters|lineage)", {"revoke_api_key"}),
+        ("^/(?!keys)", set()),  # the first feedback after keys have changed logs that
+    ],
+)
+def test_no_sequence_of_requests_breaks_it(live, paths, led_to):
+    """One answer leads on to the next request, by the links that the description gives."""
+    schema = schemathesis.openapi.from_url(f"{live.url}/openapi.json").include(path_regex=paths)
+    schema.config.generation.update(modes=[GenerationMode.POSITIVE])
+    answered = set()
+
+    class Sequences(schema.as_state_machine()):
+        def before_call(self, case):
+            plain = PLAINLY.get(case.operation.path)  # any field at all would hardly ever fit
+            if plain and isinstance(case.body, dict):
+                case.body = {key: case.body.get(key, value) for key, value in plain.items()}
+
+        def get_call_kwargs(self, case):
+            self.before = live.seq()
+            return {"base_url": live.url, "session": live.session}
+
+        def validate_response(self, response, case, **_):
+            live.check(response, case, self.before)
+            if response.status_code < 300:
+                answered.add(case.operation.definition.raw["operationId"])
+
+    few = settings(MANY, max_examples=6 * TIMES, stateful_step_count=10)
+    run_state_machine_as_test(Sequences, settings=few)
+    assert led_to <= answered
 
 
 NASTY = st.one_of(
@@ -116,7 +177,7 @@ def test_any_json_in_any_field(live, path):
     fields = ["prompt", "messages", "embedding", "models", "metadata", "decision_id", "reward",
               "source", "name", "endpoints", "feedback", "model", "user", "needs"]  # fmt: skip
 
-    @settings(max_examples=40, deadline=None, database=None, derandomize=True)
+    @MANY
     @given(body=st.dictionaries(st.sampled_from(fields), JSON, max_size=4) | JSON)
     def hostile(body):
         before = live.seq()
