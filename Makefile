@@ -23,7 +23,7 @@ help:
 	@echo "make lint      ruff, mypy, and the documentation's links"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make studies   the simulations, over TABLES=folder,... [ulab14]"
-	@echo "make dist      wheel and sdist, tried in a clean environment"
+	@echo "make dist      wheel and sdist, tried in a clean environment, with its SBOM"
 	@echo "make audit     known vulnerabilities of the pinned dependencies (needs the network)"
 	@echo "make sbom      what is installed, as CycloneDX: sbom.json"
 	@echo "make clean     removes caches and builds (the environment stays)"
@@ -69,7 +69,7 @@ studies: install
 	$(BIN)/python -m simulations.run $(TABLES) $(ARGS)
 
 # A few minutes: the clean environment takes torch too.
-dist: install
+dist: $(VENV)/.bandit-router-audit
 	rm -rf build/clean dist
 	$(PIP) install --quiet --constraint constraints.txt build
 	$(BIN)/python -m build --outdir dist .
@@ -78,13 +78,16 @@ dist: install
 		$(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL)) dist/*.whl
 	cd build && clean/bin/bandit-router --help && clean/bin/bandit-router init clean/start.toml \
 		&& clean/bin/bandit-router route "Prove that 17 is prime." --config clean/start.toml
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml \
+		--output-file dist/bandit-router.cdx.json build/clean/bin/python
 
 $(VENV)/.bandit-router-audit: $(STAMP)
 	$(PIP) install --quiet --constraint constraints.txt --group audit
 	touch $@
 
+# Strict: a package that could not be looked up is no package without vulnerabilities.
 audit: $(VENV)/.bandit-router-audit
-	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip $(ARGS)
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict $(ARGS)
 
 sbom: $(VENV)/.bandit-router-audit
 	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-file sbom.json \
