@@ -35,6 +35,8 @@ async def read(request: web.Request, type_: type[T]) -> T:
     ------
     Refused
         400 for what is no JSON, 415 for another content type or a compressed body.
+    web.HTTPRequestEntityTooLarge
+        If it is larger than allowed, or is going to be.
     InvalidInput
         Naming the field that is unknown, missing, or of the wrong type.
     """
@@ -42,6 +44,8 @@ async def read(request: web.Request, type_: type[T]) -> T:
         raise Refused(415, "send JSON with the header 'Content-Type: application/json'")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(415, "send the body as it is, not compressed")
+    if (size := request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
     try:
         data = await _whole(request)
     except TimeoutError:

@@ -43,6 +43,7 @@ class Connections:
         self._settings = settings
         self._idle_since: dict[Any, float] = {}
         self._busy: dict[Any, int] = {}
+        self._met: set[Any] = set()  # those that a request has come by
 
     def admit(self, server: web.Server) -> asyncio.Protocol:
         """Return what talks to a new connection: the server, or a 503 when there are too many."""
@@ -62,6 +63,7 @@ class Connections:
     def begin(self, protocol: Any) -> None:
         """Note that a request has come in whole but for its body."""
         self._busy[protocol] = self._busy.get(protocol, 0) + 1
+        self._met.add(protocol)
 
     def end(self, protocol: Any) -> None:
         """Note that it has been answered."""
@@ -77,8 +79,9 @@ class Connections:
         for protocol, since in list(self._idle_since.items()):
             transport = protocol.transport
             waited = now - since
-            if transport is None and waited > 1.0:  # just made, it has none yet
-                del self._idle_since[protocol]
+            if transport is None and (protocol in self._met or waited > 1.0):
+                del self._idle_since[protocol]  # gone; one that was just made has none yet
+                self._met.discard(protocol)
             elif transport is None or protocol in self._busy:
                 continue
             elif waited > self._settings.idle_timeout_s:

@@ -76,6 +76,11 @@ async def test_connections_are_bounded_and_idle_ones_closed(tmp_path):
             session.post(f"http://127.0.0.1:{port}/route", json={"embedding": [1, 2]}) as response,
         ):
             assert response.status == 200
+        for _ in range(12):  # what has come and gone takes no place
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 200")
+            writer.close()
 
 
 @pytest.fixture
@@ -150,3 +155,13 @@ async def test_more_requests_than_may_be_answered_at_once_are_refused(start):
 async def test_long_headers_are_refused(client):
     async with client.get("/healthz", headers={"x": "y" * 20_000}) as response:
         assert response.status in (400, 431)
+
+
+async def test_a_body_that_is_going_to_be_too_large_is_not_waited_for(start):
+    client = await start(config(server={"max_body_bytes": 1_000, "body_timeout_s": 600.0}))
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    head = b"POST /route HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    writer.write(head + b"Content-Length: 99999999999\r\n\r\n{")
+    answer = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
+    assert answer.startswith(b"HTTP/1.1 413")
+    writer.close()
