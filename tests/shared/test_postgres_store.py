@@ -7,53 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from event_samples import born, decision, feedback, outcome, run_of
 
 from bandit_router import Router, codec
 from bandit_router.exceptions import InvalidInput, StoreError, StoreHeld
 from bandit_router.fold import FOLD_VERSION
 from bandit_router.store import EventStore, open_keys, open_log, restore, verify
-from bandit_router.types import (
-    Candidate,
-    Change,
-    Decision,
-    Event,
-    Feedback,
-    LineageEvent,
-    Outcome,
-    Utility,
-)
-
-
-def decision(seq: int, decision_id: str = "d0", **fields: str) -> Decision:
-    return Decision(
-        seq=seq,
-        time=float(seq),
-        decision_id=decision_id,
-        model="a",
-        cluster=0,
-        propensity=1.0,
-        candidates=(Candidate(model="a", propensity=1.0),),
-        utility=Utility(),
-        **fields,
-    )
-
-
-def feedback(seq: int, decision_id: str = "d0") -> Feedback:
-    return Feedback(seq=seq, time=float(seq), decision_id=decision_id, reward=0.5)
-
-
-def outcome(seq: int) -> Outcome:
-    return Outcome(seq=seq, time=float(seq), decision_id="d0", model="a", cost_usd=0.1)
-
-
-def born(seq: int) -> LineageEvent:
-    return LineageEvent(
-        seq=seq, time=float(seq), what="born", cluster=1, other=0, level=0, cause="test"
-    )
-
-
-def run_of(first: int, last: int) -> list[Event]:
-    return [feedback(seq) for seq in range(first, last + 1)]
+from bandit_router.types import Change
 
 
 def test_what_is_written_is_read(url):

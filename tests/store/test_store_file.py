@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from store_samples import change, feedback, run_of
+from event_samples import change, feedback, run_of
 
 from bandit_router.exceptions import StoreError, StoreHeld
 from bandit_router.store import EventStore

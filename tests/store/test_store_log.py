@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from event_samples import EVENTS, IDS, born, change, decision, feedback, outcome, run_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_samples import EVENTS, IDS, born, change, decision, feedback, outcome, run_of
 
 from bandit_router.exceptions import StoreError
 from bandit_router.store import EventStore

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from store_samples import feedback
+from event_samples import feedback
 
 from bandit_router.exceptions import StoreHeld
 from bandit_router.store import EventStore

@@ -4,7 +4,7 @@ import threading
 from concurrent.futures import Future
 
 import pytest
-from store_samples import born, change, feedback, run_of
+from event_samples import born, change, feedback, run_of
 
 from bandit_router.exceptions import StoreBusy, StoreError
 from bandit_router.store import EventStore, Writer, pack

@@ -1,4 +1,4 @@
-"""Events for the store's tests: a few plain ones, and arbitrary ones."""
+"""Events for the tests of every store: a few plain ones, and arbitrary ones."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from bandit_router.types import (
 IDS = [f"d{i}" for i in range(5)]
 
 
-def decision(seq: int, decision_id: str = "d0") -> Decision:
+def decision(seq: int, decision_id: str = "d0", **fields: Any) -> Decision:
     return Decision(
         seq=seq,
         time=float(seq),
@@ -29,6 +29,7 @@ def decision(seq: int, decision_id: str = "d0") -> Decision:
         propensity=1.0,
         candidates=(Candidate(model="a", propensity=1.0),),
         utility=Utility(),
+        **fields,
     )
 
 
