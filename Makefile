@@ -51,7 +51,7 @@ test: install
 TIMES = 50
 hostile: install
 	HOSTILE=$(TIMES) $(BIN)/python -m pytest tests/service/test_schemathesis.py \
-		tests/test_parsers.py $(ARGS)
+		tests/service/test_sequences.py tests/test_parsers.py $(ARGS)
 
 bench: install
 	$(BIN)/bandit-router bench $(ARGS)

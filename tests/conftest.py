@@ -32,6 +32,6 @@ class WordsEmbedder:
         return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def embedder() -> WordsEmbedder:
     return WordsEmbedder()

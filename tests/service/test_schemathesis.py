@@ -10,6 +10,8 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
@@ -17,7 +19,6 @@ import schemathesis
 from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import run_state_machine_as_test
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
@@ -27,10 +28,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from bandit_router.service import create_app
-from bandit_router.service.apikeys import CONFIRM
 from bandit_router.service.app import OPERATIONS
-from bandit_router.store import EventStore, verify
-from bandit_router.store.keys import SCOPES
 
 from .conftest import config
 
@@ -57,10 +55,6 @@ class Live:
     def __init__(self, url: str) -> None:
         self.url = url
         self.session = requests.Session()
-        key = {"name": "hostile", "scopes": SCOPES, "confirm": CONFIRM}
-        made = self.session.post(f"{url}/keys", json=key).json()
-        self.session.headers["Authorization"] = f"Bearer {made['key']}"
-        self.session.post(f"{url}/feedback", json={"decision_id": "none", "reward": 1.0})  # logs it
         self.schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
 
     def seq(self) -> int:
@@ -68,34 +62,30 @@ class Live:
         found: int = self.session.get(f"{self.url}/readyz").json()["seq"]
         return found
 
-    def check(self, response, case, before):
-        """Hold an answer to the description; one that refuses has changed nothing."""
-        case.validate_response(response, checks=CHECKS)
-        if response.status_code >= 400:
-            said = response.json()["error"]
-            assert said["message"]
-            assert self.seq() == before
-            assert response.status_code != 422 or said.get("field") or "body" in said["message"]
 
-
-@pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, embedder) -> Iterator[Live]:
+@contextmanager
+def serving(db: Path, **options) -> Iterator[Live]:
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    folder = tmp_path_factory.mktemp("hostile")
-    app = create_app(config(), db=folder / "h.db", embedder=embedder)
+    app = create_app(config(embedder={"name": "none"}), db=db, **options)
     server = TestServer(app)
     asyncio.run_coroutine_threadsafe(server.start_server(), loop).result(30)
     live = Live(str(server.make_url("")).rstrip("/"))
-    yield live
-    live.session.close()
-    asyncio.run_coroutine_threadsafe(server.close(), loop).result(30)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-    with EventStore.open(folder / "h.db", readonly=True) as store:
-        assert verify(store).agrees
+    try:
+        yield live
+    finally:
+        live.session.close()
+        asyncio.run_coroutine_threadsafe(server.close(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with serving(tmp_path_factory.mktemp("hostile") / "h.db") as live:
+        yield live
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -113,48 +103,15 @@ def test_no_request_breaks_it_and_what_is_refused_changes_nothing(live, operatio
     @given(case=cases)
     def hostile(case):
         before = live.seq()
-        live.check(case.call(base_url=live.url, session=live.session), case, before)
+        response = case.call(base_url=live.url, session=live.session)
+        case.validate_response(response, checks=CHECKS)
+        if response.status_code >= 400:
+            said = response.json()["error"]
+            assert said["message"]
+            assert live.seq() == before
+            assert response.status_code != 422 or said.get("field") or "body" in said["message"]
 
     hostile()
-
-
-PLAINLY = {"/route": {"prompt": "a"}, "/feedback": {"decision_id": "none", "cost_usd": 0.1}}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    ("paths", "led_to"),
-    [
-        ("^/(route|decisions|feedback$)", {"decision", "erase_decision", "feedback"}),
-        ("^(/v1)?/models", {"remove_model"}),
-        ("^/(keys|clusters|lineage)", {"revoke_api_key"}),
-        ("^/(?!keys)", set()),  # the first feedback after keys have changed logs that
-    ],
-)
-def test_no_sequence_of_requests_breaks_it(live, paths, led_to):
-    """One answer leads on to the next request, by the links that the description gives."""
-    schema = schemathesis.openapi.from_url(f"{live.url}/openapi.json").include(path_regex=paths)
-    schema.config.generation.update(modes=[GenerationMode.POSITIVE])
-    answered = set()
-
-    class Sequences(schema.as_state_machine()):
-        def before_call(self, case):
-            plain = PLAINLY.get(case.operation.path)  # any field at all would hardly ever fit
-            if plain and isinstance(case.body, dict):
-                case.body = {key: case.body.get(key, value) for key, value in plain.items()}
-
-        def get_call_kwargs(self, case):
-            self.before = live.seq()
-            return {"base_url": live.url, "session": live.session}
-
-        def validate_response(self, response, case, **_):
-            live.check(response, case, self.before)
-            if response.status_code < 300:
-                answered.add(case.operation.definition.raw["operationId"])
-
-    few = settings(MANY, max_examples=6 * TIMES, stateful_step_count=10)
-    run_state_machine_as_test(Sequences, settings=few)
-    assert led_to <= answered
 
 
 NASTY = st.one_of(
