@@ -36,8 +36,11 @@ def profile_of(request: Request, profiles: Iterable[Profile]) -> Profile | None:
     return profile
 
 
-def with_profile(request: Request, profile: Profile | None) -> Request:
-    """Return `request` with what its profile says where it says nothing itself."""
+def with_profile(request: Request, profile: Profile | None, models: Mapping[str, Model]) -> Request:
+    """Return `request` with what its profile says where it says nothing itself.
+
+    Of the profile's models those count that are still there.
+    """
     if profile is None:
         return request
     given = {
@@ -45,6 +48,8 @@ def with_profile(request: Request, profile: Profile | None) -> Request:
         for key in ("cost_weight", "latency_weight", "models")
         if getattr(request, key) is None
     }
+    if given.get("models") is not None:
+        given["models"] = tuple(name for name in given["models"] if name in models)
     return msgspec.structs.replace(request, **given)
 
 

@@ -200,7 +200,7 @@ class Router(Fold):
         """
         asked = request or Request()
         profile = profile_of(asked, self.settings.profiles)
-        request = with_profile(asked, profile)
+        request = with_profile(asked, profile, self.models)
         killed = None if self.killed is None else self.killed.model
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
@@ -472,7 +472,7 @@ class Router(Fold):
         names = () if self.killed else asked(self.settings.bandit, profile)
         if not any(self.strategies[name].needs_judge for name in names):
             return ()
-        arms = eligible_arms(self.models, with_profile(request, profile), prompt)
+        arms = eligible_arms(self.models, with_profile(request, profile, self.models), prompt)
         return tuple(self.models[arm] for arm in arms)
 
     def embed(self, prompt: str) -> Vector:

@@ -315,3 +315,13 @@ def test_nobody_stands_in_for_the_model_of_the_kill_switch() -> None:
     one.apply(one.change("model_removed", {"name": "small"}))
     with pytest.raises(InvalidInput, match="dry_run"):
         router(dry_run="other").change("model_removed", {"name": "other"})
+
+
+def test_a_profile_goes_on_without_a_model_that_was_removed() -> None:
+    one = router([{"name": "two", "models": ["small", "other"]}])
+    one.apply(one.change("model_removed", {"name": "other"}))
+    decision = one.decide("a", vector=np.ones(4), request=Request(profile="two"))
+    assert [c.model for c in decision.candidates] == ["small"]
+    one.apply(one.change("model_removed", {"name": "small"}))
+    with pytest.raises(NoEligibleArm):
+        one.decide("a", vector=np.ones(4), request=Request(profile="two"))

@@ -152,7 +152,9 @@ def create_app(
         await app[WATCH].close()
 
     async def fleet(app: web.Application) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
+        ) as session:
             app[FLEET] = Fleet(session, config.settings.server.upstream_timeout_s)
             app[ENGINE].world.ready = app[FLEET].infirmary.ready
             app[ENGINE].world.advisor = Advisor(session, config.settings.llm_judge)
