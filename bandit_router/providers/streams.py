@@ -94,18 +94,18 @@ class Stream:
             async for events in self._events:
                 if piece := self._taken(events):
                     yield piece
+            if self._reader.error is not None:
+                raise self._said()
+            if not (self._reader.whole or self._done):
+                message = f"{self._place}: the stream ended before the answer did"
+                raise UpstreamError(message, "broke_off")
+            last = [] if self._translator is None else self._translator.end()
+            if self._translator is not None or self._bare:
+                yield self._framed(last) + _END.get(self._call.form, b"")
         except GARBLED as error:
             what = f"{type(error).__name__}: {error}"
             message = f"{self._place}: an event of another form ({what})"
             raise UpstreamError(message, "garbage") from None
-        if self._reader.error is not None:
-            raise self._said()
-        if not (self._reader.whole or self._done):
-            message = f"{self._place}: the stream ended before the answer did"
-            raise UpstreamError(message, "broke_off")
-        last = [] if self._translator is None else self._translator.end()
-        if self._translator is not None or self._bare:
-            yield self._framed(last) + _END.get(self._call.form, b"")
 
     def _said(self) -> UpstreamError:
         message = f"{self._place}: an error in the stream: {self._reader.error}"

@@ -275,6 +275,15 @@ async def test_in_the_middle_of_a_stream(ask: Ask, bad: Bad, name: str) -> None:
     assert "message_stop" not in said
 
 
+async def test_garbage_at_the_end_of_a_stream_that_is_translated(ask: Ask, bad: Bad) -> None:
+    usage = {**CHUNK, "choices": [], "usage": {"prompt_tokens_details": -1}}
+    bad.says = (OPEN + events(said("one"), ENDED, usage, "[DONE]"),)
+    answer = await ask("/v1/messages", stream=True)
+    text = (await answer.text()).rstrip()
+    assert "of another form" in json.loads(text.rsplit("data: ", 1)[1])["error"]["message"]
+    assert counts(ask.client)["garbage"] == 1  # type: ignore[attr-defined]
+
+
 async def test_a_name_that_does_not_resolve(start: Any) -> None:
     good = OpenAIProvider()
     async with good.served("/chat/completions"):
