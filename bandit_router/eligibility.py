@@ -14,7 +14,12 @@ from .types import Model, Request
 
 _CHARS_PER_TOKEN = 4
 _LIMITS = ("cost_usd", "latency_ms")
-_MOST = {"cost_weight": 1e9, "latency_weight": 1e9}  # as in the settings, see `config.Weight`
+_MOST = (
+    ("cost_weight", 1e9),  # as in the settings, see `config.Weight`
+    ("latency_weight", 1e9),
+    ("max_cost_usd", sys.float_info.max),
+    ("max_latency_ms", sys.float_info.max),
+)
 
 
 def profile_of(request: Request, profiles: Iterable[Profile]) -> Profile | None:
@@ -76,18 +81,20 @@ def eligible_arms(
     arms = [m for m in models.values() if m.available and (wanted is None or m.name in wanted)]
     if not arms:
         raise NoEligibleArm("no model is available for this request", "models")
-    arms = [m for m in arms if m.name not in request.exclude]
+    if request.exclude:
+        arms = [m for m in arms if m.name not in request.exclude]
     if not arms:
         raise NoEligibleArm("every model that the request allows is excluded", "exclude")
     if request.needs:
         arms = [m for m in arms if set(request.needs) <= set(m.supports)]
     if not arms:
         raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")
-    tokens = len(prompt or "") / _CHARS_PER_TOKEN
-    arms = [m for m in arms if m.context_tokens is None or m.context_tokens >= tokens]
+    if prompt:
+        tokens = len(prompt) / _CHARS_PER_TOKEN
+        arms = [m for m in arms if m.context_tokens is None or m.context_tokens >= tokens]
     if not arms:
         raise NoEligibleArm("the prompt is longer than any of the models takes", "prompt")
-    return tuple(m.name for m in arms)
+    return tuple([m.name for m in arms])
 
 
 def killed_arms(
@@ -168,8 +175,8 @@ def check_request(request: Request) -> None:
     InvalidInput
         With the `field`.
     """
-    for field in ("cost_weight", "latency_weight", "max_cost_usd", "max_latency_ms"):
-        value, most = getattr(request, field), _MOST.get(field, sys.float_info.max)
+    for field, most in _MOST:
+        value = getattr(request, field)
         if value is not None and not 0.0 <= value <= most:
             raise InvalidInput(f"{field} must be between 0 and {most:g}, not {value!r}", field)
     for field in ("metadata", "session_id", "user"):

@@ -53,8 +53,10 @@ def canary_strategy(bandit: BanditSettings, profile: Profile | None) -> str | No
 
 def asked(bandit: BanditSettings, profile: Profile | None) -> tuple[str, ...]:
     """Return the strategies that say something of a request, the live one first."""
-    names = [live_strategy(bandit, profile), canary_strategy(bandit, profile), *bandit.shadows]
-    return tuple(dict.fromkeys(name for name in names if name))
+    live, canary = live_strategy(bandit, profile), canary_strategy(bandit, profile)
+    if canary is None and not bandit.shadows:
+        return (live,)
+    return tuple(dict.fromkeys(name for name in (live, canary, *bandit.shadows) if name))
 
 
 def decide(

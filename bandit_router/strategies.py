@@ -87,7 +87,7 @@ class Strategies:
     @property
     def live(self) -> Policy:
         """The policy that `bandit.strategy` names."""
-        return next(iter(self))
+        return next(iter(self._policies.values()))
 
     @property
     def mapped(self) -> ThompsonPolicy | None:

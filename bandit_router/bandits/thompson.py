@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc, betaincinv, ndtr, ndtri
 
+from ..compiled import compiled
 from .belief import UtilityBelief
 from .normal import MIN_SD, drawn, highest
 
@@ -81,6 +82,16 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
     else:
         out[rows] = 1.0
     return out
+
+
+@compiled
+def winner(score: Array, eligible: Mask) -> int:
+    """Return the eligible arm of the highest score, the first of equals."""
+    best = -1
+    for a in range(len(score)):
+        if eligible[a] and (best < 0 or score[a] > score[best]):
+            best = a
+    return best
 
 
 def with_floor(chance: Array, eligible: Mask, floor: float) -> Array:

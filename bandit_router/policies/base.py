@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from ..bandits.belief import Array, Belief
 from ..compiled import compiled
@@ -162,33 +164,74 @@ def candidates(
     arms: Sequence[str],
     index: Mapping[str, int],
     belief: Belief,
-    chance: Sequence[float],
-    utility: Sequence[float],
-    drawn: Sequence[float],
+    chance: Array,
+    utility: Array,
+    drawn: Array,
 ) -> tuple[Candidate, ...]:
     """Return what was believed of each of `arms`, from rows by `index`."""
-    quality = belief.quality.clip(0.0, 1.0).tolist()
-    sd = np.sqrt(belief.quality_var).tolist()
-    cost, latency = belief.cost.tolist(), belief.latency.tolist()
-    evidence, support = belief.evidence.tolist(), belief.support.T.tolist()
+    rows = _records(
+        chance,
+        belief.quality,
+        belief.quality_var,
+        belief.cost,
+        belief.latency,
+        utility,
+        drawn,
+        belief.evidence,
+        belief.support,
+    ).tolist()
     out = []
     for arm in arms:
-        i = index[arm]
+        chance_, quality, sd, cost, latency, mean, draw, evidence, *support = rows[index[arm]]
         out.append(
             Candidate(
                 model=arm,
-                propensity=chance[i],
-                quality=quality[i],
-                quality_sd=sd[i],
-                cost_usd=cost[i] if cost[i] == cost[i] else None,  # nan: unknown
-                latency_ms=latency[i] if latency[i] == latency[i] else None,
-                utility=utility[i],
-                draw=drawn[i],
-                evidence=evidence[i],
-                support=tuple(support[i]),
+                propensity=chance_,
+                quality=quality,
+                quality_sd=sd,
+                cost_usd=cost if cost == cost else None,  # nan: unknown
+                latency_ms=latency if latency == latency else None,
+                utility=mean,
+                draw=draw,
+                evidence=evidence,
+                support=tuple(support),
             )
         )
     return tuple(out)
+
+
+@compiled
+def _records(
+    chance: Array,
+    quality: Array,
+    quality_var: Array,
+    cost: Array,
+    latency: Array,
+    utility: Array,
+    drawn: Array,
+    evidence: Array,
+    support: Array,
+) -> Array:
+    """Return the numbers of every arm's candidate, in their order, as one row each."""
+    out = np.empty((len(chance), 8 + len(support)))
+    for a in range(len(chance)):
+        out[a, 0] = chance[a]
+        out[a, 1] = min(max(quality[a], 0.0), 1.0)
+        out[a, 2] = np.sqrt(quality_var[a])
+        out[a, 3] = cost[a]
+        out[a, 4] = latency[a]
+        out[a, 5] = utility[a]
+        out[a, 6] = drawn[a]
+        out[a, 7] = evidence[a]
+        for level in range(len(support)):
+            out[a, 8 + level] = support[level, a]
+    return out
+
+
+@lru_cache(maxsize=1024)
+def eligible_rows(arms: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return which of `arms` are `wanted`, shape (arms,); not to be written to."""
+    return np.array([arm in wanted for arm in arms], dtype=np.bool_)
 
 
 def known(value: float) -> float | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..bandits.belief import Array, UtilityBelief, compose
 from ..bandits.linear import LinearPosterior
-from ..bandits.thompson import with_floor
+from ..bandits.thompson import winner, with_floor
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from ..types import Model, Vector
@@ -22,6 +22,7 @@ from .base import (
     Policy,
     candidates,
     dearest,
+    eligible_rows,
     known,
     typical_cost,
 )
@@ -72,11 +73,10 @@ class LinearPolicy(Policy):
         """Choose the arm of the highest score; with a floor, now and then any arm."""
         belief = self.posterior.at(self._features(context.vector))
         utility = compose(belief, context.utility)
-        wanted = set(context.arms)
-        eligible = np.array([arm in wanted for arm in self.posterior.arms])
+        eligible = eligible_rows(tuple(self.posterior.arms), context.arms)
         score, chance = self.decide(utility, eligible, rng)
         chance = with_floor(chance, eligible, self._floor)
-        chosen = int(np.where(eligible, score, -np.inf).argmax())
+        chosen = winner(score, eligible)
         if self._floor and rng.random() < self._floor * len(context.arms):
             chosen = int(rng.choice(np.flatnonzero(eligible)))
         chance[chosen] = max(chance[chosen], 1e-12)  # it was possible: no log may say 0
@@ -86,9 +86,9 @@ class LinearPolicy(Policy):
                 context.arms,
                 self.posterior.index,
                 belief,
-                chance.tolist(),
-                utility.mean.tolist(),
-                score.tolist(),
+                chance,
+                utility.mean,
+                score,
             ),
         )
 

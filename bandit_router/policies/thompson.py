@@ -11,7 +11,7 @@ from ..bandits.belief import compose
 from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
-from ..bandits.thompson import draw, propensities, with_floor
+from ..bandits.thompson import draw, propensities, winner, with_floor
 from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
 from ..config import BanditSettings
 from ..types import LineageEvent, Model, Vector
@@ -23,6 +23,7 @@ from .base import (
     Policy,
     candidates,
     dearest,
+    eligible_rows,
     known,
     typical_cost,
 )
@@ -71,13 +72,12 @@ class ThompsonPolicy(Policy):
         here = self.survey(context.vector)
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
-        eligible = self._mask(context.arms)
+        eligible = eligible_rows(tuple(self.posterior.arms), context.arms)
         chance = propensities(utility, eligible)
         if self._floor:
             chance = with_floor(chance, eligible, self._floor)
         drawn = draw(utility, rng)
-        drawn[~eligible] = -np.inf
-        chosen = int(drawn.argmax())
+        chosen = winner(drawn, eligible)
         if self._floor and rng.random() < self._floor * len(context.arms):
             chosen = int(rng.choice(np.flatnonzero(eligible)))
         # The chosen arm was possible, however unlikely: no log may say 0.
@@ -89,9 +89,9 @@ class ThompsonPolicy(Policy):
                 context.arms,
                 self.posterior.index,
                 belief,
-                chance.tolist(),
-                utility.mean.tolist(),
-                drawn.tolist(),
+                chance,
+                utility.mean,
+                drawn,
             ),
         )
 
@@ -225,7 +225,3 @@ class ThompsonPolicy(Policy):
         if len(path) != len(self.map.levels):
             return [WHOLE] * len(self.map.levels)
         return self.map.heirs(path)
-
-    def _mask(self, arms: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        wanted = set(arms)
-        return np.array([arm in wanted for arm in self.posterior.arms])
