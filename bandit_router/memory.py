@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from .bandits.credit import Credit, credit
+from .bandits.credit import Credit, credit, nothing
 from .config import FeedbackSettings, family_of
 from .exceptions import InvalidInput, UnknownDecision
 from .types import Decision, Feedback, History, Model, Outcome, without_text
@@ -97,6 +97,8 @@ def with_event(history: History, event: Outcome | Feedback) -> History:
     """
     if isinstance(event, Outcome):
         return msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
+    if not history.feedback:
+        return msgspec.structs.replace(history, feedback=(event,))
     heard = list(history.feedback)
     last = next((i for i in reversed(range(len(heard))) if heard[i].source == event.source), None)
     if last is not None and _said(heard[last]) <= _said(event):
@@ -139,7 +141,7 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     """
     decision = history.decision
     if not (history.outcomes or history.feedback):
-        return credit(decision.model, (), None, None)
+        return nothing(decision.model)
     rewards = [
         (
             min(f.weight, 1.0 if decision.capped else f.weight)
@@ -210,18 +212,20 @@ def check_feedback(feedback: Feedback) -> None:
     InvalidInput
         With the `field`.
     """
-    if all(getattr(feedback, field) is None for field in _SAID):
-        raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
+    said = False
     for field in _SAID:
         value = getattr(feedback, field)
         if value is None:
             continue
+        said = True
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidInput(f"{field} must be a number, not {value!r}", field)
         high = 1.0 if field == "reward" else _MOST
         if not (math.isfinite(value) and 0.0 <= value <= high):
             limit = f"between 0 and {high:g}"
             raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
+    if not said:
+        raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
     if not 0.0 < feedback.weight <= _MAX_WEIGHT:
         raise InvalidInput(f"weight must be above 0 and at most {_MAX_WEIGHT:g}", "weight")
     if not feedback.source.strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from typing import Any
 
@@ -44,12 +45,13 @@ class Sources:
     """
 
     def __init__(self) -> None:
-        self._sums: OrderedDict[str, Any] = OrderedDict()
+        self._sums: OrderedDict[str, list[float]] = OrderedDict()
 
     def heard(self, source: str, reward: float, expected: float, sign: float = 1.0) -> None:
         """Fold a reward and what had been expected of the arm; a `sign` of -1 takes it back."""
-        sums = self._sums.setdefault(source, np.zeros(5))
-        sums += sign * np.array([1.0, expected, reward, expected**2, expected * reward])
+        sums = self._sums.setdefault(source, [0.0] * 5)
+        for i, value in enumerate((1.0, expected, reward, expected**2, expected * reward)):
+            sums[i] += sign * value
         self._sums.move_to_end(source)
         if len(self._sums) > _HELD:
             self._sums.popitem(last=False)
@@ -69,16 +71,16 @@ class Sources:
 
     def state(self) -> list[list[Any]]:
         """Return the sums, the source heard longest ago first."""
-        return [[source, sums] for source, sums in self._sums.items()]
+        return [[source, np.array(sums)] for source, sums in self._sums.items()]
 
     def load(self, state: list[Any]) -> None:
         """Take over what `state` returned."""
-        self._sums = OrderedDict((source, np.array(sums)) for source, sums in state)
+        self._sums = OrderedDict((source, sums.tolist()) for source, sums in state)
 
 
-def _slope(sums: Any) -> tuple[float, float]:
+def _slope(sums: list[float]) -> tuple[float, float]:
     """Return the posterior mean of a source's slope, and its standard error."""
     n = max(sums[N], 1e-9)
-    size = _DOUBT + max(float(sums[XX] - sums[X] * sums[X] / n), 0.0)
-    slope = float(_DOUBT + sums[XY] - sums[X] * sums[Y] / n) / size
-    return slope, float(np.sqrt(_NOISE / size))
+    size = _DOUBT + max(sums[XX] - sums[X] * sums[X] / n, 0.0)
+    slope = (_DOUBT + sums[XY] - sums[X] * sums[Y] / n) / size
+    return slope, math.sqrt(_NOISE / size)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .compiled import reordered
 from .exceptions import InvalidInput
 
+_FLOAT32 = np.dtype("<f4")
 _ROUNDING = 1e-6  # of the norm of a float32 vector that was brought to norm 1
 
 EVENT_VERSION = 2
@@ -247,7 +248,10 @@ class Decision(
 
     def candidate(self, model: str) -> Candidate | None:
         """Return what was believed of `model`, or None if it was not eligible."""
-        return next((c for c in self.candidates if c.model == model), None)
+        for candidate in self.candidates:
+            if candidate.model == model:
+                return candidate
+        return None
 
     @property
     def chosen(self) -> Candidate:
@@ -413,8 +417,10 @@ class History(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def answered_by(self) -> str:
         """The arm that is credited: the one that answered, else the one chosen."""
-        answered = [o.model for o in self.outcomes if o.error is None]
-        return answered[-1] if answered else self.decision.model
+        for outcome in reversed(self.outcomes):
+            if outcome.error is None:
+                return outcome.model
+        return self.decision.model
 
     def latest(self, source: str) -> Feedback | None:
         """Return the standing feedback of `source`, or None."""
@@ -423,7 +429,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def as_bytes(vector: Vector) -> bytes:
     """Return an embedding as little-endian float32 bytes, as logs hold it."""
-    return vector.astype("<f4", copy=False).tobytes()
+    return vector.astype(_FLOAT32, copy=False).tobytes()
 
 
 def unit(vector: Any, *, field: str = "embedding") -> Vector:
@@ -444,13 +450,14 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
             raise InvalidInput(f"{field} must be a list of numbers", field) from None
     if out.ndim != 1 or not out.size:
         raise InvalidInput(f"{field} must be a flat, non-empty list of numbers", field)
-    out = np.ascontiguousarray(out)
+    if not out.flags.c_contiguous:
+        out = np.ascontiguousarray(out)
     length = _length(out)
     if not math.isfinite(length) or length < 1e-12:
         raise InvalidInput(f"{field} must be finite and not all zeros", field)
     if abs(length - 1.0) > _ROUNDING:
         out = out / np.float32(length)
-    return out.astype(np.float32, copy=False)
+    return out
 
 
 @reordered

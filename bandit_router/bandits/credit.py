@@ -57,6 +57,11 @@ class Credit:
         return float(self.sums[C] / self.sums[CN]) if self.sums[CN] else otherwise
 
 
+def nothing(arm: str) -> Credit:
+    """Return the credit of a decision of which nothing was heard."""
+    return Credit(arm, np.zeros(ROWS))
+
+
 def credit(
     arm: str,
     rewards: Sequence[tuple[float, float]],

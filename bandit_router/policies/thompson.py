@@ -133,15 +133,16 @@ class ThompsonPolicy(Policy):
 
     def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
-        weight, reward, _, bills, cost = lesson.sums[:5]
+        weight, reward, _, bills, cost = lesson.sums[:5].tolist()
         if lesson.fresh and weight > 0:
-            residual = self._agreed("quality", lesson, float(reward / weight) - foretold.quality)
-            detector = self._detectors.setdefault(lesson.arm, ChangeDetector())
+            residual = self._agreed("quality", lesson, reward / weight - foretold.quality)
+            if (detector := self._detectors.get(lesson.arm)) is None:
+                detector = self._detectors[lesson.arm] = ChangeDetector()
             by = None if residual is None else detector.update(residual)
             if by is not None:
                 self.posterior.moved(lesson.arm, by, keep=_KEPT)
         if bills >= 1.0 and foretold.cost > 0:  # less: a voice that has used up its cap
-            seen = self._agreed("price", lesson, float(cost) / foretold.cost)
+            seen = self._agreed("price", lesson, cost / foretold.cost)
             watch = self._prices.setdefault(lesson.arm, PriceWatch())
             ratio = None if seen is None else watch.update(seen, 1.0)
             if ratio is not None:
