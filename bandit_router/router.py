@@ -17,6 +17,7 @@ import msgspec
 from . import codec
 from .accounts import Terms
 from .bandits.pacing import BudgetPacer, DayPacer
+from .clustering import finest
 from .config import Settings, check_kin, check_models
 from .draws import Draws
 from .eligibility import (
@@ -253,16 +254,16 @@ class Router(Fold):
         if vector is not None and self._dimension not in (None, len(vector)):
             vector = None  # of the space before the embedder was another
         path = decision.path if vector is None else self.strategies.locate(vector)
-        user, key = decision.request.user, decision.request.key
+        trust, capped = self._counted(decision.request)
         return msgspec.structs.replace(
             decision,
             seq=self.seq + 1,
             time=self._now(decision.time),
             vector=b"" if vector is None else decision.vector,
             path=path,
-            cluster=next((i for i in reversed(path) if i), 0),
-            trust=min(self.users.trust(user), self.keys.trust(key)),
-            capped=self.users.caps(user) or self.keys.caps(key),
+            cluster=finest(path),
+            trust=trust,
+            capped=capped,
         )
 
     def judge(
@@ -517,6 +518,14 @@ class Router(Fold):
         found = (self.pacer, self.accounts.pacer(request.key))
         return [pacer for pacer in found if pacer is not None]
 
+    def _counted(self, request: Request) -> tuple[float, bool]:
+        """Return what feedback on a request counts, and whether its voice is capped."""
+        user, key = request.user, request.key
+        if user is None and key is None:
+            return 1.0, False
+        trust = min(self.users.trust(user), self.keys.trust(key))
+        return trust, self.users.caps(user) or self.keys.caps(key)
+
     def _reliability(self, source: str) -> float:
         if not self.settings.feedback.estimate_reliability:
             return 1.0
@@ -530,8 +539,9 @@ class Router(Fold):
 
     def _checked(self, vector: Any) -> Vector:
         out = unit(vector)
-        projection = shipped_projection(self.settings.embedder.name)
-        expected = self._dimension or (projection.mean.size if projection else None)
+        expected = self._dimension
+        if expected is None and (projection := shipped_projection(self.settings.embedder.name)):
+            expected = projection.mean.size
         if expected is not None and len(out) != expected:
             raise InvalidInput(
                 f"embedding must have {expected} numbers, as {self.settings.embedder.name!r} "
@@ -550,15 +560,15 @@ class Router(Fold):
         decision_id: str,
     ) -> Decision:
         choice = verdict.choice
-        chosen = next(c for c in choice.candidates if c.model == choice.model)
+        trust, capped = self._counted(request)
         keep = self.settings.store.keep_prompts
         return Decision(
             seq=seq,
             time=time,
             decision_id=decision_id,
             model=choice.model,
-            cluster=next((i for i in reversed(verdict.path) if i), 0),
-            propensity=chosen.propensity,
+            cluster=finest(verdict.path),
+            propensity=choice.propensity,
             candidates=choice.candidates,
             utility=context.utility,
             path=verdict.path,
@@ -569,8 +579,8 @@ class Router(Fold):
             role=verdict.role,
             shadows=verdict.shadows,
             advice=verdict.advice,
-            trust=min(self.users.trust(request.user), self.keys.trust(request.key)),
-            capped=self.users.caps(request.user) or self.keys.caps(request.key),
+            trust=trust,
+            capped=capped,
             prompt_chars=None if context.prompt is None else len(context.prompt),
             prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),
             prompt=_writable(context.prompt) if keep else None,

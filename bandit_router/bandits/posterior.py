@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from ..clustering import Surroundings
+from ..clustering import Surroundings, finest
 from ..compiled import compiled
 from .adjusted import AdjustedLevels
 from .belief import Array, Belief
@@ -23,13 +23,8 @@ from .cells import Cells
 from .credit import C2, CN, LN, R2, ROWS, C, R, W, settled
 from .pooled import (
     COST,
-    COST_VAR,
-    LATENCY,
-    LATENCY_VAR,
     MEAN,
-    SAMPLING,
     SUPPORT,
-    VAR,
     Widths,
     believe,
 )
@@ -296,16 +291,17 @@ class Posterior:
         """Return what is believed of every arm at a place."""
         believed = self._believe(here)
         support = believed[SUPPORT : SUPPORT + len(here.starts)]
-        held = next((id_ for id_ in reversed(here.path) if id_), 0)
+        held = finest(here.path)
+        quality, var, sampling, cost, cost_var, latency, latency_var = believed[:SUPPORT]
         belief = Belief(
-            quality=believed[MEAN],
-            quality_var=believed[VAR],
-            sampling_var=believed[SAMPLING],
+            quality=quality,
+            quality_var=var,
+            sampling_var=sampling,
             sharpening=self._sharpening,
-            cost=believed[COST],
-            cost_var=believed[COST_VAR],
-            latency=believed[LATENCY],
-            latency_var=believed[LATENCY_VAR],
+            cost=cost,
+            cost_var=cost_var,
+            latency=latency,
+            latency_var=latency_var,
             evidence=self._cells.evidence(held) if held else support[0],
             support=support,
         )
@@ -320,6 +316,10 @@ class Posterior:
     def costs(self) -> Array:
         """Return each arm's mean cost over all that was observed (nan: unknown), (arms,)."""
         return mean_costs(self._total, self._priors.cost)
+
+    def dearest(self) -> float:
+        """Return the highest of these costs, 0 if none is known."""
+        return dearest(self._total, self._priors.cost)
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -456,6 +456,16 @@ def mean_costs(total: Array, listed: Array) -> Array:
     for a in range(len(listed)):
         out[a] = total[C, a] / total[CN, a] if total[CN, a] > 0 else listed[a]
     return out
+
+
+@compiled
+def dearest(total: Array, listed: Array) -> float:
+    """Return the highest of the `mean_costs`, 0 if none is known."""
+    most = 0.0
+    for usd in mean_costs(total, listed):
+        if np.isfinite(usd) and usd > most:
+            most = usd
+    return float(most)
 
 
 @compiled

@@ -6,7 +6,7 @@ from .denstream import DenStream
 from .kmeans import KMeans, STREAMKMeans
 from .lineage import WHOLE
 from .map import ClusterMap, Place
-from .surroundings import NOWHERE, Surroundings
+from .surroundings import NOWHERE, Surroundings, finest
 
 __all__ = [
     "DBSTREAM",
@@ -19,4 +19,5 @@ __all__ = [
     "Place",
     "STREAMKMeans",
     "Surroundings",
+    "finest",
 ]

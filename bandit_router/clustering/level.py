@@ -10,7 +10,6 @@ import numpy as np
 
 from .dbstream import DBSTREAM
 from .matrix import Array, Rows
-from .nearest import around
 
 NewId = Callable[[], int]
 
@@ -50,8 +49,8 @@ class Level(Protocol):
         """Return the cluster whose centre is closest, however far; None if there is none."""
         ...
 
-    def near(self, z: Array, bandwidth: float, ids: Rows, kernel: Array) -> tuple[int, float]:
-        """Write the nearest clusters and what they count; see `nearest.around`."""
+    def live(self) -> tuple[Rows, Array]:
+        """Ids (ascending) and centres of the live clusters, not to be written to."""
         ...
 
     def center(self, id_: int, default: Array) -> Array:
@@ -128,9 +127,9 @@ class DbstreamLevel(DBSTREAM):
         """Return the micro-cluster whose centre is closest."""
         return self.nearest_micro_cluster(z)[0] if self._matrix.size else None
 
-    def near(self, z: Array, bandwidth: float, ids: Rows, kernel: Array) -> tuple[int, float]:
-        """Write the nearest micro-clusters; see `Level`."""
-        return around(self._matrix.centers, self._matrix.ids, z, bandwidth, ids, kernel)
+    def live(self) -> tuple[Rows, Array]:
+        """Ids and centres; see `Level`."""
+        return self._matrix.ids, self._matrix.centers
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a micro-cluster; see `Level`."""

@@ -23,6 +23,7 @@ from .drift import ShareWatch
 from .level import DbstreamLevel, Level
 from .lineage import WHOLE, Lineage
 from .matrix import Array
+from .nearest import survey
 from .slots import SlotLevel
 from .surroundings import MOST, Surroundings
 
@@ -100,24 +101,21 @@ class ClusterMap:
         bandwidth
             How far, as a distance, evidence of other clusters reaches; see `Surroundings`.
         """
+        levels = tuple([level.live() for level in self.levels])
+        ids, kernel, starts, distances = survey(levels, z, bandwidth, MOST)
         path: list[int] = []
-        ids = np.empty(MOST * len(self.levels), np.int64)
-        kernel = np.empty(len(ids))
-        starts, end = [0], 0
         unborn = self.lineage.next_id
-        for level in self.levels:
-            near = ids[end : end + MOST]
-            count, distance = level.near(z, bandwidth, near, kernel[end : end + MOST])
+        for level, start, distance in zip(
+            self.levels, starts.tolist(), distances.tolist(), strict=False
+        ):
             if distance < level.radius:
-                path.append(int(near[0]))
+                path.append(int(ids[start]))
             elif level.grows:
                 path.append(unborn)
                 unborn += 1
             else:
                 path.append(WHOLE)
-            end += count
-            starts.append(end)
-        return Surroundings(z, tuple(path), ids[:end], kernel[:end], np.array(starts))
+        return Surroundings(z, tuple(path), ids, kernel, starts)
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""

@@ -82,3 +82,34 @@ def around(
             apart = distances[i] * distances[i] - distances[0] * distances[0]
             kernel[i] = np.exp(-apart / (2.0 * bandwidth * bandwidth))
     return len(rows), distances[0] if len(rows) else np.inf
+
+
+@compiled
+def survey(
+    levels: tuple[tuple[Rows, Array], ...], x: Array, bandwidth: float, most: int
+) -> tuple[Rows, Array, Rows, Array]:
+    """Return the clusters nearest to `x` at every level; see `around`.
+
+    Parameters
+    ----------
+    levels
+        Ids and centres of each.
+    most
+        Clusters of one level, at the most.
+
+    Returns
+    -------
+    tuple
+        Ids and kernel of them all, level after level, shape (n,); where those of each level
+        start, shape (levels + 1,); distance of its nearest, infinite where it has none, (levels,).
+    """
+    ids, kernel = np.empty(most * len(levels), np.int64), np.empty(most * len(levels))
+    starts, distances = np.zeros(len(levels) + 1, np.int64), np.empty(len(levels))
+    for i in range(len(levels)):
+        own, centers = levels[i]
+        start = starts[i]
+        count, distances[i] = around(
+            centers, own, x, bandwidth, ids[start : start + most], kernel[start : start + most]
+        )
+        starts[i + 1] = start + count
+    return ids[: starts[-1]], kernel[: starts[-1]], starts, distances

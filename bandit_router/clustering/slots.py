@@ -20,7 +20,6 @@ from . import mended, saved
 from .kmeans import KMeans, STREAMKMeans
 from .level import NewId, Turnover
 from .matrix import Array, Rows
-from .nearest import around
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     # River's KMeans starts its centres far from the unit sphere: the first winner would take all.
@@ -143,12 +142,9 @@ class SlotLevel:
         """Return the cluster with the nearest centre."""
         return self.locate(z)
 
-    def near(self, z: Array, bandwidth: float, ids: Rows, kernel: Array) -> tuple[int, float]:
-        """Write the nearest clusters; see `Level`."""
-        if not self._ids:
-            return 0, np.inf
-        known, centers = self._sorted()
-        return around(centers, known, z, bandwidth, ids, kernel)
+    def live(self) -> tuple[Rows, Array]:
+        """Ids, ascending, and centres; see `Level`."""
+        return self._sorted() if self._ids else (np.zeros(0, np.int64), np.zeros((0, 0)))
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a cluster; see `Level`."""

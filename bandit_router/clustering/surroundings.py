@@ -13,6 +13,14 @@ MOST = 16
 """Clusters of one level that are looked at, at the most."""
 
 
+def finest(path: Sequence[int]) -> int:
+    """Return the finest cluster of a path; 0, the whole map, if it has none."""
+    for id_ in reversed(path):
+        if id_:
+            return id_
+    return 0
+
+
 class Surroundings(msgspec.Struct, frozen=True, gc=False):
     """A place on the map.
 

@@ -53,6 +53,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     propensity_draws: int = 0
     advice: Advice | None = None
 
+    @property
+    def propensity(self) -> float:
+        """The probability that the arm had."""
+        for candidate in self.candidates:
+            if candidate.model == self.model:
+                return candidate.propensity
+        raise AssertionError(f"{self.model!r} is none of the candidates")
+
 
 class Expectation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an arm is expected to cost (US dollars) and take (milliseconds); None: unknown."""
@@ -255,13 +263,5 @@ def dearest(cost: Array) -> float | None:
     Not that of the arm that looks best so far: were it a cheap one, every other would look dear,
     be tried less, and never show that it is better.
     """
-    return _highest(cost) or None
-
-
-@compiled
-def _highest(cost: Array) -> float:
-    most = 0.0
-    for usd in cost:
-        if np.isfinite(usd) and usd > most:
-            most = usd
-    return float(most)
+    known_ = cost[np.isfinite(cost)]
+    return float(known_.max(initial=0.0)) or None

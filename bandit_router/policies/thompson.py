@@ -22,7 +22,6 @@ from .base import (
     Lesson,
     Policy,
     candidates,
-    dearest,
     eligible_rows,
     known,
     typical_cost,
@@ -107,7 +106,7 @@ class ThompsonPolicy(Policy):
 
     def reference_cost(self) -> float | None:
         """Return the mean cost of the dearest arm; see `base.dearest`."""
-        return dearest(self.posterior.costs())
+        return self.posterior.dearest() or None
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Let the map learn the prompt, and evidence follow what became of its clusters."""
