@@ -128,7 +128,8 @@ class Fold:
         history = self._memory.history(event.decision_id, event.seq)
         after = with_event(history, event)
         self._memory.put(after)
-        old, new = (settle(h, self.settings.feedback) for h in (history, after))
+        old = settle(history, self.settings.feedback)
+        new = settle(after, self.settings.feedback)
         decision = history.decision
         if old.arm == new.arm:
             steps = [(new.arm, new.sums - old.sums)]

@@ -157,8 +157,9 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
         most = settings.default_weight + sum(settings.weights.values())
         scale *= min(1.0, most / max(sum(weight for weight, _ in rewards), 1e-12))
     rewards = [(scale * weight, reward) for weight, reward in rewards]
-    cost, latency = (_reported(history, what) for what in ("cost_usd", "latency_ms"))
-    return credit(history.answered_by, rewards, cost[1], latency[1], (cost[0], latency[0]))
+    bill, cost = _reported(history, "cost_usd")
+    clock, latency = _reported(history, "latency_ms")
+    return credit(history.answered_by, rewards, cost, latency, (bill, clock))
 
 
 def _reported(history: History, what: str) -> tuple[float, float | None]:

@@ -74,10 +74,7 @@ class AdjustedLevels:
     def add(self, arm: int, sums: Array, z: Array) -> None:
         """Add the `sums` of a credit (negative to take back) to an arm, for a prompt at `z`."""
         self._shape(len(z))
-        x = np.zeros(self.dimension + 1)
-        x[self.dimension - len(z) : -1] = z  # a prompt without a place is at the middle
-        x[-1] = 1.0
-        _add(self._gram[arm], self._sum[arm], self._moment[arm], sums, x)
+        _add(self._gram, self._sum, self._moment, arm, sums, z)
 
     def only_level(self, arm: int, sums: Array) -> None:
         """Hold of an arm the `sums` of its weight and rewards alone, as if at the middle."""
@@ -161,9 +158,13 @@ class AdjustedLevels:
 
 
 @compiled
-def _add(gram: Array, sum_: Array, moment: Array, sums: Array, x: Array) -> None:
-    for i in range(len(x)):
-        for j in range(len(x)):
-            gram[i, j] += sums[W] * x[i] * x[j]
-        sum_[i] += sums[W] * x[i]
-        moment[i] += sums[R] * x[i]
+def _add(gram: Array, sum_: Array, moment: Array, arm: int, sums: Array, z: Array) -> None:
+    size = sum_.shape[1]
+    x = np.zeros(size)
+    x[size - 1 - len(z) : size - 1] = z  # a prompt without a place is at the middle
+    x[size - 1] = 1.0
+    for i in range(size):
+        for j in range(size):
+            gram[arm, i, j] += sums[W] * x[i] * x[j]
+        sum_[arm, i] += sums[W] * x[i]
+        moment[arm, i] += sums[R] * x[i]
