@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from ..exceptions import StoreError
+from .sqlite import Database
 
 BUSY_SECONDS = 10.0
 """How long a write waits for another connection's write."""

@@ -8,8 +8,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlite_utils import Database
-
 from ..exceptions import StoreError
 from ..types import Event, LineageEvent
 from . import schema
@@ -26,6 +24,7 @@ from .rows import (
     insert,
     pack,
 )
+from .sqlite import Database
 
 KEPT_BODIES = 3
 """Snapshots whose bodies are kept; of older ones only the digest is."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlite_utils import Database
 
 from .. import codec
 from ..exceptions import StoreError
@@ -21,6 +20,7 @@ from ..types import (
     Outcome,
     without_text,
 )
+from .sqlite import Database
 
 LINEAGE_COLUMNS = ("seq", "time", "what", "cluster", "other", "level", "cause")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from ..exceptions import StoreError
+from .sqlite import Database
 
 APPLICATION = "bandit-router"
 SCHEMA_VERSION = 2

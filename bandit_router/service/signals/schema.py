@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import jsonschema_rs
 import msgspec
 
 _MOST_STEPS = 1_000_000
 _MOST_BYTES = 100_000
 _MOST_PLACES = 20_000
 _DEEPEST = 64
-_PATTERNS = jsonschema_rs.RegexOptions(size_limit=200_000)
+_LARGEST_PATTERN = 200_000
 _HERE = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas")
 _BELOW = (
     "properties",
@@ -49,7 +48,10 @@ def valid(schema: Any, value: Any) -> bool | None:
         size, depth = _measure(value)
         if size * _Ways(schema).count(schema, depth) > _MOST_STEPS:
             return None
-        validator = jsonschema_rs.validator_for(schema, pattern_options=_PATTERNS, offline=True)
+        import jsonschema_rs  # not before somebody asks for a schema
+
+        patterns = jsonschema_rs.RegexOptions(size_limit=_LARGEST_PATTERN)
+        validator = jsonschema_rs.validator_for(schema, pattern_options=patterns, offline=True)
         return bool(validator.is_valid(value))
     except (ValueError, TypeError, RecursionError, OverflowError, _Unmeasured):
         return None
