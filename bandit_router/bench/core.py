@@ -28,7 +28,13 @@ from .peers import PEERS, Peer
 from .run import Run
 
 Times = dict[str, list[float]]
+CLUSTERS = (16, 256, 1024, 4096)
+ARMS = (2, 20, 200)
+EVENTS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _MONTE_CARLO = 1000
+_LONGEST_S = 1800.0
+"""What it may take to come to a number of events in `growth`."""
+
 _TURN = 50
 """Steps of each before the next has its turn: long enough for the processor's caches to warm."""
 
@@ -181,21 +187,29 @@ def _propensities(run: Run) -> dict[str, float]:
 
 
 def growth(run: Run) -> dict[str, float]:
-    """Cost of a decision against clusters, arms and events."""
+    """Cost of a decision against clusters, arms and events.
+
+    Every event is really folded; only at each mark are some timed. A mark that would take longer
+    than half an hour is left out.
+    """
     out: dict[str, float] = {}
     steps = min(run.steps, 600)
-    for clusters in (16, 256, 1024, 4096):
+    for clusters in CLUSTERS:
         run(f"growth: {clusters} clusters")
         router, vectors = prepared(clusters, 8)
         out |= _medians(timed(router, vectors, steps), f"clusters_{clusters}")
-    for arms in (2, 20, 200):
+    for arms in ARMS:
         run(f"growth: {arms} arms")
         router, vectors = prepared(64, arms)
         out |= _medians(timed(router, vectors, steps), f"arms_{arms}")
     router, vectors = prepared(256, 8)
-    marks = [n for n in (1_000, 10_000, 100_000, 1_000_000, 10_000_000) if n <= run.events]
-    rng = np.random.default_rng(3)
+    marks = [n for n in EVENTS if n <= run.events]
+    rng, begun = np.random.default_rng(3), perf_counter()
     for mark in marks:
+        expected = (perf_counter() - begun) * mark / max(router.seq, 1)
+        if expected > _LONGEST_S:
+            run(f"growth: {mark:,} events would take {expected / 60:.0f} minutes: left out")
+            break
         run(f"growth: {mark:,} events")
         while router.seq < mark - 2 * steps:
             _feed(router, router.route(vector=vectors[router.seq % len(vectors)]), rng)

@@ -98,3 +98,18 @@ def test_a_history_is_kept_and_compared_with(tmp_path: Path) -> None:
     file.write_text("nonsense\n", encoding="utf-8")
     with pytest.raises(InvalidInput, match="line 1"):
         last(file)
+
+
+def test_growth_leaves_out_what_would_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core, "CLUSTERS", (4,))
+    monkeypatch.setattr(core, "ARMS", (2,))
+    monkeypatch.setattr(core, "EVENTS", (200, 400))
+    figures = core.growth(SMALL)
+    assert usable(figures)
+    assert {"growth_decide_us_clusters_4", "growth_learn_us_arms_2"} <= set(figures)
+    assert figures["growth_state_bytes_events_400"] > 0
+    monkeypatch.setattr(core, "_LONGEST_S", 0.0)
+    said: list[str] = []
+    short = core.growth(Run(steps=10, events=1200, tell=said.append))
+    assert "growth_state_bytes_events_400" not in short
+    assert "left out" in said[-1]
