@@ -23,8 +23,13 @@ from .cells import Cells
 from .credit import C2, CN, LN, R2, ROWS, C, R, W, settled
 from .pooled import (
     COST,
+    COST_VAR,
+    LATENCY,
+    LATENCY_VAR,
     MEAN,
+    SAMPLING,
     SUPPORT,
+    VAR,
     Widths,
     believe,
 )
@@ -292,16 +297,15 @@ class Posterior:
         believed = self._believe(here)
         support = believed[SUPPORT : SUPPORT + len(here.starts)]
         held = finest(here.path)
-        quality, var, sampling, cost, cost_var, latency, latency_var = believed[:SUPPORT]
         belief = Belief(
-            quality=quality,
-            quality_var=var,
-            sampling_var=sampling,
+            quality=believed[MEAN],
+            quality_var=believed[VAR],
+            sampling_var=believed[SAMPLING],
             sharpening=self._sharpening,
-            cost=cost,
-            cost_var=cost_var,
-            latency=latency,
-            latency_var=latency_var,
+            cost=believed[COST],
+            cost_var=believed[COST_VAR],
+            latency=believed[LATENCY],
+            latency_var=believed[LATENCY_VAR],
             evidence=self._cells.evidence(held) if held else support[0],
             support=support,
         )

@@ -17,6 +17,8 @@ from ..compiled import compiled
 from ..config import BanditSettings
 from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
 
+_FIELDS = 8  # numbers of a candidate before its support
+
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy may ask of the world, answered by who drives the router.
@@ -190,7 +192,8 @@ def candidates(
     ).tolist()
     out = []
     for arm in arms:
-        chance_, quality, sd, cost, latency, mean, draw, evidence, *support = rows[index[arm]]
+        row = rows[index[arm]]
+        chance_, quality, sd, cost, latency, mean, draw, evidence = row[:_FIELDS]
         out.append(
             Candidate(
                 model=arm,
@@ -202,7 +205,7 @@ def candidates(
                 utility=mean,
                 draw=draw,
                 evidence=evidence,
-                support=tuple(support),
+                support=tuple(row[_FIELDS:]),
             )
         )
     return tuple(out)
@@ -221,7 +224,7 @@ def _records(
     support: Array,
 ) -> Array:
     """Return the numbers of every arm's candidate, in their order, as one row each."""
-    out = np.empty((len(chance), 8 + len(support)))
+    out = np.empty((len(chance), _FIELDS + len(support)))
     for a in range(len(chance)):
         out[a, 0] = chance[a]
         out[a, 1] = min(max(quality[a], 0.0), 1.0)
@@ -232,7 +235,7 @@ def _records(
         out[a, 6] = drawn[a]
         out[a, 7] = evidence[a]
         for level in range(len(support)):
-            out[a, 8 + level] = support[level, a]
+            out[a, _FIELDS + level] = support[level, a]
     return out
 
 
