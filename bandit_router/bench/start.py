@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 
+import msgspec
 import numpy as np
 
-from ..codec import digest
+from ..codec import decode_state, digest, encode_state
 from ..fold import FOLD_VERSION
+from ..router import Router
 from ..store import EventStore, restore
 from ..types import Event, Feedback
 from . import servers
@@ -19,6 +22,8 @@ from .core import stream, untaught
 from .run import Run
 
 ROUNDS = 3
+_FOLDED = 20_000
+_WRITTEN = 1_000
 _CONFIG = '[embedder]\nname = "static"\n[[models]]\nname = "a"\n[[models]]\nname = "b"\n'
 
 
@@ -49,26 +54,10 @@ def _ready() -> tuple[float, float]:
 def _restored(run: Run) -> dict[str, float]:
     """Restore a log of so many events from a snapshot of its end, as after a clean stop."""
     run(f"a log of {run.events:,} events (--events)")
-    router, vectors = untaught(256, 8), stream(256)
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.db"
         with EventStore.open(path) as store:
-            events: list[Event] = [router.initial]
-            while router.seq < run.events:
-                decision = router.route(vector=vectors[router.seq % len(vectors)])
-                events.append(decision)
-                said = Feedback(decision_id=decision.decision_id, reward=float(rng.random()))
-                _, event = router.judge(said)
-                assert event is not None
-                router.apply(event)
-                events.append(event)
-                if len(events) > 1000:
-                    store.append(events)
-                    events = []
-            store.append(events)
-            body = router.snapshot()
-            store.save_snapshot(router.seq, body, digest(body), FOLD_VERSION)
+            body = _written(store, run.events)
         start = perf_counter()
         with EventStore.open(path) as store:
             found = restore(store)
@@ -80,3 +69,40 @@ def _restored(run: Run) -> dict[str, float]:
         "restore_s": seconds,
         "restore_database_bytes_per_event": size / found.seq,
     }
+
+
+def _written(store: EventStore, events: int) -> bytes:
+    """Write a log and a snapshot of its end; return the state.
+
+    Beyond `_FOLDED` events the log repeats itself under new numbers, unfolded: what is restored
+    from a snapshot does not depend on what came before, only how long it takes might.
+    """
+    router = untaught(256, 8)
+    folded = [router.initial, *_folded(router, min(events, _FOLDED))]
+    store.append(folded)
+    last = max(router.seq, events)
+    for start in range(router.seq + 1, last + 1, _WRITTEN):
+        some = range(start, min(start + _WRITTEN, last + 1))
+        store.append([_again(folded[1 + (seq - 2) % (len(folded) - 1)], seq) for seq in some])
+    body = encode_state({**decode_state(router.snapshot()), "seq": last})
+    store.save_snapshot(last, body, digest(body), FOLD_VERSION)
+    return body
+
+
+def _folded(router: Router, events: int) -> Iterator[Event]:
+    """Yield decisions and feedback in turn, folded."""
+    vectors, rng = stream(256), np.random.default_rng(0)
+    while router.seq < events:
+        decision = router.route(vector=vectors[router.seq % len(vectors)])
+        yield decision
+        said = Feedback(decision_id=decision.decision_id, reward=float(rng.random()))
+        _, event = router.judge(said)
+        assert event is not None
+        router.apply(event)
+        yield event
+
+
+def _again(event: Event, seq: int) -> Event:
+    """Return an event under another number: decisions are those of even ones."""
+    named = f"d{seq - seq % 2}"
+    return msgspec.structs.replace(event, seq=seq, decision_id=named)
