@@ -12,7 +12,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 STAMP = $(VENV)/.bandit-router-installed
 
-.PHONY: help install serve test hostile bench lint docs studies dist audit sbom clean
+.PHONY: help install serve test hostile bench lint docs studies notebooks dist audit sbom clean
 
 help:
 	@echo "make install   the environment, its pinned dependencies, the package (editable)"
@@ -23,6 +23,7 @@ help:
 	@echo "make lint      ruff, mypy, and the documentation's links"
 	@echo "make docs      the documentation as a site, in site/"
 	@echo "make studies   the simulations, over TABLES=folder,... [ulab14]"
+	@echo "make notebooks plays the notebooks in full and keeps their outputs"
 	@echo "make dist      wheel and sdist, tried in a clean environment, with its SBOM"
 	@echo "make audit     known vulnerabilities of the pinned dependencies (needs the network)"
 	@echo "make sbom      what is installed, as CycloneDX: sbom.json"
@@ -67,6 +68,10 @@ docs: install
 
 studies: install
 	$(BIN)/python -m simulations.run $(TABLES) $(ARGS)
+
+# Minutes: thousands of decisions each. The tests play them with BANDIT_ROUTER_FAST=1.
+notebooks: install
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 # A few minutes: the clean environment takes torch too.
 dist: $(VENV)/.bandit-router-audit

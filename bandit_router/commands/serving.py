@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -63,12 +64,21 @@ def serve(
             "(bandit-router init writes one), or try --demo.",
             err=True,
         )
+    if unset := _unset(loaded):
+        click.echo(
+            f"Not set in the environment: {', '.join(unset)}; "
+            "endpoints that need it will not answer.",
+            err=True,
+        )
     where = db or ("bandit-router-demo.db" if demo else loaded.settings.store.path)
     if not is_shared(where) and (role != "both" or outbox is not None):
         raise click.UsageError("--role and --outbox need --db postgresql://...")
 
     def echo(line: str) -> None:
-        click.echo(json.dumps({"listening": line.rsplit(" ", 1)[-1]}) if as_json else line)
+        url = line.rsplit(" ", 1)[-1]
+        click.echo(json.dumps({"listening": url}) if as_json else line)
+        if demo and not as_json:
+            click.echo(f"The map: {url}/map  The API: {url}/docs  Stop: Ctrl-C", err=True)
 
     if role == "learner":
         click.echo(f"bandit-router learning from {urlsplit(str(where)).hostname}", err=True)
@@ -85,6 +95,12 @@ def serve(
         learns=role == "both",
         echo=echo,
     )
+
+
+def _unset(config: Config) -> list[str]:
+    """Return the environment variables of endpoints that hold no key."""
+    wanted = {e.api_key_env for model in config.models for e in model.endpoints}
+    return sorted(name for name in wanted if name and not os.environ.get(name))
 
 
 @click.command(epilog="Example: bandit-router init bandit-router.toml")

@@ -11,6 +11,11 @@ name = "small"
 input_usd_per_m = 0.10        # list prices, US dollars per million tokens
 output_usd_per_m = 0.40
 
+# [[models.endpoints]]        # where the model above is served; without one it is routed to only
+# base_url = "https://api.openai.com/v1"    # any OpenAI-compatible server
+# api_key_env = "OPENAI_API_KEY"            # the variable that holds the key, not the key
+# model = "name-at-the-provider"            # where it differs from `name`
+
 [[models]]
 name = "large"
 input_usd_per_m = 2.50
@@ -20,9 +25,9 @@ output_usd_per_m = 10.00
 # context_tokens = 128000
 # supports = ["tools", "json"]
 
-# [[models.endpoints]]        # where `large` is served; one block a place, see docs/providers.md
-# base_url = "https://api.example.com/v1"
-# api_key_env = "LARGE_API_KEY"
+# [[models.endpoints]]        # one block a place; more are for failover: see docs/providers.md
+# base_url = "https://api.openai.com/v1"
+# api_key_env = "OPENAI_API_KEY"
 # model = "name-at-the-provider"
 
 [server]

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import get_font_names
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 from scipy import stats
@@ -41,12 +42,20 @@ STYLE: Any = {
 }
 # Okabe and Ito's colours, which colour-blind readers can tell apart, the yellow darkened.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A7D00", "#6A3D9A")
+_HALO = [withStroke(linewidth=2.5, foreground="white")]  # text over lines stays readable
 _GREYS = dict(zip(HINDSIGHT, ("#999999", "#555555", "#000000"), strict=True))
+_TURNS = {  # at which share of the stream a scenario turns, and to what
+    "degrade": (1 / 2, "the best model gets worse"),
+    "price": (1 / 2, "the best model gets dearer"),
+    "new-arm": (1 / 3, "the best model joins"),
+    "retire": (1 / 2, "the best model leaves"),
+}
 _SMOOTH = 4  # parts of the stream in a moving mean
 _MOST_ARMS = 8
 _MOST_NAMED = 30  # models in a frontier; of more, those on the hull have their names
 _MOST_COLUMNS = 20
 _FEWEST = 3
+_MOST_OF_IT = 0.7  # a close-up that shows more is none
 _LONGEST = 34
 
 
@@ -102,9 +111,16 @@ def arm_shares(table: dict[str, Any]) -> Figure:
         grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
         for axes, name in zip(grid.flat, names, strict=False):
             _stack(axes, table, shares[name], arms)
+            _turn(axes, table)
             axes.set_title(name)
         for axes in list(grid.flat)[len(names) :]:
             axes.set_visible(False)
+        for column in grid.T:
+            lowest = [axes for axes in column if axes.get_visible()][-1]
+            lowest.tick_params(labelbottom=True)
+            lowest.set_xlabel(f"decisions ({table['scenario']})")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("share")
         handles, labels = grid.flat[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=2)
         figure.suptitle(f"{table['table']}: share of the traffic of each model", x=0.02, ha="left")
@@ -120,9 +136,12 @@ def frontier(table: dict[str, Any]) -> Figure:
         whole, near = figure.subplots(1, 2)
         _trade_offs(whole, found)
         _trade_offs(near, found)
-        _close_up(near, found)
+        closer = _close_up(near, found)
+        if not closer:
+            figure.delaxes(near)
+            whole.set_subplotspec(whole.get_gridspec()[0, :])
         whole.set_ylabel("quality")
-        whole.set_title("all of it")
+        whole.set_title("all of it" if closer else "")
         near.set_title("close up")
         handles, labels = whole.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5)
@@ -170,6 +189,8 @@ def _trade_offs(axes: Axes, found: dict[str, Any]) -> None:
             ha="right" if left else "left",
             fontsize=7,
             annotation_clip=True,
+            path_effects=_HALO,
+            zorder=5,
         )
     axes.set_xlabel("cost a request, US dollars")
 
@@ -179,11 +200,12 @@ def _between(x: Array) -> list[Array]:
     return [np.geomspace(max(a, 1e-12), b, 40)[1:-1] for a, b in pairwise(x) if b > 0]
 
 
-def _close_up(axes: Axes, found: dict[str, Any]) -> None:
-    """Show the neighbourhood of the policies that choose on purpose."""
+def _close_up(axes: Axes, found: dict[str, Any]) -> bool:
+    """Show the neighbourhood of the policies that choose on purpose; False if that is all."""
     points = [p for name, line in found["policies"].items() if name != "random" for p in line]
     if not points:
-        return
+        return False
+    low, high = axes.get_ylim()
     x, y = (np.array([p[key] for p in points]) for key in ("cost_usd", "quality"))
     margin = 0.12 * float(np.ptp(y)) or 0.01
     axes.set_ylim(float(y.min()) - margin, float(y.max()) + margin)
@@ -192,6 +214,7 @@ def _close_up(axes: Axes, found: dict[str, Any]) -> None:
     else:
         margin = 0.08 * float(np.ptp(x)) or 0.1 * float(x.max()) or 0.01
         axes.set_xlim(float(x.min()) - margin, float(x.max()) + margin)
+    return float(np.ptp(y)) < _MOST_OF_IT * (high - low)
 
 
 def regions(table: dict[str, Any], policy: str) -> Figure:
@@ -290,7 +313,16 @@ def _band(axes: Axes, table: dict[str, Any], name: str, curves: Array) -> None:
         axes.fill_between(x, mean - half, mean + half, color=color, alpha=0.15, lw=0)
 
 
+def _turn(axes: Axes, table: dict[str, Any]) -> None:
+    """Mark where the scenario turns."""
+    for part in table["scenario"].split("+"):
+        if part in _TURNS:
+            share, what = _TURNS[part]
+            axes.axvline(share * table["steps"], color="#222222", ls="--", lw=1.1, label=what)
+
+
 def _along(axes: Axes, table: dict[str, Any]) -> None:
+    _turn(axes, table)
     axes.set_xlabel(f"decisions ({table['scenario']}, {table['seeds']} seeds)")
     axes.set_xlim(0, table["steps"])
     _legend(axes)
@@ -310,7 +342,8 @@ def _stack(
     shades = list(_COLORS[: len(arms)])
     if len(arms) < len(share):
         heights.append(1.0 - np.sum(heights, axis=0))
-        labels.append(f"{len(share) - len(arms)} others")
+        rest = len(share) - len(arms)
+        labels.append("1 other" if rest == 1 else f"{rest} others")
         shades.append("#BBBBBB")
     axes.stackplot(x, np.clip(heights, 0.0, 1.0), labels=labels, colors=shades, lw=0)
     axes.set_xlim(0, table["steps"])

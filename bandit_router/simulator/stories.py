@@ -5,6 +5,7 @@ Needs matplotlib (extra `simulator`); opens no window.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,7 +171,7 @@ def _name_regions(axes: Any, layout: Layout, regions: Sequence[ClusterView]) -> 
     named = sorted((c for c in regions if c.label), key=lambda c: -c.weight)[:_LABELS]
     for region in named:
         x, y = layout.positions[region.id]
-        text = str(region.label)[:_WORDS]
+        text = textwrap.shorten(str(region.label), _WORDS, placeholder="").rstrip(",")
         box = {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 1}
         axes.annotate(text, (x, y), ha="center", fontsize=7.5, bbox=box)
 
