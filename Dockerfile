@@ -7,16 +7,18 @@ ARG TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=onnx,otel,postgres,uvloop
 RUN python -m venv /opt/bandit-router \
     && /opt/bandit-router/bin/pip install --no-cache-dir --constraint constraints.txt \
-        --extra-index-url "$TORCH_INDEX_URL" ".[$EXTRAS]" \
-    && cd / && /opt/bandit-router/bin/python -m bandit_router.precompile
+        --extra-index-url "$TORCH_INDEX_URL" ".[$EXTRAS]"
 
 FROM python:3.11-slim
 COPY --from=build /opt/bandit-router /opt/bandit-router
 RUN useradd --create-home --uid 10001 router && mkdir /data && chown router /data
 USER 10001
 WORKDIR /data
-VOLUME /data
 ENV PATH=/opt/bandit-router/bin:$PATH
+# Machine code and the 8-bit weights go to the user's cache, where they are found again: as another
+# user they would be made at every start.
+RUN python -m bandit_router.precompile
+VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=3)"]
 # Anybody who reaches the port may use it until `bandit-router keys add` has made a key; publish it

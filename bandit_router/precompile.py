@@ -1,11 +1,16 @@
-"""Compile what runs in machine code before anybody waits for it: ``python -m`` this module."""
+"""Make what is made once before anybody waits for it: ``python -m`` this module.
+
+Machine code for what runs at every decision, and the 8-bit weights of the default embedder.
+"""
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 import numpy as np
 
 from .config import BanditSettings, Settings
-from .embedding import shipped_projection
+from .embedding import make_embedder, shipped_projection
 from .router import Router
 from .types import Model, Request
 
@@ -27,5 +32,12 @@ def precompile() -> None:
             router.feedback(decision.decision_id, 1.0, cost_usd=0.01, latency_ms=1.0)
 
 
+def prepare_embedder() -> None:
+    """Let the default embedder write what it writes once, where it does."""
+    if find_spec("onnxruntime") is not None:
+        make_embedder(Settings().embedder).encode(["once"])
+
+
 if __name__ == "__main__":
     precompile()
+    prepare_embedder()

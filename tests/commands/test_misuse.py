@@ -125,3 +125,20 @@ def test_what_is_wrong_is_said(
     if code == 1:
         asked = CliRunner().invoke(main, [*shlex.split(command), "--json"])
         assert says in json.loads(asked.stdout)["error"]["message"]
+
+
+def test_keys_that_are_not_set_are_told_before_anybody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY_THAT_IS", "secret")
+    endpoints = "".join(
+        f'[[models]]\nname = "{key}"\n[[models.endpoints]]\n'
+        f'base_url = "http://127.0.0.1:9/v1"\napi_key_env = "{key}"\n'
+        for key in ("KEY_THAT_IS", "KEY_THAT_IS_NOT")
+    )
+    (tmp_path / "c.toml").write_text(endpoints)
+    nowhere = str(tmp_path / "nowhere" / "a.db")
+    done = CliRunner().invoke(
+        main, ["serve", "--config", str(tmp_path / "c.toml"), "--db", nowhere]
+    )
+    assert "Not set in the environment: KEY_THAT_IS_NOT;" in done.stderr
