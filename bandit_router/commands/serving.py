@@ -58,12 +58,6 @@ def serve(
     from ..store import is_shared
 
     loaded = configured(config)
-    if not loaded.models and not demo:
-        click.echo(
-            "No models yet: add them with POST /models, give --config FILE "
-            "(bandit-router init writes one), or try --demo.",
-            err=True,
-        )
     if unset := _unset(loaded):
         click.echo(
             f"Not set in the environment: {', '.join(unset)}; "
@@ -71,6 +65,12 @@ def serve(
             err=True,
         )
     where = db or ("bandit-router-demo.db" if demo else loaded.settings.store.path)
+    if not (loaded.models or demo or is_shared(where) or Path(where).exists()):
+        click.echo(
+            "No models yet: add them with POST /models, give --config FILE "
+            "(bandit-router init writes one), or try --demo.",
+            err=True,
+        )
     if not is_shared(where) and (role != "both" or outbox is not None):
         raise click.UsageError("--role and --outbox need --db postgresql://...")
 
