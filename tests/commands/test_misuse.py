@@ -56,7 +56,7 @@ WRONG = [  # a command, what it ends with, what it must say
     ("simulate --table table --sweep a,b", 2, "'a,b': give numbers"),
     ("simulate --table table --out good.jsonl", 2, "is a file"),
     ("replay none.jsonl", 1, "cannot read none.jsonl"),
-    ("replay table", 1, "Is a directory"),
+    ("replay table", 1, "no .parquet file"),
     ("replay empty.jsonl", 1, "the log is empty"),
     ("replay header.csv", 1, "the log is empty"),
     ("replay column.jsonl", 1, "column.jsonl:1: no 'prompt'"),
