@@ -98,7 +98,9 @@ def outcomes(table: dict[str, Any], key: str = "utility") -> Figure:
                 axes.plot(found[f"{key}_ci"], [row, row], color="#0072B2", lw=1.6)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(-0.6, len(names) - 0.4)
-        axes.set_xlabel(f"mean {key} over {table['seeds']} seeds, 95 % intervals")
+        known = any(f"{key}_ci" in found for found in table["policies"].values())
+        intervals = ", 95 % intervals" if known else ""
+        axes.set_xlabel(f"mean {key} over {table['seeds']} seeds{intervals}")
         axes.set_title(f"{table['table']}: {table['steps']:,} decisions, {table['scenario']}")
     return figure
 
