@@ -6,7 +6,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -29,6 +28,8 @@ POINT = {"red": [1.0, 0.0, 0.0], "blue": [0.0, 1.0]}  # even their maps have oth
 @pytest.fixture
 async def tenants(aiohttp_client: Any, url: str, tmp_path: Path) -> dict[str, Tenant]:
     """Two replicas, candidates for the learner both, with a key each; blue's has no budget left."""
+    import psycopg  # `url` skips where it is not installed
+
     made: dict[str, Tenant] = {}
     with psycopg.connect(url, autocommit=True) as connection:
         for name in TENANTS:
