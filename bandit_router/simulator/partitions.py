@@ -55,8 +55,8 @@ class Partitions:
             if not files:
                 raise InvalidInput(f"{path}: no .parquet file in this folder", "log")
         try:
-            self._files = [(file, ds.dataset(file, format="parquet")) for file in files]
-            self.rows = sum(dataset.count_rows() for _, dataset in self._files)
+            self._files = [_opened(ds.dataset(file, format="parquet"), file) for file in files]
+            self.rows = sum(dataset.count_rows() for _, dataset, _ in self._files)
         except Exception as error:  # pyarrow's own, many
             raise InvalidInput(f"{path}: no valid Parquet: {error}", "log") from None
 
@@ -73,8 +73,7 @@ class Partitions:
         InvalidInput
             If a file turns out to be damaged.
         """
-        for file, dataset in self._files:
-            names = [name for name in COLUMNS if name in dataset.schema.names]
+        for file, dataset, names in self._files:
             number = 0
             try:
                 # One row group and one batch ahead, or it would read the whole file ahead.
@@ -87,6 +86,11 @@ class Partitions:
                 raise
             except Exception as error:  # pyarrow's own, many
                 raise InvalidInput(f"{file}: no valid Parquet: {error}", "log") from None
+
+
+def _opened(dataset: Any, file: Path) -> tuple[Path, Any, list[str]]:
+    there = dataset.schema.names  # of a damaged file, they may be no text
+    return file, dataset, [name for name in COLUMNS if name in there]
 
 
 def _part(file: Path, number: int, batch: Any) -> Part:
