@@ -28,6 +28,7 @@ _SAFETY = 0.985
 _EVERY = 5
 _CREDIT = 0.003
 _DEARER = 3.0
+_STAKE = 0.5  # of the savings that one request may be expected to take
 _UP, _DOWN = 0.5, 0.02  # an overdraft is answered at once, savings with patience
 _FREE, _DEAR = 1e-4, 1.0  # bounds of the price, in units of one over the ceiling
 _DAY = 86_400.0
@@ -100,11 +101,12 @@ class BudgetPacer:
     def limit_usd(self, time: float = 0.0) -> float:
         """Return the most that a request at `time` may be expected to cost.
 
-        Up to three times the ceiling is left to the price. A dearer arm is tried when enough
-        has been saved for it; the pacer's own credit is 0.3 % of what the ceiling allowed.
+        Up to three times the ceiling is left to the price. A dearer arm is tried when twice
+        what it costs beyond has been saved, since a dear arm's bills vary most (one of 16 times
+        its mean was seen); the pacer's own credit is 0.3 % of what the ceiling allowed.
         """
         credit = _CREDIT * self.ceiling_usd * self._requests
-        return _DEARER * self.ceiling_usd + max(0.0, self.balance_usd + credit)
+        return _DEARER * self.ceiling_usd + _STAKE * max(0.0, self.balance_usd + credit)
 
     def spent(self, difference_usd: float, time: float = 0.0) -> None:
         """Fold what an actual cost came to beyond what was charged, for a decision at `time`."""
