@@ -223,7 +223,7 @@ class Posterior:
         for id_ in path:
             if id_:
                 self._cells.add(id_, index, sums, z)
-        if not sums[W] and sound:  # a bill or a latency alone: no level moves
+        if sound and not sums[:CN].any():  # a bill or a latency alone: no level moves
             return Foretold(quality, cost)
         if self._levels:
             self._adjusted.add(index, sums, z)
