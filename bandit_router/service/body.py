@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import re
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from aiohttp import web
@@ -67,7 +67,7 @@ def decode(data: bytes | msgspec.Raw, type_: type[T]) -> T:
     try:
         return _decoder(type_).decode(data)
     except msgspec.ValidationError as error:
-        raise _explained(error) from None
+        raise _explained(error, type_) from None
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise _broken(bytes(data), error) from None
 
@@ -84,14 +84,25 @@ def _decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
     return found
 
 
-def _explained(error: msgspec.ValidationError) -> InvalidInput:
+def _explained(error: msgspec.ValidationError, type_: type) -> InvalidInput:
     what, _, where = str(error).partition(" - at `$")
     path = where.rstrip("`").lstrip(".")
     named = re.search(r"(?:unknown|required) field `([^`]*)`", what)
     if named:
         path = f"{path}.{named[1]}".lstrip(".")
     at = f"{path}: " if path else "the body: "
-    return InvalidInput(at + what[0].lower() + what[1:], _field(path))
+    said = what[0].lower() + what[1:]
+    if said.startswith("invalid enum value") and (known := _choices(type_, path)):
+        said += f", must be {' or '.join(known)}"
+    return InvalidInput(at + said, _field(path))
+
+
+def _choices(type_: type, path: str) -> list[str]:
+    """Return what may be said in the field `path` of a body, if it is one of a few words."""
+    hints = get_type_hints(type_) if isinstance(type_, type) else {}
+    hint = hints.get(path)
+    kinds = (hint, *get_args(hint))
+    return [repr(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
 def _field(path: str) -> str | None:

@@ -158,6 +158,12 @@ async def test_feedback_refuses(client, decided, body, field):
     assert state(client) == before
 
 
+async def test_a_word_that_is_not_known_is_told_those_that_are(client, decided):
+    answer = await client.post("/feedback", json={"decision_id": decided, "rating": "good"})
+    said = await refused(answer, 422, "rating")
+    assert "must be 'up' or 'down'" in said["message"]
+
+
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize("name", ["reward", "cost_usd", "latency_ms", "weight"])
 async def test_feedback_refuses_what_is_not_finite(client, decided, name, value):
