@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiled import compiled
 from .belief import Array
-from .credit import NOTHING, ROWS, W, settled
+from .credit import NOTHING, ROWS, W, added
 
 _FEW = 16
 
@@ -118,10 +118,7 @@ class Cells:
 
 @compiled
 def _add(cells: Array, places: Array, row: int, arm: int, sums: Array, z: Array) -> None:
-    held = cells[row, :, arm]
-    for i in range(len(sums)):
-        held[i] += sums[i]
-    settled(held)
+    added(cells[row, :, arm], sums)
     weight = sums[W]
     if weight:
         for i in range(len(z)):

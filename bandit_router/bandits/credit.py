@@ -20,6 +20,14 @@ NOTHING = 1e-9
 
 
 @compiled
+def added(held: Array, sums: Array) -> bool:
+    """Add the `sums` of a credit to those that an arm holds; in place. See `settled`."""
+    for i in range(len(sums)):
+        held[i] += sums[i]
+    return settled(held)
+
+
+@compiled
 def settled(sums: Array) -> bool:
     """Let sums of one arm, shape (9,), hold no less than nothing; in place. Tell if they did.
 

@@ -20,7 +20,7 @@ from ..compiled import compiled
 from .adjusted import AdjustedLevels
 from .belief import Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, R2, ROWS, C, R, W, settled
+from .credit import C2, CN, LN, R2, ROWS, C, R, W, added
 from .pooled import (
     COST,
     COST_VAR,
@@ -32,6 +32,7 @@ from .pooled import (
     VAR,
     Widths,
     believe,
+    foretell,
 )
 from .priors import Priors
 from .rates import rates
@@ -210,21 +211,17 @@ class Posterior:
         """
         index = self.index[arm]
         z = _coordinates(here.z)
-        believed = self._believe(here)
-        cost = float(believed[COST, index]) if sums[CN] else np.nan
-        quality = float(believed[MEAN, index])
+        means, foretold = self._foretell(here, index, bool(sums[CN]))
         if self._levels and fresh and sums[W] > 0:
             # Weigh the candidate strengths by how well each foretold the reward.
-            foretold = believed[-len(_STRENGTHS) :, index]
-            weigh(self._log_weights, self._weights, foretold, sums, self._noise[index])
+            weigh(self._log_weights, self._weights, means, sums, self._noise[index])
         total = self._total[:, index]
-        total += sums
-        sound = settled(total)
+        sound = added(total, sums)
         for id_ in path:
             if id_:
                 self._cells.add(id_, index, sums, z)
-        if sound and not sums[:CN].any():  # a bill or a latency alone: no level moves
-            return Foretold(quality, cost)
+        if sound and not (sums[W] or sums[R] or sums[R2]):
+            return foretold  # a bill or a latency alone: no level moves
         if self._levels:
             self._adjusted.add(index, sums, z)
             if not sound:
@@ -235,7 +232,7 @@ class Posterior:
             self._refit()
         else:
             self._noise = noises(self._total, self._prior)
-        return Foretold(quality, cost)
+        return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
         """Believe that an arm's quality has changed everywhere by `by`, and be unsure of it.
@@ -297,7 +294,7 @@ class Posterior:
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
         believed = self._believe(here)
-        support = believed[SUPPORT : SUPPORT + len(here.starts)]
+        support = believed[SUPPORT:]
         held = finest(here.path)
         belief = Belief(
             quality=believed[MEAN],
@@ -369,16 +366,33 @@ class Posterior:
 
     def _believe(self, here: Surroundings) -> Array:
         """See `pooled.believe`; without a map, an arm's level is its mean."""
-        adjusted, pooling, cells = self._adjusted, self.pooling, self._cells
         if not self._levels:
             return self._placeless(here)
         return believe(
+            self._adjusted.lambdas,
+            self._noise,
+            self._active,
+            self._widths,
+            self.pooling.sharpening,
+            *self._evidence(here),
+        )
+
+    def _foretell(self, here: Surroundings, index: int, billed: bool) -> tuple[Array, Foretold]:
+        """Return an arm's mean reward by every strength, and what is foretold of it."""
+        if not self._levels:
+            believed = self._placeless(here)
+            cost = float(believed[COST, index]) if billed else np.nan
+            return believed[:0, index], Foretold(float(believed[MEAN, index]), cost)
+        means, quality, cost = foretell(index, billed, *self._evidence(here))
+        return means, Foretold(quality, cost)
+
+    def _evidence(self, here: Surroundings) -> tuple[Any, ...]:
+        """Return what `believe` and `foretell` both end with."""
+        adjusted, cells = self._adjusted, self._cells
+        return (
             self._total,
             self._priors.cost,
             adjusted.levels,
-            adjusted.lambdas,
-            self._noise,
-            self._active,
             self._kin,
             cells.sums,
             cells.places,
@@ -390,9 +404,7 @@ class Posterior:
             adjusted.slope,
             self._strengths,
             self._weights,
-            pooling.difficulty_strength,
-            self._widths,
-            pooling.sharpening,
+            self.pooling.difficulty_strength,
         )
 
     def _placeless(self, here: Surroundings) -> Array:
