@@ -136,7 +136,7 @@ class Fold:
         else:
             steps = [(old.arm, -old.sums), (new.arm, new.sums)]
         for arm, sums in steps:
-            if sums.any():
+            if any(sums.tolist()):
                 # A voice that has used up its cap no longer tells that an arm has changed.
                 fresh = len(steps) == 1 and old.sums[W] == 0.0 and decision.trust == 1.0
                 lesson = Lesson(

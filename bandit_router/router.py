@@ -495,9 +495,8 @@ class Router(Fold):
         cost, latency = request.cost_weight, request.latency_weight
         reference = self.reference_cost_usd
         if cost is None:
-            pacers = self._pacers(request)
-            price = max((pacer.price for pacer in pacers), default=0.0)
-            cost = price * reference if pacers else ours.cost_weight
+            prices = [pacer.price for pacer in self._pacers(request)]
+            cost = max(prices) * reference if prices else ours.cost_weight
         return Utility(
             cost_weight=cost,
             reference_cost_usd=reference,
