@@ -154,6 +154,6 @@ OPERATIONS = (
         handler=remove_model,
         summary="Remove an arm",
         answer=ModelRemoved,
-        errors=(404, 503),
+        errors=(404, 422, 503),
     ),
 )

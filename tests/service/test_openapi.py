@@ -11,7 +11,7 @@ from bandit_router.service import create_app
 from bandit_router.service.app import OPERATIONS
 from bandit_router.service.keys import OPENAPI
 
-PAGES = ("/map", "/events", "/favicon.ico")
+PAGES = ("/map", "/events", "/favicon.ico", "/docs")
 
 
 @pytest.fixture
@@ -65,3 +65,16 @@ def test_identifiers_are_unique(app):
         for operation in methods.values()
     ]
     assert len(ids) == len(set(ids))
+
+
+async def test_the_api_is_described_on_a_page(client):
+    document = await (await client.get("/openapi.json")).json()
+    answer = await client.get("/docs")
+    assert (answer.status, answer.content_type) == (200, "text/html")
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    page = await answer.text()
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert f"<code>{method.upper()} {path}</code>" in page
+    for name in document["components"]["schemas"]:
+        assert f'id="{name}"' in page

@@ -13,7 +13,7 @@ TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
         "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -22,6 +22,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+"""Of every page: nothing but this host's own files, in no frame."""
 
 
 def _read() -> dict[str, bytes]:
@@ -40,7 +41,7 @@ FILES = _read()
 def _serving(name: str) -> Handler:
     async def file(request: web.Request) -> web.Response:
         kind = TYPES[_ending(name)]
-        return web.Response(body=FILES[name], content_type=kind, charset="utf-8", headers=_HEADERS)
+        return web.Response(body=FILES[name], content_type=kind, charset="utf-8", headers=HEADERS)
 
     return file
 
