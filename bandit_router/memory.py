@@ -128,6 +128,8 @@ def _over(before: Feedback, after: Feedback) -> Feedback:
     weight = after.weight if after.reward is not None else before.weight
     first = after if before.reward is None else before
     given |= {"weight": weight, "reliability": first.reliability}
+    if after.cost_usd is not None:
+        given["prices"] = after.prices
     return msgspec.structs.replace(before, **given, seq=after.seq, time=after.time)
 
 
@@ -189,15 +191,56 @@ def spoken(decision: Decision, source: str) -> str:
     return family if key is None else f"{key}/{family}"
 
 
-def price(said: Feedback | Outcome, model: Model | None) -> float | None:
-    """Return the cost in US dollars that was said, else what the tokens come to at list price."""
-    tokens = (said.prompt_tokens, said.completion_tokens)
-    if said.cost_usd is not None or tokens == (None, None) or model is None:
-        return said.cost_usd
-    prices = (model.input_usd_per_m, model.output_usd_per_m)
-    if prices == (None, None):
+def priced(said: Feedback, history: History, model: Model | None) -> Feedback:
+    """Return a feedback with what the tokens come to at list price, unless the cost is known.
+
+    A cost that was said, or that serving saw, is worth more. Counts that came apart are taken
+    together, the last of each. The prices of a decision are those that its first tokens were
+    priced by: saying them again after a price has changed is no news.
+    """
+    first = (f.prices for f in history.feedback if f.prices is not None)
+    prices = next(first, None) or _list_prices(model)
+    if said.cost_usd is not None or not _counted(said) or _billed(history) or prices is None:
+        return msgspec.structs.replace(said, prices=None)
+    ours = [o for o in history.outcomes if o.error is None and o.model == history.answered_by]
+    reports: list[Outcome | Feedback] = [*ours, *history.feedback]
+    counts = (0, 0)
+    for report in (*sorted(reports, key=lambda report: report.seq), said):
+        counts = (
+            counts[0] if report.prompt_tokens is None else report.prompt_tokens,
+            counts[1] if report.completion_tokens is None else report.completion_tokens,
+        )
+    return msgspec.structs.replace(said, cost_usd=_cost(counts, prices), prices=prices)
+
+
+def observed_cost(outcome: Outcome, model: Model) -> float | None:
+    """Return the cost that serving saw, else what the tokens come to at list price."""
+    prices = _list_prices(model)
+    if outcome.cost_usd is not None or not _counted(outcome) or prices is None:
+        return outcome.cost_usd
+    return _cost((outcome.prompt_tokens or 0, outcome.completion_tokens or 0), prices)
+
+
+def _counted(said: Feedback | Outcome) -> bool:
+    return said.prompt_tokens is not None or said.completion_tokens is not None
+
+
+def _billed(history: History) -> bool:
+    """Tell whether a cost stands that was no estimate."""
+    return any(f.cost_usd is not None and f.prices is None for f in history.feedback) or any(
+        o.cost_usd is not None and o.error is None and not o.estimated for o in history.outcomes
+    )
+
+
+def _list_prices(model: Model | None) -> tuple[float, float] | None:
+    """Return the prices of input and output, US dollars per million tokens; None if unknown."""
+    if model is None or (model.input_usd_per_m is None and model.output_usd_per_m is None):
         return None
-    return sum((n or 0) * (usd or 0.0) for n, usd in zip(tokens, prices, strict=True)) / 1e6
+    return model.input_usd_per_m or 0.0, model.output_usd_per_m or 0.0
+
+
+def _cost(counts: tuple[int, int], prices: tuple[float, float]) -> float:
+    return (counts[0] * prices[0] + counts[1] * prices[1]) / 1e6
 
 
 def expected_cost(decision: Decision) -> float:

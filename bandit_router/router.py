@@ -35,7 +35,8 @@ from .fold import Fold
 from .memory import (
     Recall,
     check_feedback,
-    price,
+    observed_cost,
+    priced,
     spoken,
     standing,
     with_event,
@@ -290,10 +291,9 @@ class Router(Fold):
                 "source",
             )
         event = msgspec.structs.replace(
-            feedback,
+            priced(feedback, history, self.models.get(history.answered_by)),
             seq=self.seq + 1,
             time=self._now(time),
-            cost_usd=price(feedback, self.models.get(history.answered_by)),
             reliability=self._reliability(spoken(history.decision, feedback.source)),
         )
         if before is None:
@@ -318,7 +318,7 @@ class Router(Fold):
             outcome,
             seq=self.seq + 1,
             time=self._now(time),
-            cost_usd=price(outcome, self.models[outcome.model]),
+            cost_usd=observed_cost(outcome, self.models[outcome.model]),
         )
 
     def change(

@@ -292,7 +292,9 @@ class Feedback(
 
     Cost (US dollars), latency (milliseconds) or token counts alone are feedback too. A second
     feedback of the same `source` replaces the first; another source adds its `weight`.
-    `reliability` is what the source's word counted when it came, see `sources.Sources`.
+    `reliability` is what the source's word counted when it came, see `sources.Sources`. `prices`
+    are those of input and output, US dollars per million tokens, that `cost_usd` was worked out
+    by; None: it was said.
     """
 
     decision_id: str
@@ -304,6 +306,7 @@ class Feedback(
     source: str = "user"
     weight: float = 1.0
     reliability: float = 1.0
+    prices: tuple[float, float] | None = None
     seq: int = 0
     time: float = 0.0
     version: int = EVENT_VERSION

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from bandit_router.exceptions import (
     UnknownDecision,
     UnknownModel,
 )
+from bandit_router.memory import settle
 from bandit_router.types import Event, Outcome, Request
 
 FLEET = (
@@ -136,6 +138,47 @@ def test_token_counts_become_a_cost() -> None:
     )
     assert event is not None
     assert event.cost_usd == pytest.approx(1000 * 0.1e-6 + 500 * 0.4e-6)
+
+
+def test_tokens_complete_one_another_and_never_outrank_a_bill() -> None:
+    """Live, and folded again from the log."""
+    first = router(strategy="fixed:small")
+    decisions = [first.route(vector=[1.0, 0]) for _ in range(2)]
+    events: list[Event] = [first.initial, *decisions]
+    one, two = (decision.decision_id for decision in decisions)
+
+    def say(id_: str, **fields: Any) -> str:
+        status, event = first.judge(Feedback(decision_id=id_, **fields))
+        if event is not None:
+            first.apply(event)
+            events.append(event)
+        return status
+
+    def cost(of: Router, id_: str) -> float | None:
+        return settle(of.history(id_), of.settings.feedback).cost(math.nan)
+
+    assert say(one, prompt_tokens=1_000_000) == "recorded"
+    assert cost(first, one) == pytest.approx(0.1)
+    events.append(first.change("model_set", {"name": "small", "input_usd_per_m": 90.0}))
+    first.apply(events[-1])
+    assert say(one, prompt_tokens=1_000_000) == "duplicate"  # at the prices of its time
+    assert say(one, completion_tokens=1_000_000) == "updated"
+    assert cost(first, one) == pytest.approx(0.1 + 0.4)
+    assert say(one, completion_tokens=500_000) == "updated"
+    assert cost(first, one) == pytest.approx(0.1 + 0.2)
+    assert say(one, prompt_tokens=1_000_000, completion_tokens=500_000) == "duplicate"
+
+    assert say(two, cost_usd=0.7) == "recorded"
+    tokens = {"prompt_tokens": 1000, "completion_tokens": 500}
+    assert say(two, **tokens) == "updated"
+    assert say(two, **tokens, source="other") == "recorded"
+    assert cost(first, two) == 0.7
+    assert say(two, cost_usd=0.3) == "updated"
+    assert say(two, **tokens) == "duplicate"
+    assert cost(first, two) == 0.3
+    again = Router.restore(events)
+    assert again.snapshot() == first.snapshot()
+    assert (cost(again, one), cost(again, two)) == (cost(first, one), cost(first, two))
 
 
 def test_after_a_failover_the_arm_that_answered_is_credited() -> None:

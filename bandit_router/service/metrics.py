@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from ..exceptions import BanditRouterError
 from ..router import Router
-from ..types import Decision, Event, Feedback, Outcome
+from ..types import Decision, Event, Feedback, History, Outcome
 from .batch import Batch
 from .overview import explored
 
@@ -127,14 +127,17 @@ class Metrics:
 
     def _said(self, event: Feedback, router: Router) -> None:
         self._feedback.labels(self._source(event.source)).inc()
+        counted = 0.0
         try:
-            model = self._model(router.history(event.decision_id).answered_by)
+            history = router.history(event.decision_id)
+            model = self._model(history.answered_by)
+            counted = _most_said(history, event.seq)
         except BanditRouterError:  # thrown away meanwhile
             model = OTHER
         if event.reward is not None:
             self._reward.labels(model).observe(event.reward)
-        if event.cost_usd is not None:
-            self._cost.labels(model).inc(event.cost_usd)
+        if event.cost_usd is not None:  # in place of what was said before, of which it may be part
+            self._cost.labels(model).inc(max(0.0, event.cost_usd - counted))
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", help_, labels, registry=self.registry)
@@ -142,3 +145,9 @@ class Metrics:
     def _histogram(self, name: str, help_: str, steps: tuple[float, ...], label: str) -> Histogram:
         name = f"{PREFIX}_{name}"
         return Histogram(name, help_, [label], buckets=steps, registry=self.registry)
+
+
+def _most_said(history: History, seq: int) -> float:
+    """Return the highest cost of a decision that was known before the event `seq`."""
+    reports: tuple[Outcome | Feedback, ...] = (*history.outcomes, *history.feedback)
+    return max((r.cost_usd for r in reports if r.cost_usd is not None and r.seq < seq), default=0.0)
