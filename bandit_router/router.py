@@ -18,7 +18,7 @@ from . import codec
 from .accounts import Terms
 from .bandits.pacing import BudgetPacer, DayPacer
 from .clustering import finest
-from .config import Settings, check_kin, check_models
+from .config import Settings, check_kin, check_models, check_names
 from .draws import Draws
 from .eligibility import (
     affordable,
@@ -358,7 +358,11 @@ class Router(Fold):
         else:
             model = msgspec.convert(body, Model)
             check_models((model,))
-            check_kin((model,), self.models)
+            before = self.models.get(model.name)
+            if before is None:
+                check_names([model.name], self.settings.profiles)
+            if before is None or before.similar_to != model.similar_to:  # else kin may be gone
+                check_kin((model,), self.models)
             body = msgspec.to_builtins(model)
         return Change(seq=self.seq + 1, time=self._now(time), what=what, body=body)
 

@@ -156,6 +156,30 @@ def test_kin_that_there_is_not_is_refused_where_it_is_named() -> None:
     models = list(router.models.values())  # the predecessor is gone; its evidence is not
     router.apply(router.configuration(with_bandit(router, cost_weight=0.2), models))
     router.route(vector=[1.0, 0.0])
+    fields = msgspec.to_builtins(router.models["new"])  # nor is it in the way of other changes
+    log = [router.change("model_set", {**fields, "output_usd_per_m": 2.0})]
+    again = Router.restore(log, state=router.snapshot())
+    assert again.models["new"].similar_to == "old"
+    with pytest.raises(InvalidInput, match="old"):
+        router.change("model_set", {"name": "newer", "similar_to": "old"})
+
+
+def test_names_that_mean_another_thing_are_refused() -> None:
+    for models, profiles, field in (
+        (["auto"], [], "models.name"),
+        (["cheap"], ["cheap"], "models.name"),
+        (["small"], ["auto"], "profiles.name"),
+    ):
+        raw = {"models": [{"name": n} for n in models], "profiles": [{"name": n} for n in profiles]}
+        with pytest.raises(ConfigError) as caught:
+            parse_config(raw)
+        assert caught.value.field == field
+    config = parse_config({"models": [{"name": "small"}], "profiles": [{"name": "cheap"}]})
+    router = Router(config.models, settings=config.settings, embedder="none")
+    for name in ("auto", "cheap"):
+        with pytest.raises(InvalidInput) as caught:
+            router.change("model_set", {"name": name})
+        assert caught.value.field == "models.name"
 
 
 def test_flat_views_show_what_is_known() -> None:

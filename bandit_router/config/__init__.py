@@ -1,6 +1,6 @@
 """Settings, from a TOML file and the environment; a class is a table of the file."""
 
-from .checks import DEAREST, check_kin, check_models, is_model_name, nearest
+from .checks import AUTO, DEAREST, check_kin, check_models, check_names, is_model_name, nearest
 from .choosing import (
     BanditSettings,
     BudgetSettings,
@@ -23,6 +23,7 @@ from .starter import STARTER
 from .tables import Config, Settings, strategies_named
 
 __all__ = [
+    "AUTO",
     "DEAREST",
     "ENVIRONMENT_PREFIX",
     "LEAST_REFERENCE",
@@ -45,6 +46,7 @@ __all__ = [
     "StoreSettings",
     "check_kin",
     "check_models",
+    "check_names",
     "family_of",
     "is_model_name",
     "load_config",

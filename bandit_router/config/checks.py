@@ -10,7 +10,11 @@ from typing import Any
 
 from ..exceptions import ConfigError
 from ..types import Endpoint, Model
+from .choosing import Profile
 from .tables import Config, models_named
+
+AUTO = "auto"
+"""As the model of a request: the router chooses."""
 
 DEAREST = 1e9
 """The highest list price, US dollars per million tokens: the squares of costs are summed up."""
@@ -86,9 +90,31 @@ def check_kin(models: Iterable[Model], known: Iterable[str]) -> None:
         if model.similar_to is not None and model.similar_to not in names:
             raise ConfigError(
                 f"models.similar_to: {model.similar_to!r} of {model.name!r} is no model"
-                f"{nearest(model.similar_to, names)}; one that no longer serves is kept with "
-                "`available = false`",
+                f"{nearest(model.similar_to, names)}; take the line out, or keep a model that no "
+                "longer serves with `available = false`",
                 "models.similar_to",
+            )
+
+
+def check_names(models: Iterable[str], profiles: Iterable[Profile]) -> None:
+    """Refuse a model or a profile that no request could name, since the name means another thing.
+
+    Raises
+    ------
+    ConfigError
+        Naming it.
+    """
+    taken = [profile.name for profile in profiles]
+    if AUTO in taken:
+        raise ConfigError(
+            f"profiles.name: {AUTO!r} lets the router choose without a profile: call it otherwise",
+            "profiles.name",
+        )
+    for name in models:
+        if name == AUTO or name in taken:
+            means = "lets the router choose" if name == AUTO else "is the name of a profile"
+            raise ConfigError(
+                f"models.name: {name!r} {means}: call the model otherwise", "models.name"
             )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ..exceptions import ConfigError
-from .checks import check_kin, check_models, check_settings, nearest
+from .checks import check_kin, check_models, check_names, check_settings, nearest
 from .kinds import Table
 from .tables import Config, File, Settings
 
@@ -56,7 +56,9 @@ def parse_config(raw: Mapping[str, Any]) -> Config:
     fields = {name: getattr(file, name) for name in Settings.__struct_fields__}
     config = Config(settings=Settings(**fields), models=file.models)
     check_models(config.models)
-    check_kin(config.models, [model.name for model in config.models])
+    names = [model.name for model in config.models]
+    check_kin(config.models, names)
+    check_names(names, config.settings.profiles)
     check_settings(config)
     return config
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..config import Config
+from ..config import Config, check_names
 from ..embedding import Embedder
 from ..router import Router
 from ..store import Log, restore
@@ -61,6 +61,7 @@ def reconcile(router: Router, config: Config, last: Change | None) -> Change | N
         name: model for name, model in router.models.items() if name in wanted or name not in said
     }
     arms |= {name: model for name, model in wanted.items() if said.get(name) != model}
+    check_names(arms, config.settings.profiles)
     change = router.configuration(config.settings, list(arms.values()))
     body = {**change.body, FILE: msgspec.to_builtins(config.models)}
     return msgspec.structs.replace(change, body=body)

@@ -124,6 +124,10 @@ async def test_arms_come_change_and_go(client):
     names = {m["name"] for m in (await get(client, "/models"))["models"]}
     assert names == {"small", LARGE}
     await post(client, "/models", 201, name="new [x]=1")  # it may come back
+    await post(client, "/models", 201, name="heir", similar_to="new [x]=1")
+    await client.delete("/models/new [x]=1")  # which leaves its heir as it is
+    response = await client.patch("/models/heir", json={"available": False})
+    assert (await response.json())["similar_to"] == "new [x]=1"
 
 
 async def test_late_feedback_for_a_removed_arm_still_counts(client):

@@ -99,6 +99,7 @@ MODELS = [
     ("an empty name", {"name": ""}, "name"),
     ("a blank name", {"name": "  "}, "name"),
     ("a comma", {"name": "a,b"}, "name"),
+    ("a reserved name", {"name": "auto"}, "name"),
     ("a negative price", {"name": "x", "input_usd_per_m": -1}, "input_usd_per_m"),
     ("text for a price", {"name": "x", "output_usd_per_m": "1"}, "output_usd_per_m"),
     ("a prior of 2", {"name": "x", "quality_prior": 2}, "quality_prior"),

@@ -6,6 +6,7 @@ from functools import partial
 
 from aiohttp import web
 
+from ...config import AUTO
 from ...exceptions import InvalidInput
 from ...providers import Call, count
 from ...store.keys import Scope
@@ -24,7 +25,7 @@ from .asked import (
     asked,
 )
 from .serving import demonstrate, serve
-from .target import AUTO, named_model, target
+from .target import named_model, target
 
 _BAD_DAYS = (429, 502, 503, 504)
 _SCOPES: tuple[Scope, ...] = ("route",)

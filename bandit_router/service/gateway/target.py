@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from ...config import AUTO
 from ...exceptions import InvalidInput, NoEligibleArm, UnknownModel
 from ...providers import Call, Fleet, Json
 from ...router import Router
@@ -17,8 +18,6 @@ from ..keys import ENGINE, FLEET
 from ..pins import PIN, refuse_contradiction, with_pins
 from ..routing import texts_of_messages
 from ..wire import Demo, Message
-
-AUTO = "auto"
 
 
 @dataclass(frozen=True)
