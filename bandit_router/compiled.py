@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from numba import njit
 from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
+from numba.core.types import unliteral
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -24,6 +25,9 @@ def compiled(function: Function) -> Function:
     Its arithmetic is that of the source, in that order. A loop that writes has two forms in
     machine code, and where the arrays happen to lie in memory decides which one runs: were they
     free to round differently, one log would come to two states.
+
+    In such a function numbers go from array to array one by one, not slice by slice: numba checks
+    the shapes of slices, and to compile the messages of that check takes seconds.
 
     Where nothing can be written (neither beside the source, nor in the user's cache, nor in
     ``NUMBA_CACHE_DIR``) every process compiles for itself.
@@ -41,7 +45,11 @@ def reordered(function: Function) -> Function:
 
 
 def _kept(function: Function, fastmath: bool | set[str]) -> Function:
-    out: Any = njit(error_model="numpy", fastmath=fastmath)(function)
+    options = {"error_model": "numpy", "fastmath": fastmath, "no_cfunc_wrapper": True}
+    out = cast(Any, njit)(**options)(function)
+    # A constant is an argument like any other: no form of its own for each.
+    form = out.get_call_template
+    out.get_call_template = lambda args, kws: form(tuple(map(unliteral, args)), kws)
     try:
         out._cache = Kept(function)
         out._cache.arithmetic = _arithmetic(out)

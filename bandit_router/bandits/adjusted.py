@@ -161,7 +161,8 @@ class AdjustedLevels:
 def _add(gram: Array, sum_: Array, moment: Array, arm: int, sums: Array, z: Array) -> None:
     size = sum_.shape[1]
     x = np.zeros(size)
-    x[size - 1 - len(z) : size - 1] = z  # a prompt without a place is at the middle
+    for i in range(len(z)):  # a prompt without a place is at the middle
+        x[size - 1 - len(z) + i] = z[i]
     x[size - 1] = 1.0
     for i in range(size):
         for j in range(size):

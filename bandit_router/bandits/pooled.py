@@ -103,7 +103,7 @@ def believe(
     wide, untried, young, childhood, wide_here, untried_here, doubt = widths
     out = np.zeros((SUPPORT + len(starts), size))
     support = out[SUPPORT:]
-    evidence, support[0] = total[W], total[W]
+    evidence = total[W]
     rows = _rows(row_of, ids)
     means = _means(
         level,
@@ -118,9 +118,13 @@ def believe(
         strengths,
         difficulty_strength,
     )
-    out[COST : COST_VAR + 1] = rates(total, listed, CN, sums, rows, kernel, starts)
     unlisted = np.full(size, np.nan)
-    out[LATENCY : LATENCY_VAR + 1] = rates(total, unlisted, LN, sums, rows, kernel, starts)
+    costs = rates(total, listed, CN, sums, rows, kernel, starts)
+    latencies = rates(total, unlisted, LN, sums, rows, kernel, starts)
+    for a in range(size):
+        support[0, a] = total[W, a]
+        out[COST, a], out[COST_VAR, a] = costs[0, a], costs[1, a]
+        out[LATENCY, a], out[LATENCY_VAR, a] = latencies[0, a], latencies[1, a]
     var, sampling = np.empty((count, size)), np.empty((count, size))
     short = np.empty(size)
     _shortfall(evidence, active, short)

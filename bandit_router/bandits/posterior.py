@@ -462,8 +462,12 @@ def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Array, nois
     for s in range(len(foretold)):
         error = reward - foretold[s]
         log_weights[s] -= weight * error * error / (2.0 * noise)
-    log_weights -= log_weights.max()
-    weights[:] = np.exp(log_weights)
+    most = log_weights[0]
+    for s in range(1, len(foretold)):
+        most = max(most, log_weights[s])
+    for s in range(len(foretold)):
+        log_weights[s] -= most
+        weights[s] = np.exp(log_weights[s])
     weights /= weights.sum()
 
 

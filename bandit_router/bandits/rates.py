@@ -37,7 +37,8 @@ def rates(
     out = np.empty((2, arms))
     mean, var = out
     if bills == 0:
-        mean[:], var[:] = guess, _DOUBT * guess * guess
+        for a in range(arms):
+            mean[a], var[a] = guess[a], _DOUBT * guess[a] * guess[a]
         return out
     beside = _beside(count, sum_, guess)
     for a in range(arms):

@@ -74,7 +74,8 @@ def attract(
             if abs(distance - threshold) <= TIE * threshold:
                 return near[:0], centers[:0], True
             if distance < threshold:
-                new[a], new[b] = centers[near[a]], centers[near[b]]
+                for j in range(dimension):
+                    new[a, j], new[b, j] = centers[near[a], j], centers[near[b], j]
     for i in range(count):
         row = near[i]
         weights[row] = weights[row] * 2.0 ** (-fading * (time - updated[row])) + 1.0

@@ -171,7 +171,8 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
     def _absorb(self, x: Array) -> None:
         """Algorithm 1 of Hahsler and Bolaños, as River's `_update` has it."""
         t, matrix = self._time_stamp, self._matrix
-        rows, new, unsure = matrix.attract(x, self.clustering_threshold, self.fading_factor, t)
+        threshold, fading = self.clustering_threshold, self.fading_factor
+        rows, new, unsure = matrix.attract(x, threshold, fading, float(t))
         if unsure:
             self._attract(x, *self._neighbours(x), t)
         elif len(rows):
