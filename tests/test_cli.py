@@ -142,7 +142,7 @@ def test_keys_are_printed_once_and_listed_without_their_hash(tmp_path: Path) -> 
     assert made["scopes"] == ["route", "feedback"]
     assert run("keys", "add", "app", "--db", db)[0] == 1
     code, out, err = run("keys", "add", "b", "--db", db, "--scopes", "root")
-    assert (code, "admin" in err) == (1, True)
+    assert (code, "admin" in err) == (2, True)
     code, out, _ = run("keys", "list", "--db", db)
     assert "app" in out
     assert made["key"] not in out

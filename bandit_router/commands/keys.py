@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import DATABASE, JSON, must_exist, plain_errors, several
+from .options import DATABASE, JSON, must_exist, not_blank, plain_errors, several
 
 if TYPE_CHECKING:
     from ..store import ApiKey, Place
@@ -22,7 +22,7 @@ KEYS_DB = click.option("--db", type=DATABASE, required=True, help="The database.
 
 
 @keys.command("add", epilog="Example: bandit-router keys add app --db router.db --usd-per-day 5")
-@click.argument("name")
+@click.argument("name", callback=not_blank)
 @KEYS_DB
 @click.option(
     "--scopes",
@@ -46,8 +46,9 @@ def add_key(
     **limits: float | None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept. A running service takes it at once."""
-    from ..store import open_keys
+    from ..store import check_key, open_keys
 
+    check_key(name, scopes, **limits)  # before a database is made for it
     with open_keys(db) as store:
         key, text = store.add(name, scopes, paced=not no_pacing, **limits)
     click.echo(json.dumps({"key": text, **_public(key)}) if as_json else text)

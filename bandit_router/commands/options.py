@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..exceptions import BanditRouterError, ConfigError, InvalidInput
+from ..exceptions import BanditRouterError, ConfigError, InvalidInput, MissingExtra, TableError
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -71,8 +71,18 @@ def configured(config: Path | None) -> Config:
     return load_config(config, os.environ)
 
 
+def not_blank(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Return the value of an argument that must say something."""
+    if not text.strip():
+        raise click.BadParameter("it must not be blank")
+    return text
+
+
 def plain_errors(command: Command) -> Command:
-    """End with exit code 1 and one line, or one JSON object, when something fails on purpose."""
+    """End with one line, or one JSON object, when something fails on purpose.
+
+    Exit code 2 where an option or a setting is wrong, 1 where the command has failed.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> None:
@@ -85,7 +95,22 @@ def plain_errors(command: Command) -> Command:
             if kwargs.get("as_json"):
                 body = {"type": type(error).__name__, "message": message}
                 click.echo(json.dumps({"error": body | ({"field": field} if field else {})}))
+            if (option := _misused(error)) is not None:
+                raise click.BadParameter(
+                    message, ctx=click.get_current_context(), param=option
+                ) from None
             click.echo(f"Error: {message}", err=True)
             sys.exit(2 if isinstance(error, ConfigError) else 1)
 
     return wrapped
+
+
+def _misused(error: Exception) -> click.Parameter | None:
+    """Return the option that an error is about, None if it is about what a place holds."""
+    if not isinstance(error, InvalidInput) or isinstance(error, TableError | MissingExtra):
+        return None
+    flag = f"--{(error.field or '').replace('_', '-')}"
+    for option in click.get_current_context().command.params:
+        if flag in option.opts and not isinstance(option.type, click.Path | Database):
+            return option
+    return None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..exceptions import InvalidInput
-from .options import CONFIG, DB, JSON, configured, plain_errors
+from .options import CONFIG, DB, JSON, configured, not_blank, plain_errors
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -124,7 +124,7 @@ def init(file: Path, as_json: bool) -> None:
 
 
 @click.command(epilog="Example: bandit-router route 'Prove that 17 is prime.' --db router.db")
-@click.argument("prompt")
+@click.argument("prompt", callback=not_blank)
 @DB
 @CONFIG
 @click.option("--cost-weight", type=click.FloatRange(min=0), help="Trade-off of this decision.")
@@ -157,5 +157,5 @@ def _router(db: Place | None, config: Config, stack: ExitStack) -> Router:
     if db is not None or is_shared(place) or Path(place).exists():
         return restore(stack.enter_context(closing(open_log(place, readonly=True))))
     if not config.models:
-        raise InvalidInput("give --db FILE, or --config FILE with models", "db")
+        raise click.UsageError("give --db FILE, or --config FILE with models")
     return Router(config.models, settings=config.settings)

@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ..exceptions import InvalidInput
+from ..exceptions import InvalidInput, MissingExtra
 from .parallel import ONE_THREAD, Task, Work
 
 _WAIT_SECONDS = 0.3  # so that an interrupt is heard
@@ -36,7 +36,7 @@ def run_on_ray(
     try:
         import ray
     except ImportError:
-        raise InvalidInput(
+        raise MissingExtra(
             "engine 'ray' needs Ray: pip install 'bandit-router[ray]'", "engine"
         ) from None
     if not ray.is_initialized():  # then it stays until the process ends: there may be more to do
@@ -47,7 +47,7 @@ def run_on_ray(
                 runtime_env={"env_vars": dict.fromkeys(ONE_THREAD, "1")},
             )
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            raise InvalidInput(f"no Ray cluster can be reached: {error}", "engine") from None
+            raise InvalidInput(f"no Ray cluster can be reached: {error}") from None
     remote = ray.remote(num_cpus=1)(_do)
     there = ray.put(shared)
     running = {remote.remote(work, there, task, _release()): task for task in tasks}
@@ -74,8 +74,7 @@ def _do(work: Work, shared: Any, task: Any, release: str) -> tuple[Any, int]:
     if (here := _release()) != release:
         raise InvalidInput(
             f"a machine of the Ray cluster has bandit-router {here}, this one {release}: "
-            "bring all to the same",
-            "engine",
+            "bring all to the same"
         )
     steps = 0
 

@@ -312,7 +312,9 @@ def problem_of(
         )
     if max_cost is not None and cost_weight:
         raise InvalidInput(
-            "give a ceiling or a cost weight: below a ceiling the weight is searched", "cost_weight"
+            "give a highest cost or a cost weight, not both: below a highest cost the weight is "
+            "searched",
+            "cost_weight",
         )
     if log is not None:
         return LogProblem.of(

@@ -247,7 +247,8 @@ def _check_costs(table: RoutingTable, cost_weight: float, budget: float | None) 
         raise InvalidInput("budget must be a finite amount of US dollars above 0", "budget")
     if budget is not None and cost_weight:
         raise InvalidInput(
-            "give a budget or a cost weight: with a budget the pacer alone sets the weight",
+            "give a budget or a cost weight, not both: with a budget the pacer alone sets the "
+            "weight",
             "cost_weight",
         )
 

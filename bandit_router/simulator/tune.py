@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..config import Settings, parse_config
-from ..exceptions import InvalidInput
+from ..exceptions import InvalidInput, MissingExtra
 from .ope import mean_interval
 from .parallel import Workers, run_all
 from .problems import Block, Overrides, Problem, score
@@ -184,7 +184,7 @@ def _study(url: str | None, problem: Problem) -> Any:
     try:
         import optuna
     except ImportError:
-        raise InvalidInput(
+        raise MissingExtra(
             "tune needs optuna: pip install 'bandit-router[simulator]'", "study"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -214,8 +214,7 @@ def _study(url: str | None, problem: Problem) -> Any:
     except Exception as error:  # of Optuna, SQLAlchemy and the database driver
         raise InvalidInput(
             f"study: cannot open {_without_password(url or '')}: {_first_line(error)}; give "
-            "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
-            "study",
+            "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
         ) from None
 
 

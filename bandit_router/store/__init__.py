@@ -4,7 +4,7 @@ from ..exceptions import StoreError
 from .base import Kind, Log, Place, is_shared
 from .events import EventStore
 from .fold import Report, restore, verify
-from .keys import ApiKey, Keys, KeyStore
+from .keys import ApiKey, Keys, KeyStore, check_key
 from .outbox import Outbox
 from .rows import Rows, Snapshot, SnapshotInfo, pack
 from .transfer import import_events
@@ -24,6 +24,7 @@ __all__ = [
     "Snapshot",
     "SnapshotInfo",
     "Writer",
+    "check_key",
     "import_events",
     "is_shared",
     "open_keys",

@@ -62,6 +62,23 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 FIELDS = ApiKey.__struct_fields__
 
 
+def check_key(name: str, scopes: Sequence[str], **limits: float | None) -> None:
+    """Refuse what no key can be made of; the arguments are those of `Keys.add`.
+
+    Raises
+    ------
+    InvalidInput
+        Naming the field.
+    """
+    if not name.strip() or not name.isprintable() or len(name) > 64:
+        raise InvalidInput("name: give 1 to 64 printable characters", "name")
+    if not scopes or not set(scopes) <= set(SCOPES):
+        raise InvalidInput(f"scopes: give some of {', '.join(SCOPES)}", "scopes")
+    for field, value in limits.items():
+        if value is not None and not 0.0 < value < 1e9:
+            raise InvalidInput(f"{field}: must be above 0 and finite", field)
+
+
 class Keys(ABC):
     """The keys of one database, whichever engine it is on."""
 
@@ -104,18 +121,13 @@ class Keys(ABC):
         InvalidInput
             If the name is blank or taken, or a scope is none.
         """
-        if not name.strip() or not name.isprintable() or len(name) > 64:
-            raise InvalidInput("name: give 1 to 64 printable characters", "name")
-        wrong = [scope for scope in scopes if scope not in SCOPES]
-        if wrong or not scopes:
-            raise InvalidInput(f"scopes: give some of {', '.join(SCOPES)}", "scopes")
-        for field, value in (
-            ("requests_per_minute", requests_per_minute),
-            ("usd_per_day", usd_per_day),
-            ("usd_total", usd_total),
-        ):
-            if value is not None and not 0.0 < value < 1e9:
-                raise InvalidInput(f"{field}: must be above 0 and finite", field)
+        check_key(
+            name,
+            scopes,
+            requests_per_minute=requests_per_minute,
+            usd_per_day=usd_per_day,
+            usd_total=usd_total,
+        )
         id_ = secrets.token_hex(_ID_BYTES)
         text = f"{PREFIX}_{id_}_{secrets.token_urlsafe(_SECRET_BYTES)}"
         key = ApiKey(

@@ -267,7 +267,7 @@ def test_clipping_and_intervals_are_chosen_on_the_command_line(tmp_path: Path) -
     assert result.exit_code == 0, result.stderr
     assert "Weights clipped: switch:1.5; intervals: bootstrap." in result.stdout
     refused = CliRunner().invoke(main, [*arguments, "--clip", "much"])
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "clip is 'much'" in refused.stderr
     assert CliRunner().invoke(main, [*arguments, "--interval", "wide"]).exit_code == 2
 

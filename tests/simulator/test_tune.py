@@ -160,10 +160,10 @@ def test_what_cannot_be_searched_is_refused(folder: Path, tmp_path: Path) -> Non
     cases = [
         ([], 2, "a LOG or --table"),
         ([str(blind), "--table", str(folder)], 2, "not both"),
-        (["--table", str(folder), "--policy", "linucb"], 1, "not of 'linucb'"),
-        (["--table", str(folder), "--max-cost", "1", "--cost-weight", "1"], 1, "ceiling or a cost"),
+        (["--table", str(folder), "--policy", "linucb"], 2, "not of 'linucb'"),
+        (["--table", str(folder), "--max-cost", "1", "--cost-weight", "1"], 2, "highest cost or a"),
         (["--table", str(folder), "--study", "nonsense://x"], 1, "sqlite:///FILE"),
-        (["--table", str(folder), "--scenario", "storm"], 1, "no scenario 'storm'"),
+        (["--table", str(folder), "--scenario", "storm"], 2, "no scenario 'storm'"),
     ]
     for arguments, code, said in cases:
         if "--policy" not in arguments:
