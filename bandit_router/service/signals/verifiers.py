@@ -112,10 +112,16 @@ def sound_calls(asked: Json, answer: Answer) -> bool | None:
     False
     >>> sound_calls(asked, Answer(text="no tool was needed"))
     """
-    tools = {
-        tool["function"].get("name"): tool["function"].get("parameters", True)
-        for tool in asked.get("tools") or ()
+    listed = asked.get("tools")
+    functions = [
+        tool["function"]
+        for tool in (listed if isinstance(listed, list) else ())
         if isinstance(tool, dict) and isinstance(tool.get("function"), dict)
+    ]
+    tools = {
+        function["name"]: function.get("parameters", True)
+        for function in functions
+        if isinstance(function.get("name"), str)
     }
     if not tools:
         return None
@@ -129,7 +135,9 @@ def sound_calls(asked: Json, answer: Answer) -> bool | None:
     return None if None in found else True
 
 
-def _sound(call: dict[str, str], tools: dict[Any, Any]) -> bool | None:
+def _sound(call: dict[str, Any], tools: dict[str, Any]) -> bool | None:
+    if not (isinstance(call["name"], str) and isinstance(call["arguments"], str)):
+        return None  # the provider's doing
     if call["name"] not in tools:
         return False
     try:

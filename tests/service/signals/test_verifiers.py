@@ -24,7 +24,7 @@ OBJECT = {"response_format": {"type": "json_object"}}
 TOOLS = {"tools": [{"type": "function", "function": {"name": "weather", "parameters": CITY}}]}
 
 
-def call(arguments: str, name: str = "weather") -> Answer:
+def call(arguments: Any, name: Any = "weather") -> Answer:
     called = {"id": "1", "name": name, "arguments": arguments}
     return Answer(tool_calls=[called], finish_reason="tool_calls")
 
@@ -47,6 +47,10 @@ def found(asked: dict[str, Any], answer: Answer, /, **settings: Any) -> dict[str
         (TOOLS, call('{"city": 3}'), {"tools": 0.0}),
         (TOOLS, call("[]"), {"tools": 0.0}),
         (TOOLS, call('{"city": "Bern"}', "wether"), {"tools": 0.0}),
+        (TOOLS, call('{"city": "Bern"}', ["weather"]), {}),  # names that are no text
+        ({"tools": [{"function": {"name": ["weather"]}}]}, call("{}"), {}),
+        ({"tools": 3}, call("{}"), {}),
+        (TOOLS, call({"city": "Bern"}), {}),
         (TOOLS, Answer(text="It rains."), {}),
         (TOOLS | {"tool_choice": "required"}, Answer(text="It rains."), {"tools": 0.0}),
         ({}, Answer(text="  \n"), {"answer": 0.0}),
