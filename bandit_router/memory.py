@@ -198,10 +198,11 @@ def priced(said: Feedback, history: History, model: Model | None) -> Feedback:
     together, the last of each. The prices of a decision are those that its first tokens were
     priced by: saying them again after a price has changed is no news.
     """
-    first = (f.prices for f in history.feedback if f.prices is not None)
-    prices = next(first, None) or _list_prices(model)
-    if said.cost_usd is not None or not _counted(said) or _billed(history) or prices is None:
-        return msgspec.structs.replace(said, prices=None)
+    bill = said.cost_usd if said.prices is None else None  # a replica has priced its own
+    heard = (f.prices for f in (*history.feedback, said) if f.prices is not None)
+    prices = next(heard, None) or _list_prices(model)
+    if bill is not None or not _counted(said) or _billed(history) or prices is None:
+        return msgspec.structs.replace(said, cost_usd=bill, prices=None)
     ours = [o for o in history.outcomes if o.error is None and o.model == history.answered_by]
     reports: list[Outcome | Feedback] = [*ours, *history.feedback]
     counts = (0, 0)

@@ -71,7 +71,8 @@ def decide(
 ) -> Verdict:
     """Let the strategies speak, and choose.
 
-    One that only speaks beside the one that decides may fail: the decision says so and goes on.
+    One that only speaks beside the one that decides may fail, or lack the prompt's embedding: the
+    decision says so and goes on.
     A canary that fails has no share in that decision.
 
     Parameters
@@ -94,6 +95,9 @@ def decide(
     said: dict[str, Choice] = {}
     failed: dict[str, str] = {}
     for name in (live, *others):
+        if context.vector is None and strategies[name].needs_vector:
+            failed[name] = "the prompt could not be embedded"
+            continue
         rng = draws.at(seq) if name == live else draws.at(seq, name)
         try:
             said[name] = strategies[name].choose(context, rng)

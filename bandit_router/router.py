@@ -165,6 +165,7 @@ class Router(Fold):
         new_id: bool = False,
         number: int | None = None,
         outside: Outside = ALONE,
+        unplaced: bool = False,
     ) -> Decision:
         """Choose a model for a prompt.
 
@@ -187,6 +188,9 @@ class Router(Fold):
             than once in the same state gives each its own.
         outside
             What strategies may ask of the world: a judge, which providers answer.
+        unplaced
+            The prompt cannot be embedded now: if whoever decides can do without, those that
+            cannot are passed over.
 
         Returns
         -------
@@ -206,7 +210,8 @@ class Router(Fold):
         killed = None if self.killed is None else self.killed.model
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
-        if vector is None and self.needs_vector:
+        needed = self.needs_vector_for(asked) if unplaced else self.needs_vector
+        if vector is None and needed:
             vector = self.embed(prompt or "")
         unit_vector = None if vector is None else self._checked(vector)
         seq = self.seq + 1
@@ -464,6 +469,20 @@ class Router(Fold):
     def needs_vector(self) -> bool:
         """Whether anybody who decides or learns asks where a prompt lies."""
         return self.killed is None and self.strategies.needs_vector
+
+    def needs_vector_for(self, request: Request) -> bool:
+        """Whether whoever decides a request asks where its prompt lies.
+
+        Raises
+        ------
+        InvalidInput
+            If its profile is not known.
+        """
+        bandit = self.settings.bandit
+        if self.killed is not None or bandit.dry_run is not None:
+            return False
+        profile = profile_of(request, self.settings.profiles)
+        return self.strategies[live_strategy(bandit, profile)].needs_vector
 
     def judge_among(self, request: Request, prompt: str | None) -> tuple[Model, ...]:
         """Return the models that an LLM is to choose among for a request; () if none is asked.

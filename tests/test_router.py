@@ -167,11 +167,13 @@ def test_tokens_complete_one_another_and_never_outrank_a_bill() -> None:
     assert say(one, completion_tokens=500_000) == "updated"
     assert cost(first, one) == pytest.approx(0.1 + 0.2)
     assert say(one, prompt_tokens=1_000_000, completion_tokens=500_000) == "duplicate"
+    priced = {"cost_usd": 0.3, "prices": (0.1, 0.4)}  # by a replica, whose word is judged again
+    assert say(one, prompt_tokens=1_000_000, completion_tokens=500_000, **priced) == "duplicate"
 
     assert say(two, cost_usd=0.7) == "recorded"
     tokens = {"prompt_tokens": 1000, "completion_tokens": 500}
     assert say(two, **tokens) == "updated"
-    assert say(two, **tokens, source="other") == "recorded"
+    assert say(two, **tokens, **priced, source="other") == "recorded"
     assert cost(first, two) == 0.7
     assert say(two, cost_usd=0.3) == "updated"
     assert say(two, **tokens) == "duplicate"

@@ -75,7 +75,14 @@ class Batch:
         while failures:
             self._fails(*failures.popleft())
 
-    def decide(self, text: str | None, vector: Any, request: Request, outside: Outside) -> Decision:
+    def decide(
+        self,
+        text: str | None,
+        vector: Any,
+        request: Request,
+        outside: Outside,
+        unplaced: bool = False,
+    ) -> Decision:
         """Choose a model, and fold that."""
         decision = self.router.decide(
             text,
@@ -85,6 +92,7 @@ class Batch:
             decision_id=next(_ids),
             new_id=True,
             outside=outside,
+            unplaced=unplaced,
         )
         self.add(decision)
         self.tell_failures(decision)

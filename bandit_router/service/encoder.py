@@ -77,7 +77,8 @@ class Encoder:
         Unavailable
             If it cannot be loaded, or too many prompts wait already.
         """
-        if self._waiting >= MAX_WAITING:
+        # Who asked may have gone, what was asked for has not.
+        if max(self._waiting, len(self._under_way)) >= MAX_WAITING:
             raise Unavailable(f"{MAX_WAITING} prompts wait for the encoder already")
         self._waiting += 1
         try:

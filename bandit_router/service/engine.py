@@ -30,6 +30,9 @@ from .world import World
 
 log = logging.getLogger(__name__)
 
+_PATIENCE_S = 1.0
+"""How long a decision that can do without the prompt's embedding waits for it."""
+
 
 class Engine:
     """Routes and learns, and keeps both on disk.
@@ -138,7 +141,9 @@ class Engine:
         """
         router = self.router
         if self._encoder is not None and not self._encoder.warm:
-            raise Unavailable(self._encoder.failure or "the encoder is being loaded")
+            failure = self._encoder.failure
+            if failure is None or router.needs_vector_for(Request()):
+                raise Unavailable(failure or "the encoder is being loaded")
         return router
 
     async def route(
@@ -182,8 +187,9 @@ class Engine:
         judged = router.judge_among(request, text)
         found: Any = vector
         advice = None
-        if vector is None and (router.needs_vector or self._fleet is not None):
-            embedded = self.embed(meaning or text or "")
+        wanted = vector is None and (router.needs_vector or self._fleet is not None)
+        if wanted:
+            embedded = self._place(router, request, meaning or text or "")
             if judged:  # both take a while: at the same time
                 found, advice = await asyncio.gather(embedded, self.world.advise(text, judged))
             else:
@@ -193,7 +199,7 @@ class Engine:
         outside = self.world.outside(router.models, advice)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
-            decision = batch.decide(text, found, request, outside)
+            decision = batch.decide(text, found, request, outside, wanted and found is None)
             played = self._fleet.play(batch, decision) if self._fleet else None
             return decision, played
 
@@ -202,11 +208,27 @@ class Engine:
     async def consider(self, text: str, request: Request) -> History:
         """Return the decision that a prompt would get; it is not taken, logged or learnt."""
         router = await self.wait()
-        vector = await self.embed(text) if router.needs_vector else None
+        wanted = router.needs_vector
+        vector = await self._place(router, request, text) if wanted else None
         decision = router.decide(
-            text, vector=vector, request=request, time=time.time(), decision_id="not-taken"
+            text,
+            vector=vector,
+            request=request,
+            time=time.time(),
+            decision_id="not-taken",
+            unplaced=wanted and vector is None,
         )
         return History(decision=decision)
+
+    async def _place(self, router: Router, request: Request, text: str) -> Any:
+        """Return the unit vector of a prompt, None if a decision has to do without and can."""
+        if self._fleet is not None or router.needs_vector_for(request):
+            return await self.embed(text)
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self.embed(text)
+        except (InvalidInput, Unavailable, TimeoutError):
+            return None
 
     async def feedback(
         self, items: Sequence[Feedback | Exception], *, key: str | None = None, signed: bool = False

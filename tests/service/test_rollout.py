@@ -323,3 +323,35 @@ async def test_fitted_strategies_serve_after_a_warm_start(
         answer = await response.json()
         assert answer["model"] == best
         assert answer["propensity"] == 1.0
+
+
+async def test_who_needs_no_embedding_serves_while_the_encoder_is_down(
+    start: Any, embedder: Any, monkeypatch: pytest.MonkeyPatch, db: Any
+) -> None:
+    """Each in its turn: shadows and a canary are passed over and say so, a dry run goes on."""
+    plain = {"bandit": {"strategy": "random", "shadows": ["thompson", "fixed:small"]}}
+    profiles = [{"name": "learnt", "strategy": "thompson"}]
+    client = await start(config(**plain, profiles=profiles))
+    status, _ = await route(client)
+    assert status == 200
+
+    def down(texts: Any) -> Any:
+        raise OSError("the encoder is down")
+
+    monkeypatch.setattr(embedder, "encode", down)
+    status, answer = await route(client, prompt="another")
+    assert status == 200
+    why = await (await client.get(f"/decisions/{answer['decision_id']}")).json()
+    said = {shadow["strategy"]: shadow["error"] for shadow in why["shadows"]}
+    assert said == {"thompson": "the prompt could not be embedded", "fixed:small": None}
+    rated = {"decision_id": answer["decision_id"], "reward": 1.0}
+    assert (await client.post("/feedback", json=rated)).status == 200
+    status, answer = await route(client, prompt="another", profile="learnt")
+    assert (status, answer["error"]["type"]) == (503, "unavailable")
+    await client.close()
+    with EventStore.open(db, readonly=True) as log:
+        assert verify(log).agrees
+    dry = {"strategy": "thompson", "dry_run": "small", "canary": "linucb", "canary_share": 0.5}
+    client = await start(config(bandit=dry))
+    status, answer = await route(client, prompt="more")
+    assert (status, answer["model"]) == (200, "small")

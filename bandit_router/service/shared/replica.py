@@ -59,7 +59,14 @@ class ReplicaBatch(Batch):
         self._replica.number = event.seq
         self._replica.remember(event)
 
-    def decide(self, text: str | None, vector: Any, request: Request, outside: Outside) -> Decision:
+    def decide(
+        self,
+        text: str | None,
+        vector: Any,
+        request: Request,
+        outside: Outside,
+        unplaced: bool = False,
+    ) -> Decision:
         """Choose a model from the copy of the state."""
         name = self._replica.ids.make(request.key)
         decision = self.router.decide(
@@ -71,6 +78,7 @@ class ReplicaBatch(Batch):
             new_id=True,
             number=number_of(name),
             outside=outside,
+            unplaced=unplaced,
         )
         self.add(decision)
         self.tell_failures(decision)
