@@ -17,7 +17,7 @@ WORKDIR /data
 ENV PATH=/opt/bandit-router/bin:$PATH
 # Machine code and the 8-bit weights go to the user's cache, where they are found again: as another
 # user they would be made at every start.
-RUN python -m bandit_router.precompile
+RUN bandit-router precompile
 VOLUME /data
 EXPOSE 8080
 HEALTHCHECK --start-period=60s CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080/healthz', timeout=3)"]

@@ -39,7 +39,7 @@ ifneq ($(TORCH_INDEX_URL),)
 	$(PIP) install --constraint constraints.txt --extra-index-url $(TORCH_INDEX_URL) torch
 endif
 	$(PIP) install --constraint constraints.txt --editable '.[onnx,otel,uvloop,simulator]' --group dev
-	$(BIN)/python -m bandit_router.precompile
+	$(BIN)/bandit-router precompile
 	touch $@
 
 serve: install

@@ -7,7 +7,7 @@ import click
 from .commands.bench import bench
 from .commands.databases import compact, export, import_, verify, warm_start
 from .commands.keys import keys
-from .commands.serving import init, route, serve
+from .commands.serving import init, precompile, route, serve
 from .commands.studying import replay, simulate, tune
 
 
@@ -20,6 +20,7 @@ def main() -> None:
 for _command in (
     serve,
     init,
+    precompile,
     route,
     simulate,
     replay,

@@ -4,17 +4,27 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
 
 from numba import njit
-from numba.core.caching import FunctionCache
+from numba.core.caching import (
+    CompileResultCacheImpl,
+    FunctionCache,
+    InTreeCacheLocator,
+    NullCache,
+    UserProvidedCacheLocator,
+    UserWideCacheLocator,
+)
 from numba.core.dispatcher import Dispatcher
 from numba.core.types import unliteral
+
+log = logging.getLogger(__name__)
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
@@ -29,8 +39,9 @@ def compiled(function: Function) -> Function:
     In such a function numbers go from array to array one by one, not slice by slice: numba checks
     the shapes of slices, and to compile the messages of that check takes seconds.
 
-    Where nothing can be written (neither beside the source, nor in the user's cache, nor in
-    ``NUMBA_CACHE_DIR``) every process compiles for itself.
+    It is kept in ``NUMBA_CACHE_DIR``, beside the source, or in the user's cache: in the first of
+    them that can be written, else in the first that holds it already. Without any, every process
+    compiles for itself.
     """
     return _kept(function, fastmath=False)
 
@@ -54,18 +65,45 @@ def _kept(function: Function, fastmath: bool | set[str]) -> Function:
         out._cache = Kept(function)
         out._cache.arithmetic = _arithmetic(out)
     except RuntimeError:  # numba found no place
-        _say_once()
+        out._cache = Unkept()
     return cast(Function, out)
 
 
 @cache
-def _say_once() -> None:
-    warnings.warn(
-        "there is no directory to keep compiled code in, so every start takes a while longer: "
-        "set NUMBA_CACHE_DIR to one that can be written",
-        RuntimeWarning,
-        stacklevel=4,
-    )
+def _say(message: str) -> None:
+    """Warn, once in a process."""
+    log.warning(message)
+
+
+class Unkept(NullCache):
+    """Nowhere to keep compiled code."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> None:
+        """Say that there is nothing, and will be nothing next time."""
+        _say(
+            "compiling, as at every start: some ten seconds of one core. Compiled code can be kept "
+            "nowhere: set NUMBA_CACHE_DIR to a folder that can be written"
+        )
+
+
+def _held(self: Any) -> None:
+    """Raise `OSError` unless something that was compiled of this file lies here."""
+    if not any(Path(self.get_cache_path()).glob(f"{Path(self._py_file).stem}.*.nbi")):
+        raise FileNotFoundError
+
+
+_TO_READ: list[Any] = [
+    type(f"Read{place.__name__}", (place,), {"ensure_cache_path": _held})
+    for place in (UserProvidedCacheLocator, InTreeCacheLocator, UserWideCacheLocator)
+]
+
+
+class _Places(CompileResultCacheImpl):
+    """Where numba keeps code, and then where it can only be read: a container's image, say."""
+
+    def __init__(self, function: Any) -> None:
+        self._locator_classes = [*self._locator_classes, *_TO_READ]
+        super().__init__(function)
 
 
 class Kept(FunctionCache):
@@ -76,6 +114,7 @@ class Kept(FunctionCache):
     written, is passed over.
     """
 
+    _impl_class = _Places
     arithmetic = ""  # what it may do with sums
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -83,16 +122,24 @@ class Kept(FunctionCache):
         try:
             found = super().load_overload(sig, target_context)
         except Exception:  # a file that was cut short can raise anything
+            found = None
             with suppress(OSError):
                 self.flush()
-            return None
         # Two processes that write at once can leave one's code under the other's types.
-        return found if found and tuple(found.signature.args) == tuple(sig) else None
+        if found and tuple(found.signature.args) == tuple(sig):
+            return found
+        _say("compiling for this processor: some ten seconds of one core, kept for the next start")
+        return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep what was compiled for these types, if it can be."""
-        with suppress(OSError):
+        try:
             super().save_overload(sig, data)
+        except OSError as error:
+            _say(
+                f"compiled code cannot be kept ({error.strerror}), so every start compiles again: "
+                "set NUMBA_CACHE_DIR to a folder that can be written"
+            )
 
     def _index_key(self, sig: Any, codegen: Any) -> Any:
         return *super()._index_key(sig, codegen), made_of(self._py_func), self.arithmetic

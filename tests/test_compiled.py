@@ -17,7 +17,9 @@ from numba.core import caching
 import bandit_router
 from bandit_router.bandits.credit import ROWS
 from bandit_router.bandits.posterior import noises
-from bandit_router.compiled import compiled, made_of, reordered
+from bandit_router.compiled import _Places, _say, compiled, made_of, reordered
+
+Said = Callable[[], list[str]]
 
 CALLED = """
 from bandit_router.compiled import compiled
@@ -58,6 +60,14 @@ def imported(
     yield fresh
     for name in ("called", "calling"):
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
+    """What has been said since, as in a new process."""
+    _say.cache_clear()
+    yield lambda: caplog.messages
+    _say.cache_clear()
 
 
 def kept(folder: Path, ending: str) -> list[Path]:
@@ -110,23 +120,57 @@ def test_code_for_other_types_is_never_called(
 
 
 def test_a_disk_that_is_full_stops_nothing(
-    imported: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch
+    imported: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(caching.IndexDataCacheFile, "_open_for_write", full)
     assert imported().both(2) == 31
+    about_to, why = said()
+    assert "compiling" in about_to
+    assert "cannot be kept (No space left on device)" in why
+    assert "NUMBA_CACHE_DIR" in why
+
+
+def test_who_compiles_says_so_once(imported: Callable[..., ModuleType], said: Said) -> None:
+    module = imported()
+    assert (module.both(2), module.both(2.5)) == (31, 36.0)
+    assert len(said()) == 1
+    assert "kept for the next start" in said()[0]
+    _say.cache_clear()
+    imported().both(2)
+    assert len(said()) == 1
+
+
+def test_what_can_only_be_read_is_read(
+    imported: Callable[..., ModuleType], monkeypatch: pytest.MonkeyPatch, said: Said
+) -> None:
+    assert imported().both(2) == 31
+
+    def read_only(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(caching._CacheLocator, "ensure_cache_path", read_only)
+    _say.cache_clear()
+    module = imported()
+    assert module.both(2) == 31
+    assert sum(module.both.stats.cache_hits.values()) == 1
+    assert len(said()) == 1
 
 
 def test_without_a_directory_to_write_to_every_process_compiles(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, said: Said
 ) -> None:
-    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
-    with pytest.warns(RuntimeWarning, match="NUMBA_CACHE_DIR") as said:
-        twice, thrice = compiled(_twice), compiled(_thrice)
-    assert len(said) == 1
+    monkeypatch.setattr(_Places, "__init__", _nowhere)
+    twice, thrice = compiled(_twice), compiled(_thrice)
     assert (twice(2.0), thrice(2.0)) == (4.0, 6.0)
+    assert len(said()) == 1
+    assert "NUMBA_CACHE_DIR" in said()[0]
+
+
+def _nowhere(*_: object) -> None:
+    raise RuntimeError("no locator available")
 
 
 @pytest.mark.parametrize("arms", [8, 12, 16])

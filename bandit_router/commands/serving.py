@@ -1,4 +1,4 @@
-"""Commands that decide: serve, init, route."""
+"""Commands that decide, and what comes before: serve, init, precompile, route."""
 
 from __future__ import annotations
 
@@ -121,6 +121,25 @@ def init(file: Path, as_json: bool) -> None:
             f"{file}: there is no folder {file.parent}: make it first", "file"
         ) from None
     click.echo(json.dumps({"written": str(file)}) if as_json else f"wrote {file}")
+
+
+@click.command(epilog="Example: bandit-router precompile --config bandit-router.toml")
+@CONFIG
+@JSON
+@plain_errors
+def precompile(config: Path | None, as_json: bool) -> None:
+    """Compile for this machine what decisions run, so that the first start need not."""
+    from ..config import Settings
+    from ..precompile import precompile, prepare_embedder
+
+    settings = configured(config).settings
+    done = precompile(settings)
+    if settings.embedder == Settings().embedder:
+        prepare_embedder()
+    if as_json:
+        click.echo(json.dumps({"compiled": done.compiled, "seconds": round(done.seconds, 2)}))
+    elif not done.compiled:
+        click.echo(f"everything was compiled before; loaded in {done.seconds:.1f} s")
 
 
 @click.command(epilog="Example: bandit-router route 'Prove that 17 is prime.' --db router.db")

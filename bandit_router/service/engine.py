@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _PATIENCE_S = 1.0
 """How long a decision that can do without the prompt's embedding waits for it."""
+_COMPILING = "compiling what decisions run: once for this processor, later it is only loaded"
 
 
 class Engine:
@@ -70,40 +71,43 @@ class Engine:
         if embedder is not None:
             sizes = {"batch_size": ours.batch_size, "cache_size": ours.cache_size}
             self._encoder = Encoder(embedder, **sizes)
+        self._tasks: list[asyncio.Task[None]] = []
         self._warming: asyncio.Task[None] | None = None
-        self._caretaker: asyncio.Task[None] | None = None
         self._fleet = fleet
         self.world = World()
 
     def start(self) -> None:
-        """Begin to fold the log and to load the encoder, in the background."""
-        self._journal.start()
+        """Begin to compile, then to fold the log; and to load the encoder; in the background."""
         loop = asyncio.get_running_loop()
         if isinstance(self._journal, Journal):  # else it is for the learner to do
             caretaker = Caretaker(self._journal, self.config.settings.store)
-            self._caretaker = loop.create_task(caretaker.run())
-        self._warming = loop.create_task(self._warm_up())
+            self._tasks.append(loop.create_task(caretaker.run()))
+        if self._encoder is not None:
+            self._warming = loop.create_task(self._encoder.start())
+            self._tasks.append(self._warming)
+        self._tasks.append(loop.create_task(self._make_ready()))
 
-    async def _warm_up(self) -> None:
-        """Compile and load what the first request would otherwise wait for."""
-        compiling = asyncio.to_thread(precompile)
-        if self._encoder is None:
-            await compiling
-        else:
-            await asyncio.gather(compiling, self._encoder.start())
+    async def _make_ready(self) -> None:
+        """Let there be a router once all is compiled: the event loop must not wait for that."""
+        folding, self._journal.doing = self._journal.doing, _COMPILING
+        try:
+            await asyncio.to_thread(precompile, self.config.settings)
+        except Exception:  # then each is compiled when it is called
+            log.exception("not everything could be compiled ahead")
+        self._journal.doing = folding
+        self._journal.start()
 
     async def warm(self) -> None:
-        """Wait until the log is folded, and until what requests need is compiled and loaded."""
+        """Wait until all is compiled, the log folded and the encoder loaded."""
         await self.wait()
         if self._warming is not None:
             await asyncio.shield(self._warming)
 
     async def close(self) -> None:
         """Write what is pending and a snapshot, and close the database."""
-        for task in (self._caretaker, self._warming):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._encoder is not None:
             self._encoder.close()
         await self._journal.close()

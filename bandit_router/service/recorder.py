@@ -62,6 +62,7 @@ class Recorder(ABC):
 
     def __init__(self, writer: Writer) -> None:
         self.failure: str | None = None
+        self.doing = "the event log is being folded"  # what there is to wait for
         self._writer = writer
         self._router: Router | None = None
         self._folded = asyncio.Event()
@@ -108,10 +109,10 @@ class Recorder(ABC):
         Raises
         ------
         Unavailable
-            While the log is being folded, or if it cannot be.
+            While code is compiled and the log folded, or if that cannot be.
         """
         if self._router is None:
-            raise Unavailable(self.failure or "the event log is being folded")
+            raise Unavailable(self.failure or self.doing)
         return self._router
 
     async def wait(self) -> Router:
