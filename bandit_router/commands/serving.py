@@ -55,7 +55,7 @@ def serve(
 ) -> None:
     """Run the service until Ctrl-C."""
     from ..service import learn, run
-    from ..store import is_shared
+    from ..store import is_shared, place_of
 
     loaded = configured(config)
     if unset := _unset(loaded):
@@ -71,6 +71,9 @@ def serve(
             "(bandit-router init writes one), or try --demo.",
             err=True,
         )
+    for name in loaded.tenants:
+        at = "a schema of its own" if is_shared(where) else place_of(name, where)
+        click.echo(f"Tenant {name}: {at}", err=True)
     if not is_shared(where) and (role != "both" or outbox is not None):
         raise click.UsageError("--role and --outbox need --db postgresql://...")
 
@@ -99,7 +102,8 @@ def serve(
 
 def _unset(config: Config) -> list[str]:
     """Return the environment variables of endpoints that hold no key."""
-    wanted = {e.api_key_env for model in config.models for e in model.endpoints}
+    models = [m for c in (config, *config.tenants.values()) for m in c.models]
+    wanted = {e.api_key_env for model in models for e in model.endpoints}
     return sorted(name for name in wanted if name and not os.environ.get(name))
 
 

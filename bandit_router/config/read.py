@@ -15,6 +15,7 @@ from ..exceptions import ConfigError
 from .checks import check_kin, check_models, check_names, check_settings, nearest
 from .kinds import Table
 from .tables import Config, File, Settings
+from .tenants import tenant_tables
 
 ENVIRONMENT_PREFIX = "BANDIT_ROUTER_"
 
@@ -48,6 +49,20 @@ def load_config(path: Path | None = None, environ: Mapping[str, str] | None = No
 
 def parse_config(raw: Mapping[str, Any]) -> Config:
     """Check a configuration that is already a mapping; see `load_config`."""
+    config = _parsed(raw)
+    tenants = {name: _tenant(name, own) for name, own in tenant_tables(raw).items()}
+    return msgspec.structs.replace(config, tenants=tenants)
+
+
+def _tenant(name: str, raw: Mapping[str, Any]) -> Config:
+    try:
+        return msgspec.structs.replace(_parsed(raw), tenant=name)
+    except ConfigError as error:
+        field = f"tenants.{name}.{error.field or ''}".rstrip(".")
+        raise ConfigError(f"tenants.{name}.{error}", field) from None
+
+
+def _parsed(raw: Mapping[str, Any]) -> Config:
     _refuse_unfinite(raw, "")
     try:
         file = msgspec.convert(raw, File)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -31,16 +32,27 @@ class Settings(Table, frozen=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings and models: what a configuration file says."""
+    """Settings and models: what a configuration file says.
+
+    Attributes
+    ----------
+    tenant
+        Whose configuration this is; None: of the file itself.
+    tenants
+        What `[tenants.NAME]` say, each of them whole: see `config.tenants`.
+    """
 
     settings: Settings = Settings()
     models: tuple[Model, ...] = ()
+    tenant: str | None = None
+    tenants: dict[str, Config] = msgspec.field(default_factory=dict)
 
 
 class File(Settings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The file itself: the tables, and the models beside them."""
+    """The file itself: the tables, the models beside them, and the tenants' own tables."""
 
     models: tuple[Model, ...] = ()
+    tenants: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
 
 
 def strategies_named(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import threading
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -49,6 +50,7 @@ class OnnxMiniLM:
         self._threads = threads
         self._folder = folder
         self._session: Any = None
+        self._loading = threading.Lock()
         self._tokenizer: Any = None
 
     @staticmethod
@@ -94,8 +96,9 @@ class OnnxMiniLM:
         )
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors, shape (len(texts), 384)."""
-        self.load()
+        """Return unit vectors, shape (len(texts), 384). Any thread may call it."""
+        with self._loading:
+            self.load()
         clean = [text.encode("utf-8", "replace").decode() for text in texts]
         tokens = [found.ids for found in self._tokenizer.encode_batch_fast(clean)]
         out = np.empty((len(tokens), 384), dtype=np.float32)

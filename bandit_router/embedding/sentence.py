@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import threading
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -46,6 +47,7 @@ class SentenceTransformerEmbedder:
         self.batch_size = batch_size
         self._threads = threads
         self._model: Any = None
+        self._lock = threading.Lock()  # tokenizers cannot be used by two threads at once
 
     @property
     def fingerprint(self) -> str:
@@ -95,14 +97,15 @@ class SentenceTransformerEmbedder:
             ) from error
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit vectors, shape (len(texts), dimension)."""
-        self.load()
-        out = self._model.encode(
-            list(texts),
-            batch_size=self.batch_size,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-        )
+        """Return unit vectors, shape (len(texts), dimension). Any thread may call it."""
+        with self._lock:
+            self.load()
+            out = self._model.encode(
+                list(texts),
+                batch_size=self.batch_size,
+                normalize_embeddings=True,
+                show_progress_bar=False,
+            )
         return np.ascontiguousarray(out, dtype=np.float32)
 
 

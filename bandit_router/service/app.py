@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ..config import Config
 from ..embedding import Embedder
 from ..providers import Fleet, check_installed, with_list_prices
-from ..store import Place, is_shared
+from ..store import Place, file_of, is_shared, place_of
 from . import (
     apikeys,
     body,
@@ -38,15 +39,13 @@ from .gateway.record import DECISION
 from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
 from .metrics import Metrics
 from .openapi import document
-from .opening import open_engine, open_learner
+from .opening import OUTBOX, embedder_of, open_engine, open_learner
 from .overload import Connections, bounded
 from .scrape import Gauges
 from .telemetry import observed
+from .tenants import Tenants
 from .version import version
 from .watch import Watch
-
-if TYPE_CHECKING:
-    pass
 
 OPERATIONS = (
     *operations.OPERATIONS,
@@ -79,7 +78,10 @@ def create_app(
     outbox: Path | None = None,
     learns: bool = True,
 ) -> web.Application:
-    """Return the application; the database is opened when it starts.
+    """Return the application; the databases are opened when it starts.
+
+    With `[tenants.NAME]` there is one for each of them, and the one that is returned hands
+    requests over to them: see `service.tenants`.
 
     Parameters
     ----------
@@ -107,11 +109,43 @@ def create_app(
     """
     if demo:
         config = demo_config(config)
+    connections = Connections(config.settings.server)
+    if not config.tenants:
+        return _application(config, db, connections, demo, embedder, outbox, learns)
+    outbox = outbox or OUTBOX
+    embedders = {config.settings.embedder: embedder or embedder_of(config)}
+    apps = {}
+    for name, tenant in config.tenants.items():
+        same = tenant.settings.embedder  # its weights are loaded once
+        if same not in embedders:
+            embedders[same] = embedder_of(tenant)
+        place, box = place_of(name, db), file_of(name, outbox)
+        apps[name] = _application(tenant, place, connections, False, embedders[same], box, learns)
+    tenants = Tenants(apps)
+    embedder = embedders[config.settings.embedder]
+    first = (errors_as_json, tenants.middleware())
+    app = _application(config, db, connections, False, embedder, outbox, learns, first)
+    app.cleanup_ctx.append(tenants.run)
+    app.on_shutdown.append(tenants.end_streams)
+    return app
+
+
+def _application(
+    config: Config,
+    db: Place,
+    connections: Connections,
+    demo: bool,
+    embedder: Embedder | None,
+    outbox: Path | None,
+    learns: bool,
+    first: Sequence[Middleware] = (),
+) -> web.Application:
+    """Return the application of one engine; what is `first` sees requests before it."""
     check_installed(config.models)
     config = with_list_prices(config)
-    connections = Connections(config.settings.server)
     app = web.Application(
         middlewares=[
+            *first,
             observed(),
             browsers.cors(config.settings.server.cors_origins),
             errors_as_json,

@@ -63,7 +63,7 @@ class Engine:
     ) -> None:
         self.config = config
         self.keyring = keyring
-        self.links = Links.of(config.settings.keys)
+        self.links = Links.of(config.settings.keys, config.tenant)
         self.redact = redactor(config.settings.store.redact)
         self._journal = recorder
         ours = config.settings.embedder

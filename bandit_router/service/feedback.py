@@ -12,6 +12,7 @@ from .access import caller
 from .errors import described
 from .keys import DECISION_ID, ENGINE
 from .links import PATH as SIGNED
+from .links import TENANT
 from .openapi import Operation, Parameter
 from .wire import (
     BatchAnswer,
@@ -122,6 +123,7 @@ OPERATIONS = (
             Parameter("decision_id", "As in the link."),
             Parameter("expires", "As in the link: when it ends, seconds since 1970."),
             Parameter("signature", "As in the link."),
+            Parameter(TENANT, "As in the link, if it names one."),
         ),
     ),
     Operation(

@@ -40,12 +40,22 @@ class Keyring:
         `[keys]`.
     opened
         Opens the keys of the database to write to them.
+    always
+        Ask for a key also while there is none: where it is the key that tells tenants apart.
     """
 
-    def __init__(self, store: Source, settings: KeysSettings, opened: Callable[[], Keys]) -> None:
+    def __init__(
+        self,
+        store: Source,
+        settings: KeysSettings,
+        opened: Callable[[], Keys],
+        *,
+        always: bool = False,
+    ) -> None:
         self._store = store
         self._opened = opened
         self._settings = settings
+        self._always = always
         self._keys: dict[str, ApiKey] = {}
         self._terms: dict[str, Terms] = {}
         self._read_at = -math.inf
@@ -81,7 +91,7 @@ class Keyring:
     @property
     def required(self) -> bool:
         """Whether there ever was a key: to revoke the last one opens no door."""
-        return bool(self.keys())
+        return self._always or bool(self.keys())
 
     def terms(self) -> dict[str, Terms]:
         """Return what the log has to know of the keys in use."""
@@ -98,12 +108,10 @@ class Keyring:
         """
         if not scopes or not self.required:
             return None
-        kind, _, text = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer":
-            text = request.headers.get("x-api-key", "")  # as Anthropic's clients say it
-        if not text.strip():
+        text = presented(request)
+        if not text:
             raise _unknown("give an API key: 'Authorization: Bearer KEY'")
-        key = matching(self.keys(), text.strip())
+        key = matching(self.keys(), text)
         if key is None:
             raise _unknown("this API key is not known, or has been revoked")
         if not set(scopes) & set(key.scopes):
@@ -129,6 +137,14 @@ class Keyring:
                 headers={"Retry-After": str(wait)},
             )
         self._buckets[key.id] = (left - 1.0, now)
+
+
+def presented(request: web.Request) -> str:
+    """Return the API key that a request brings, whatever it is; empty without one."""
+    kind, _, text = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        text = request.headers.get("x-api-key", "")  # as Anthropic's clients say it
+    return text.strip()
 
 
 def _unknown(message: str) -> Refused:

@@ -13,6 +13,9 @@ from ..exceptions import ConfigError
 from .errors import Refused
 
 PATH = "/feedback/signed"
+TENANT = "tenant"
+"""What names the tenant in a link: whoever uses it has no key that would."""
+
 _LEAST_SECRET = 32
 _DAY = 86_400.0
 
@@ -26,6 +29,8 @@ class Links:
         What signatures are made with; None: there are no links.
     days
         How long they hold.
+    tenant
+        Whose decisions they are for; None: nobody's in particular.
 
     Examples
     --------
@@ -34,12 +39,13 @@ class Links:
     '/feedback/signed?decision_id=a+decision&expires=2592000&signat'
     """
 
-    def __init__(self, secret: str | None, days: float) -> None:
+    def __init__(self, secret: str | None, days: float, tenant: str | None = None) -> None:
         self._secret = None if secret is None else secret.encode()
         self._seconds = days * _DAY
+        self._tenant = tenant
 
     @classmethod
-    def of(cls, settings: KeysSettings) -> Links:
+    def of(cls, settings: KeysSettings, tenant: str | None = None) -> Links:
         """Return the links of the settings, their secret from the environment.
 
         Raises
@@ -49,7 +55,7 @@ class Links:
         """
         name = settings.signing_secret_env
         if name is None:
-            return cls(None, settings.link_days)
+            return cls(None, settings.link_days, tenant)
         secret = os.environ.get(name, "")
         if len(secret) < _LEAST_SECRET:
             raise ConfigError(
@@ -57,7 +63,7 @@ class Links:
                 f"{_LEAST_SECRET} characters or more",
                 "keys.signing_secret_env",
             )
-        return cls(secret, settings.link_days)
+        return cls(secret, settings.link_days, tenant)
 
     @property
     def on(self) -> bool:
@@ -70,6 +76,8 @@ class Links:
             return None
         expires = int((time.time() if now is None else now) + self._seconds)
         signed = {"decision_id": decision_id, "expires": expires}
+        if self._tenant is not None:
+            signed[TENANT] = self._tenant
         return f"{PATH}?{urlencode({**signed, 'signature': self._sign(decision_id, str(expires))})}"
 
     def check(self, decision_id: str, expires: str, signature: str) -> None:
@@ -84,5 +92,7 @@ class Links:
 
     def _sign(self, decision_id: str, expires: str) -> str:
         assert self._secret is not None
-        text = f"{len(decision_id)}:{decision_id}:{expires}".encode("utf-8", "replace")
-        return hmac.new(self._secret, text, hashlib.sha256).hexdigest()
+        text = f"{len(decision_id)}:{decision_id}:{expires}"
+        if self._tenant is not None:  # tenants may share the secret, but no link
+            text += f":{self._tenant}"
+        return hmac.new(self._secret, text.encode("utf-8", "replace"), hashlib.sha256).hexdigest()

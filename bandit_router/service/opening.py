@@ -66,7 +66,12 @@ def open_engine(
             store = opened.enter_context(EventStore.open(db))
             keys = opened.enter_context(KeyStore(db))
             recorder = Journal(store, config, embedder)
-        keyring = Keyring(keys, config.settings.keys, lambda: open_keys(db))
+        keyring = Keyring(
+            keys,
+            config.settings.keys,
+            lambda: open_keys(db),
+            always=config.tenant is not None or bool(config.tenants),
+        )
         made = Engine(config, recorder, keyring, embedder=embedder, fleet=fleet)
         opened.pop_all()
         return made

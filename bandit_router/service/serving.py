@@ -18,7 +18,7 @@ from aiohttp import web
 from ..config import Config
 from ..embedding import Embedder
 from ..exceptions import ConfigError, StoreError
-from ..store import Place, is_shared, open_keys
+from ..store import Place, is_shared, open_keys, place_of
 from .app import SERVER, create_app
 from .demo import demo_config
 from .engine import Engine
@@ -66,7 +66,7 @@ def run(
     server = config.settings.server
     host = server.host if host is None else host
     port = server.port if port is None else port
-    if not (allow_open or config.settings.keys.allow_open):
+    if not (allow_open or config.settings.keys.allow_open or config.tenants):
         refuse_open(host, db, outbox or OUTBOX)
     configure_logging(server.log_format, server.log_level)
     configure_tracing()
@@ -78,15 +78,22 @@ def run(
 def learn(config: Config, *, db: str, demo: bool = False) -> None:
     """Be a candidate for the learner of a shared database, until SIGINT or SIGTERM.
 
+    With tenants, for that of each of them.
+
     Raises
     ------
     StoreError, ConfigError
         See `create_app`.
     """
     candidate = open_learner(demo_config(config) if demo else config, db)
+    others = [open_learner(own, str(place_of(name, db))) for name, own in config.tenants.items()]
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: candidate.stop())
+    for other in others:
+        other.start()
     candidate.run()
+    for other in others:
+        other.close()
 
 
 def refuse_open(host: str, db: Place, outbox: Path = OUTBOX) -> None:

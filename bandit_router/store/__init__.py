@@ -7,6 +7,7 @@ from .fold import Report, restore, verify
 from .keys import ApiKey, Keys, KeyStore, check_key
 from .outbox import Outbox
 from .rows import Rows, Snapshot, SnapshotInfo, pack
+from .tenants import file_of, place_of
 from .transfer import import_events
 from .writer import Writer
 
@@ -25,11 +26,13 @@ __all__ = [
     "SnapshotInfo",
     "Writer",
     "check_key",
+    "file_of",
     "import_events",
     "is_shared",
     "open_keys",
     "open_log",
     "pack",
+    "place_of",
     "restore",
     "verify",
 ]

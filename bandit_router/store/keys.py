@@ -229,10 +229,15 @@ def of_row(row: Sequence[Any]) -> ApiKey:
 
 def matching(keys: dict[str, ApiKey], text: str) -> ApiKey | None:
     """Return the key that `text` is, or None; takes the same time for every wrong text."""
-    parts = text.split("_", 2)
-    found = keys.get(parts[1]) if len(parts) == 3 else None
+    found = keys.get(id_of(text) or "")
     same = hmac.compare_digest(found.hash if found else _NOBODY, _hashed(text))
     return found if found is not None and same and found.revoked is None else None
+
+
+def id_of(text: str) -> str | None:
+    """Return the public part of an API key, None if it is no key of ours."""
+    parts = text.split("_", 2)
+    return parts[1] if len(parts) == 3 else None
 
 
 def _hashed(text: str) -> str:

@@ -160,13 +160,39 @@ async def machines(postgres: Any) -> AsyncIterator[list[tuple[Machine, Proxy]]]:
             machine.remove()
 
 
-@pytest.fixture
-def balanced(tmp_path: Path) -> Iterator[Callable[[list[str]], str]]:
-    """Starts HAProxy with the configuration of docs/ops before these addresses."""
-    program = shutil.which("haproxy") or shutil.which("/usr/sbin/haproxy")
+FRONTS = {
+    "haproxy": ("haproxy.cfg", ["-db", "-f"], ["-c", "-f"]),
+    "nginx": ("nginx.conf", ["-g", "daemon off;", "-c"], ["-t", "-c"]),
+}
+"""Of each load balancer its configuration in docs/ops, how it is started, and how it checks it."""
+
+
+def installed(name: str) -> str:
+    program = shutil.which(name) or shutil.which(f"/usr/sbin/{name}")
     if program is None:
-        pytest.skip("HAProxy is not installed: apt-get install haproxy")
-    text = (Path(__file__).parents[2] / "docs/ops/haproxy.cfg").read_text()
+        pytest.skip(f"{name} is not installed: apt-get install {name}")
+    return program
+
+
+@pytest.mark.parametrize("front", FRONTS)
+def test_a_load_balancer_takes_its_configuration(front: str, tmp_path: Path) -> None:
+    program = installed(front)
+    name, _, check = FRONTS[front]
+    file = shutil.copy(Path(__file__).parents[2] / "docs/ops" / name, tmp_path)
+    where = ["-p", str(tmp_path)] if front == "nginx" else []
+    done = subprocess.run(
+        [program, *where, *check, file], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "warn" not in done.stderr.lower().replace("warnings", "")
+
+
+@pytest.fixture(params=list(FRONTS))
+def balanced(request: Any, tmp_path: Path) -> Iterator[Callable[[list[str]], str]]:
+    """Starts a load balancer with its configuration of docs/ops before these addresses."""
+    program = installed(request.param)
+    name, started, _ = FRONTS[request.param]
+    text = (Path(__file__).parents[2] / "docs/ops" / name).read_text()
     running: list[subprocess.Popen[bytes]] = []
 
     def start(addresses: list[str]) -> str:
@@ -177,18 +203,19 @@ def balanced(tmp_path: Path) -> Iterator[Callable[[list[str]], str]]:
         for number, address in enumerate(addresses, start=11):
             ours = ours.replace(f"192.0.2.{number}:8080", address)
         assert "192.0.2." not in ours
-        (tmp_path / "haproxy.cfg").write_text(ours)
-        command = [program, "-db", "-f", str(tmp_path / "haproxy.cfg")]
+        (tmp_path / name).write_text(ours)
+        where = ["-p", str(tmp_path)] if request.param == "nginx" else []
+        command = [program, *where, *started, str(tmp_path / name)]
         running.append(subprocess.Popen(command, stderr=subprocess.DEVNULL))
         return f"http://127.0.0.1:{port}"
 
     yield start
     for process in running:
-        process.kill()
+        process.terminate()  # killed, nginx would leave its workers
         process.wait()
 
 
-async def test_machines_behind_haproxy(
+async def test_machines_behind_a_load_balancer(
     nursery: Nursery,
     machines: list[tuple[Machine, Proxy]],
     balanced: Callable[[list[str]], str],

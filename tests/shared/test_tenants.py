@@ -1,8 +1,12 @@
-"""Tenants of one database, each with a schema and a configuration, know nothing of each other."""
+"""Tenants of one database, each with a schema, know nothing of each other.
+
+Whether each has processes of its own and a configuration, or all are served by one process.
+"""
 
 from __future__ import annotations
 
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +17,7 @@ from bandit_router.config import parse_config
 from bandit_router.service import create_app
 from bandit_router.service.app import SERVER
 from bandit_router.service.keys import ENGINE
-from bandit_router.store import open_keys, open_log, verify
+from bandit_router.store import open_keys, open_log, place_of, verify
 from bandit_router.types import Decision
 
 from .test_replicas import post, until
@@ -106,3 +110,63 @@ async def test_map_arms_budgets_and_keys_are_each_tenants_own(tenants: Any) -> N
             assert {c.model for e in decisions for c in e.candidates} == set(TENANTS[name])
             assert (name == "red") == any(e.decision_id in ids for e in decisions)
             assert verify(log).agrees
+
+
+async def cannot_judge(client: Client, secret: str, id_: str) -> bool:
+    """Tell whether a decision is unknown; 503: it cannot be looked up, not connected again yet."""
+    said = {"decision_id": id_, "reward": 1.0}
+    status, _ = await post(client, "/feedback", said, Authorization=f"Bearer {secret}")
+    assert status in (404, 503)
+    return bool(status == 404)
+
+
+async def test_one_process_serves_them_all(aiohttp_client: Any, url: str, tmp_path: Path) -> None:
+    """With `[tenants.NAME]` the schemas are made, and each is led and served for itself."""
+    raw = {name: {"models": [{"name": m} for m in models]} for name, models in TENANTS.items()}
+    config = parse_config({"embedder": {"name": "none"}, "tenants": {**raw, "green-1": {}}})
+    secrets = {}
+    for name in (*TENANTS, None):
+        with open_keys(place_of(name, url)) as keys:
+            secrets[name] = keys.add("the tenant's")[1]
+    outbox = tmp_path / "outbox.db"
+    ids: dict[str, list[str]] = {name: [] for name in TENANTS}
+
+    async def serve() -> Client:
+        server = TestServer(create_app(config, db=url, outbox=outbox))
+        await server.start_server(**SERVER)
+        client: Client = await aiohttp_client(server)
+
+        async def ready() -> bool:
+            async with client.get("/readyz") as answer:
+                return answer.status == 200
+
+        await until(ready)
+        return client
+
+    for count in (3, 6):  # the second time after a restart
+        client = await serve()
+        assert (await decide((client, secrets[None], ""), "red"))[0] == 422  # it has no models
+        for name, models in TENANTS.items():
+            for _ in range(3):
+                status, answer = await decide((client, secrets[name], ""), name)
+                assert status == 200, answer
+                assert answer["model"] in models
+                ids[name].append(answer["decision_id"])
+            theirs = ids["blue" if name == "red" else "red"]
+
+            if theirs:
+                await until(partial(cannot_judge, client, secrets[name], theirs[0]))
+        await client.close()
+        for name in TENANTS:
+            with closing(open_log(place_of(name, url), readonly=True)) as log:
+
+                def there(log: Any = log, count: int = count) -> bool:
+                    return log.counts().get("decision", 0) >= count
+
+                await until(there)
+                decisions = [e.decision_id for e in log.events() if isinstance(e, Decision)]
+                assert sorted(decisions) == sorted(ids[name])
+                assert verify(log).agrees
+    assert {f.name for f in tmp_path.glob("outbox*.db")} == {
+        "outbox.db", "outbox.red.db", "outbox.blue.db", "outbox.green-1.db",
+    }  # fmt: skip

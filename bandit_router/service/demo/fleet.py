@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from ...config import BanditSettings, Config, Settings
+from ...exceptions import ConfigError
 from ...types import Decision, Feedback, Model, Outcome, Vector
 from ..batch import Batch
 from ..wire import Demo
@@ -96,8 +97,16 @@ def demo_config(base: Config | None = None) -> Config:
     ----------
     base
         Where every other setting comes from; its models and its embedder give way to the demo's.
+
+    Raises
+    ------
+    ConfigError
+        If it has tenants.
     """
-    settings = (base or Config()).settings
+    base = base or Config()
+    if base.tenants:
+        raise ConfigError("tenants: the demo has none: leave them out, or --demo", "tenants")
+    settings = base.settings
     bandit = settings.bandit
     if bandit.cost_weight == BanditSettings().cost_weight:
         bandit = msgspec.structs.replace(bandit, cost_weight=COST_WEIGHT)

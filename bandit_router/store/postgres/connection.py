@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...exceptions import StoreError
@@ -155,6 +156,17 @@ def conninfo(url: str) -> str:
 def connect(url: str) -> psycopg.Connection[Any]:
     """Return a connection in autocommit; any thread may use it, one at a time."""
     return psycopg.connect(conninfo(url), autocommit=True)
+
+
+def make_schema(connection: psycopg.Connection[Any]) -> None:
+    """Make the schema that the URL names, if it is not there: that of a new tenant."""
+    asked = "SELECT current_schema(), current_setting('search_path')"
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(hashtext('bandit-router tables'))")
+        found = connection.execute(asked).fetchone()
+        if found is not None and found[0] is None:
+            name = found[1].partition(",")[0].strip().strip('"')
+            connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
 
 
 def prepare(connection: psycopg.Connection[Any], name: str) -> None:

@@ -15,7 +15,16 @@ from ...types import Decision, Event, LineageEvent, without_text
 from ..events import KEPT_BODIES
 from ..reader import Reader
 from ..rows import Rows, pack, unpack
-from .connection import LOCK, SILENCE_SECONDS, check, connect, name_of, plain_words, prepare
+from .connection import (
+    LOCK,
+    SILENCE_SECONDS,
+    check,
+    connect,
+    make_schema,
+    name_of,
+    plain_words,
+    prepare,
+)
 
 _INSERT_EVENTS = (
     "INSERT INTO events (seq, time, kind, decision_id, version, body) SELECT * FROM unnest("
@@ -74,6 +83,7 @@ class PostgresStore(Reader):
                 connection.execute("SET default_transaction_read_only = on")
                 check(connection, self.path)
                 return connection
+            make_schema(connection)
             found = connection.execute(f"SELECT pg_try_advisory_lock({LOCK})").fetchone()
             if found != (True,):
                 raise StoreHeld(f"{self.path}: another process writes this log: only read it")

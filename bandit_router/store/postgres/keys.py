@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..keys import FIELDS, ApiKey, Keys, as_row, of_row
-from .connection import check, connect, name_of, plain_words, prepare
+from .connection import check, connect, make_schema, name_of, plain_words, prepare
 
 SELECT = f"SELECT {', '.join(FIELDS)} FROM api_keys ORDER BY created, id"
 
@@ -25,6 +25,7 @@ class PostgresKeys(Keys):
         with plain_words(self.path):
             self._db = connect(url)
             try:
+                make_schema(self._db)
                 prepare(self._db, self.path)
                 check(self._db, self.path)
             except BaseException:
