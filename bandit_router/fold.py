@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from . import codec
+from . import codec, shapes
 from .accounts import Accounts, Terms
 from .bandits.credit import W
 from .bandits.pacing import BudgetPacer, make_pacer
@@ -348,6 +348,7 @@ class Fold:
                 f"the snapshot is of fold version {state['fold_version']}, "
                 f"this is version {FOLD_VERSION}: fold the whole log"
             )
+        shapes.check(state)
         self.settings = msgspec.convert(state["settings"], Settings)
         self._projection_digest = state["projection"]
         models = msgspec.convert(state["models"], tuple[Model, ...])

@@ -14,7 +14,7 @@ TOP_TO_BOTTOM = """
     __main__ cli commands
     service precompile bench simulator providers store explain
     router rollout eligibility fold strategies sessions draws views accounts memory sources crowd
-    codec policies bandits clustering embedding page_hinkley
+    codec shapes policies bandits clustering embedding page_hinkley
     config types exceptions compiled
 """
 ROOMS = TOP_TO_BOTTOM.split()

@@ -14,7 +14,7 @@ from ..fold import FOLD_VERSION
 from ..router import Router
 from ..types import Decision
 from .base import Log
-from .rows import Snapshot, SnapshotInfo
+from .rows import SnapshotInfo
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,13 @@ def restore(store: Log, embedder: Embedder | None = None) -> Router:
     StoreError
         If the log is empty or its events do not follow one another.
     """
-    found = best_snapshot(store)
-    state, after = (found.body, found.seq) if found else (None, 0)
-    router = Router.restore(
-        store.events(after=after), state=state, embedder=embedder, recall=store.recall
-    )
+    router = from_snapshot(store, embedder)
+    after = router.seq if router else 0
+    events = store.events(after=after)
+    if router is None:
+        router = Router.restore(events, embedder=embedder, recall=store.recall)
+    for event in events:
+        router.apply(event)
     _read_again(router, store, after)
     return router
 
@@ -50,8 +52,10 @@ def _read_again(router: Router, store: Log, until: int) -> None:
             router.read(event, event.prompt)
 
 
-def best_snapshot(store: Log, before: float | None = None) -> Snapshot | None:
-    """Return the newest snapshot that can be used, None if the whole log is to be folded.
+def from_snapshot(
+    store: Log, embedder: Embedder | None = None, *, before: float | None = None
+) -> Router | None:
+    """Return the router of the newest snapshot that can be used; None: fold the whole log.
 
     Parameters
     ----------
@@ -66,10 +70,21 @@ def best_snapshot(store: Log, before: float | None = None) -> Snapshot | None:
     for found in store.bodies():
         if before is not None and found.time > before:
             continue
-        sound = codec.digest(found.body) == found.digest
-        if sound and found.fold_version == FOLD_VERSION:
-            return found
-        why = f"is of fold version {found.fold_version}" if sound else "is damaged"
+        if codec.digest(found.body) != found.digest:
+            why = "is damaged"
+        elif found.fold_version != FOLD_VERSION:
+            why = f"is of fold version {found.fold_version}"
+        else:
+            try:
+                router = Router.restore(
+                    [], state=found.body, embedder=embedder, recall=store.recall
+                )
+            except StoreError as error:
+                why = f"cannot be taken: {error}"
+            else:
+                if router.seq == found.seq:
+                    return router
+                why = f"says that it is of event {router.seq}"
         log.warning("the snapshot at event %d %s: it is not used", found.seq, why)
     if checkpoint := store.checkpoint():
         raise StoreError(

@@ -13,7 +13,7 @@ from ..router import Router
 from ..types import Decision, Event
 from .base import Log
 from .events import EventStore
-from .fold import best_snapshot
+from .fold import from_snapshot
 
 _CHUNK = 5_000
 _GONE = (
@@ -32,11 +32,8 @@ def fold_until(store: EventStore, before: float) -> int:
     StoreError
         If the log cannot be folded, or its strategy needs the whole of it to start again.
     """
-    found = best_snapshot(store, before)
-    router: Router | None = None
-    if found is not None:
-        router = Router.restore([], state=found.body, recall=store.recall)
-    for event in store.events(after=found.seq if found else 0):
+    router = from_snapshot(store, before=before)
+    for event in store.events(after=router.seq if router else 0):
         if event.time > before:
             break
         if router is None:
@@ -65,6 +62,7 @@ def compact(store: EventStore, checkpoint: int) -> int:
         raise StoreError(f"{store.path}: there is no snapshot of event {checkpoint} to start from")
     if codec.digest(found.body) != found.digest:
         raise StoreError(f"{store.path}: the snapshot of event {checkpoint} is damaged")
+    Router.restore([], state=found.body)  # what cannot be taken must not be all that is left
     with store.transaction() as db:
         db["meta"].upsert({"key": "checkpoint", "value": str(checkpoint)}, pk="key")
         db.execute(
