@@ -35,6 +35,7 @@ from bandit_router import Decision, Feedback, Router
 from bandit_router.config import EmbedderSettings, Settings
 from bandit_router.embedding import make_embedder
 from bandit_router.simulator import read_table
+from bandit_router.types import Request
 
 from .harness import grid, keep_rows, on_all_cores, parser_of
 
@@ -72,8 +73,14 @@ class World:
 
     def decide(self, router: Router, step: int, prompt: int) -> Decision:
         """Decide as a router would at this step."""
-        vector = self.vectors[prompt]
-        return router.decide(vector=vector, decision_id=f"d{step}", new_id=True, number=step)
+        vector, absent = self.vectors[prompt], np.isnan(self.table.quality[prompt])
+        request = None
+        if absent.any():
+            able = zip(self.table.names, absent, strict=True)
+            request = Request(models=tuple(name for name, out in able if not out))
+        return router.decide(
+            vector=vector, request=request, decision_id=f"d{step}", new_id=True, number=step
+        )
 
     def worth(self, decision: Decision, prompt: int) -> float:
         """Return the mean quality of what a decision might have chosen."""

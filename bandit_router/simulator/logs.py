@@ -1,4 +1,7 @@
-"""Decision logs: our own database, or what any gateway writes as JSONL, CSV or Parquet."""
+"""Decision logs: our own database, archives of it, or what any gateway writes.
+
+That may be JSONL, CSV or Parquet.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import gzip
 import json
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +19,7 @@ from ..config import FeedbackSettings, Settings, is_model_name
 from ..exceptions import InvalidInput, StoreError
 from ..memory import settle
 from ..store import EventStore
-from ..types import Change, Decision, Feedback, History, Outcome, Vector, unit
+from ..types import Change, Decision, Event, Feedback, History, Outcome, Vector, unit
 from .partitions import Partitions, is_parquet
 
 _SQLITE = b"SQLite format 3\x00"
@@ -75,7 +78,10 @@ def read_log(path: Path) -> list[Logged]:
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error.strerror}", "log") from None
     if head == _SQLITE:
-        return _database(path)
+        with EventStore.open(path, readonly=True) as store:
+            return _of_events(path, store.events(), store.checkpoint())
+    if is_parquet(path) and (parts := Partitions(path)).archive:
+        return _of_events(path, parts.events())
     rows = list(_file(path))
     if not rows:
         raise InvalidInput(f"{path}: the log is empty", "log")
@@ -83,19 +89,18 @@ def read_log(path: Path) -> list[Logged]:
     return [replace(row, eligible=models) for row in rows]
 
 
-def _database(path: Path) -> list[Logged]:
+def _of_events(path: Path, events: Iterable[Event], checkpoint: int = 0) -> list[Logged]:
     histories: dict[str, History] = {}
     settings = FeedbackSettings()
-    with EventStore.open(path, readonly=True) as store:
-        for event in store.events():
-            if isinstance(event, Change) and event.what == "configured":
-                import msgspec
+    for event in events:
+        if isinstance(event, Change) and event.what == "configured":
+            import msgspec
 
-                settings = msgspec.convert(event.body["settings"], Settings).feedback
-            elif isinstance(event, Decision) and event.seq > store.checkpoint():
-                histories[event.decision_id] = History(decision=event)
-            elif isinstance(event, Feedback | Outcome) and event.decision_id in histories:
-                histories[event.decision_id] = _longer(histories[event.decision_id], event)
+            settings = msgspec.convert(event.body["settings"], Settings).feedback
+        elif isinstance(event, Decision) and event.seq > checkpoint:
+            histories[event.decision_id] = History(decision=event)
+        elif isinstance(event, Feedback | Outcome) and event.decision_id in histories:
+            histories[event.decision_id] = _longer(histories[event.decision_id], event)
     if not histories:
         raise StoreError(f"{path} holds no decision yet")
     return [

@@ -83,7 +83,7 @@ def replay(
     clipping = Clip.parse(clip)
     if interval not in INTERVALS:
         raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
-    if is_parquet(path) and (parts := Partitions(path)).many:
+    if is_parquet(path) and (parts := Partitions(path)).many and not parts.archive:
         return replay_parts(
             parts,
             policies,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from bandit_router import Router, codec
 from bandit_router.config import parse_config
-from bandit_router.exceptions import StoreError, UnknownDecision
+from bandit_router.exceptions import InvalidInput, StoreError, UnknownDecision
 from bandit_router.simulator.logs import read_log
+from bandit_router.simulator.replay import replay
 from bandit_router.store import EventStore, restore, verify
 from bandit_router.store.retention import archive, compact, fold_until, pin, pins, with_text
 from bandit_router.types import Feedback, Request
@@ -85,6 +87,25 @@ def test_the_archive_holds_what_went(store, tmp_path):
     with pytest.raises(StoreError, match="exists already"):
         archive(store, checkpoint, file)
     assert [f.name for f in tmp_path.glob("*.partial")] == []
+
+
+def test_archives_are_logs_that_can_be_replayed(store, tmp_path):
+    """All of them together say what the database said before anything went."""
+    whole = read_log(store.path)
+    for name, before in (("b", 50.0), ("a", 200.0)):  # their order is that of their events
+        checkpoint = fold_until(store, before)
+        archive(store, checkpoint, tmp_path / "archives" / f"{name}.parquet")
+        compact(store, checkpoint)
+    found = read_log(tmp_path / "archives")  # what stayed after the first is in the second again
+    assert len(found) == len(whole) == 100
+    for one, other in zip(map(vars, found), map(vars, whole), strict=True):
+        assert one.pop("vector").tobytes() == other.pop("vector").tobytes()
+        assert one == other
+    told = replay(tmp_path / "archives", ["random"], progress=False)
+    assert told["log"]["decisions"] == 100
+    pq.write_table(pa.table({"seq": [1], "kind": ["decision"], "body": [b"x"]}), tmp_path / "x.pq")
+    with pytest.raises(InvalidInput, match="event 1 cannot be read"):
+        read_log(tmp_path / "x.pq")
 
 
 def test_estimates_leave_out_what_is_no_longer_whole(store):
