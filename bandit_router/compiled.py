@@ -32,6 +32,9 @@ Function = TypeVar("Function", bound=Callable[..., object])
 def compiled(function: Function) -> Function:
     """Return `function` compiled at its first call, and kept on disk for the next process.
 
+    What runs at every decision writes into arrays that it is given: to make numpy's of one that
+    it returns takes a microsecond.
+
     Its arithmetic is that of the source, in that order. A loop that writes has two forms in
     machine code, and where the arrays happen to lie in memory decides which one runs: were they
     free to round differently, one log would come to two states.

@@ -13,6 +13,7 @@ from .policies import Context, Policy
 from .types import Model, Request
 
 _CHARS_PER_TOKEN = 4
+_ANYTHING = Request()
 _LIMITS = ("cost_usd", "latency_ms")
 _MOST = (
     ("cost_weight", 1e9),  # as in the settings, see `config.Weight`
@@ -72,13 +73,29 @@ def eligible_arms(
     NoEligibleArm
         If none is left; `field` names the constraint.
     """
+    arms = [m for m in models.values() if m.available]
+    if request != _ANYTHING:
+        arms = _allowed(arms, models, request)
+    if not arms:
+        raise NoEligibleArm("no model is available for this request", "models")
+    if prompt:
+        tokens = len(prompt) / _CHARS_PER_TOKEN
+        arms = [m for m in arms if m.context_tokens is None or m.context_tokens >= tokens]
+    if not arms:
+        raise NoEligibleArm("the prompt is longer than any of the models takes", "prompt")
+    return tuple([m.name for m in arms])
+
+
+def _allowed(arms: list[Model], models: Mapping[str, Model], request: Request) -> list[Model]:
+    """Return those of `arms` that a request allows, and that can do what it needs."""
     for field in ("models", "exclude"):
         for name in getattr(request, field) or ():
             if name not in models:
                 raise unknown_model(name, models, field)
     check_request(request)
-    wanted = None if request.models is None else set(request.models)
-    arms = [m for m in models.values() if m.available and (wanted is None or m.name in wanted)]
+    if request.models is not None:
+        wanted = set(request.models)
+        arms = [m for m in arms if m.name in wanted]
     if not arms:
         raise NoEligibleArm("no model is available for this request", "models")
     if request.exclude:
@@ -89,12 +106,7 @@ def eligible_arms(
         arms = [m for m in arms if set(request.needs) <= set(m.supports)]
     if not arms:
         raise NoEligibleArm(f"no model supports {', '.join(request.needs)}", "needs")
-    if prompt:
-        tokens = len(prompt) / _CHARS_PER_TOKEN
-        arms = [m for m in arms if m.context_tokens is None or m.context_tokens >= tokens]
-    if not arms:
-        raise NoEligibleArm("the prompt is longer than any of the models takes", "prompt")
-    return tuple([m.name for m in arms])
+    return arms
 
 
 def killed_arms(

@@ -10,11 +10,11 @@ import msgspec
 from . import codec, shapes
 from .accounts import Accounts, Terms
 from .bandits.credit import W
+from .bandits.draws import Draws
 from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
 from .config import LEAST_REFERENCE, BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
-from .draws import Draws
 from .embedding import shipped_projection
 from .exceptions import BanditRouterError, StoreError
 from .memory import Memory, Recall, expected_cost, settle, spoken, standing, with_event

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import msgspec
-import numpy as np
 
+from .bandits.draws import Draws
 from .config import BanditSettings, Profile
-from .draws import Draws
 from .policies import Choice, Context, FixedPolicy
 from .strategies import Strategies
 from .types import Advice, Role, Shadow
@@ -90,26 +89,26 @@ def decide(
         propensities are the same whichever of them chose.
     """
     if killed is not None:
-        return _given_to(killed, "kill-switch", context)
+        return _given_to(killed, "kill-switch", context, draws)
     live, *others = asked(bandit, profile)
+    if not others and bandit.dry_run is None:
+        choice = strategies[live].choose(context, draws.at(seq))
+        path = choice.path or strategies.locate(context.vector)
+        return Verdict(choice=keep(choice), strategy=live, path=path, advice=choice.advice)
     said: dict[str, Choice] = {}
     failed: dict[str, str] = {}
     for name in (live, *others):
         if context.vector is None and strategies[name].needs_vector:
             failed[name] = "the prompt could not be embedded"
             continue
-        rng = draws.at(seq) if name == live else draws.at(seq, name)
+        purpose = "" if name == live else name
         try:
-            said[name] = strategies[name].choose(context, rng)
+            said[name] = strategies[name].choose(context, draws.at(seq, purpose))
         except Exception as error:
             if name == live and bandit.dry_run is None:
                 raise
             failed[name] = f"{type(error).__name__}: {error}"[:_ERROR_CHARS]
     advice = next((c.advice for c in said.values() if c.advice is not None), None)
-    if not others and bandit.dry_run is None:
-        path = said[live].path or strategies.locate(context.vector)
-        advice = said[live].advice
-        return Verdict(choice=keep(said[live]), strategy=live, path=path, advice=advice)
     path = next((c.path for c in said.values() if c.path), ()) or strategies.locate(context.vector)
     canary = canary_strategy(bandit, profile)
     roles: dict[str, ShadowRole] = (
@@ -117,13 +116,13 @@ def decide(
     )
     shadows = _shadows(said, failed, roles, context)
     if bandit.dry_run is not None:
-        verdict = _given_to(bandit.dry_run, "dry-run", context)
+        verdict = _given_to(bandit.dry_run, "dry-run", context, draws)
         return msgspec.structs.replace(verdict, path=path, advice=advice, shadows=shadows)
     if canary is None or canary in failed:
         rest = tuple(shadow for shadow in shadows if shadow.strategy != live)
         choice = keep(said[live])
         return Verdict(choice=choice, strategy=live, path=path, shadows=rest, advice=advice)
-    goes = draws.at(seq, "canary share").random() < bandit.canary_share
+    goes = draws.at(seq, "canary share").generator.random() < bandit.canary_share
     return Verdict(
         choice=mixed(keep(said[live]), keep(said[canary]), bandit.canary_share, second=bool(goes)),
         strategy=canary if goes else live,
@@ -158,9 +157,9 @@ def mixed(one: Choice, other: Choice, share: float, *, second: bool) -> Choice:
     )
 
 
-def _given_to(model: str, role: Role, context: Context) -> Verdict:
+def _given_to(model: str, role: Role, context: Context, draws: Draws) -> Verdict:
     policy = FixedPolicy(model)
-    choice = policy.choose(context, np.random.default_rng(0))
+    choice = policy.choose(context, draws)
     return Verdict(choice=choice, strategy=policy.name, role=role)
 
 

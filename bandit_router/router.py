@@ -16,10 +16,10 @@ import msgspec
 
 from . import codec
 from .accounts import Terms
+from .bandits.draws import Draws
 from .bandits.pacing import BudgetPacer, DayPacer
 from .clustering import finest
 from .config import Settings, check_kin, check_models, check_names
-from .draws import Draws
 from .eligibility import (
     affordable,
     eligible_arms,
@@ -68,6 +68,9 @@ OWN_VECTORS = "none"
 
 ALONE = Outside()
 """Nobody to ask."""
+
+ANYTHING = Request()
+"""What a caller asks who asks for nothing in particular."""
 
 
 class Router(Fold):
@@ -204,7 +207,7 @@ class Router(Fold):
         NoEligibleArm
             If no model satisfies the constraints.
         """
-        asked = request or Request()
+        asked = request or ANYTHING
         profile = profile_of(asked, self.settings.profiles)
         request = with_profile(asked, profile, self.models)
         killed = None if self.killed is None else self.killed.model
@@ -514,12 +517,14 @@ class Router(Fold):
 
     def utility(self, request: Request | None = None) -> Utility:
         """Return the terms of the utility for a request."""
-        ours, request = self.settings.bandit, request or Request()
+        ours, request = self.settings.bandit, request or ANYTHING
         cost, latency = request.cost_weight, request.latency_weight
         reference = self.reference_cost_usd
         if cost is None:
-            prices = [pacer.price for pacer in self._pacers(request)]
-            cost = max(prices) * reference if prices else ours.cost_weight
+            pacers = self._pacers(request)
+            cost = ours.cost_weight
+            if pacers:
+                cost = max(pacer.price for pacer in pacers) * reference
         return Utility(
             cost_weight=cost,
             reference_cost_usd=reference,
@@ -537,8 +542,10 @@ class Router(Fold):
 
     def _pacers(self, request: Request) -> list[BudgetPacer]:
         """Return what paces this request: the service's budget, that of its key."""
-        found = (self.pacer, self.accounts.pacer(request.key))
-        return [pacer for pacer in found if pacer is not None]
+        ours, theirs = self.pacer, self.accounts.pacer(request.key)
+        if ours is None and theirs is None:
+            return []
+        return [pacer for pacer in (ours, theirs) if pacer is not None]
 
     def _counted(self, request: Request) -> tuple[float, bool]:
         """Return what feedback on a request counts, and whether its voice is capped."""

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from .compiled import reordered
+from .compiled import compiled, reordered
 from .exceptions import InvalidInput
 
 _FLOAT32 = np.dtype("<f4")
@@ -148,7 +148,7 @@ class Utility(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reference_latency_ms: float = 1000.0
 
 
-class Candidate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Candidate(msgspec.Struct, frozen=True, gc=False):
     """What a policy believed of one eligible arm when it chose.
 
     `quality` is the posterior mean; `quality_sd` its standard deviation before sharpening.
@@ -432,7 +432,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def as_bytes(vector: Vector) -> bytes:
     """Return an embedding as little-endian float32 bytes, as logs hold it."""
-    return vector.astype(_FLOAT32, copy=False).tobytes()
+    return (vector if vector.dtype == _FLOAT32 else vector.astype(_FLOAT32)).tobytes()
 
 
 def unit(vector: Any, *, field: str = "embedding") -> Vector:
@@ -459,8 +459,15 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
     if not math.isfinite(length) or length < 1e-12:
         raise InvalidInput(f"{field} must be finite and not all zeros", field)
     if abs(length - 1.0) > _ROUNDING:
-        out = out / np.float32(length)
+        given, out = out, np.empty_like(out)
+        _scale(given, length, out)
     return out
+
+
+@compiled
+def _scale(vector: Vector, length: float, out: Vector) -> None:
+    for i in range(len(vector)):
+        out[i] = vector[i] / np.float32(length)
 
 
 @reordered

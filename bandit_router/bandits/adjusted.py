@@ -9,7 +9,7 @@ import numpy as np
 from ..compiled import compiled
 from .belief import Array
 from .credit import R, W
-from .pooled import difficulty_at
+from .pooled import difficulty_of
 
 _SLOPE_DOUBT = 5.0  # pseudo-observations behind no slope of difficulty, and no common shift
 _SPREAD = 0.2  # standard deviation of the arms' levels around their priors, before any evidence
@@ -34,6 +34,8 @@ class AdjustedLevels:
         Of the arms, and the observations that their priors weigh as much as; shape (arms,).
     slope
         Of the difficulty, and its value in the middle, shape (dimension + 1,).
+    gram, seen, moment
+        The sums ``G_a``, ``s_a`` and ``sum w y x`` of the notes, arm after arm.
 
     Notes
     -----
@@ -55,9 +57,9 @@ class AdjustedLevels:
         self.levels = np.zeros(0)
         self.lambdas = np.zeros(0)
         self.slope = np.zeros(1)
-        self._gram = np.zeros((0, 1, 1))
-        self._sum = np.zeros((0, 1))
-        self._moment = np.zeros((0, 1))
+        self.gram = np.zeros((0, 1, 1))
+        self.seen = np.zeros((0, 1))
+        self.moment = np.zeros((0, 1))
 
     @property
     def dimension(self) -> int:
@@ -66,39 +68,39 @@ class AdjustedLevels:
 
     def add_arm(self) -> None:
         """Add an arm of which nothing is known."""
-        self._gram = np.pad(self._gram, ((0, 1), (0, 0), (0, 0)))
-        self._sum, self._moment = (np.pad(a, ((0, 1), (0, 0))) for a in (self._sum, self._moment))
+        self.gram = np.pad(self.gram, ((0, 1), (0, 0), (0, 0)))
+        self.seen, self.moment = (np.pad(a, ((0, 1), (0, 0))) for a in (self.seen, self.moment))
         self.levels = np.append(self.levels, 0.0)
         self.lambdas = np.append(self.lambdas, 1.0)
 
     def add(self, arm: int, sums: Array, z: Array) -> None:
         """Add the `sums` of a credit (negative to take back) to an arm, for a prompt at `z`."""
-        self._shape(len(z))
-        _add(self._gram, self._sum, self._moment, arm, sums, z)
+        self.make_room(len(z))
+        add_to_arm(self.gram, self.seen, self.moment, arm, sums, z)
 
     def only_level(self, arm: int, sums: Array) -> None:
         """Hold of an arm the `sums` of its weight and rewards alone, as if at the middle."""
-        self._gram[arm], self._sum[arm], self._moment[arm] = 0.0, 0.0, 0.0
-        self._gram[arm, -1, -1] = self._sum[arm, -1] = sums[W]
-        self._moment[arm, -1] = sums[R]
+        self.gram[arm], self.seen[arm], self.moment[arm] = 0.0, 0.0, 0.0
+        self.gram[arm, -1, -1] = self.seen[arm, -1] = sums[W]
+        self.moment[arm, -1] = sums[R]
 
     def fit(self, prior: Array, noise: Array) -> None:
         """Solve for levels and difficulty, given the arms' priors and noise, shape (arms,)."""
-        weight = self._sum[:, -1]
+        weight = self.seen[:, -1]
         self.lambdas = noise / self.spread
         per = 1.0 / (weight + self.lambdas)
-        moment = self._moment - prior[:, None] * self._sum
-        precision = self._gram.sum(axis=0) - (self._sum * per[:, None]).T @ self._sum
+        moment = self.moment - prior[:, None] * self.seen
+        precision = self.gram.sum(axis=0) - (self.seen * per[:, None]).T @ self.seen
         precision.flat[:: len(precision) + 1] += _SLOPE_DOUBT
-        target = moment.sum(axis=0) - (per * moment[:, -1]) @ self._sum
+        target = moment.sum(axis=0) - (per * moment[:, -1]) @ self.seen
         try:
             np.linalg.cholesky(precision)
         except np.linalg.LinAlgError:  # more was taken back than was held
-            self.placeless(np.maximum(weight, 0.0), self._moment[:, -1].copy())
+            self.placeless(np.maximum(weight, 0.0), self.moment[:, -1].copy())
             self.fit(prior, noise)
             return
         self.slope = np.linalg.solve(precision, target)
-        levels = per * (moment[:, -1] - self._sum @ self.slope)
+        levels = per * (moment[:, -1] - self.seen @ self.slope)
         self.levels = prior + levels
         squares = float((levels * levels + noise * per).sum())
         self.spread = (_SPREAD_WEIGHT * _SPREAD**2 + squares) / (_SPREAD_WEIGHT + len(prior))
@@ -108,23 +110,21 @@ class AdjustedLevels:
 
         Without a place, the mean over everything seen.
         """
-        if len(z) != self.dimension or not len(z):
-            return float(difficulty_at(self._sum.sum(axis=0), self.slope))
-        return float(self.slope[:-1] @ z + self.slope[-1])
+        return difficulty_of(z, self.seen, self.slope)
 
     def moved(self, arm: int, by: float, scale: float) -> None:
         """Shift every reward of an arm by `by`, and scale its evidence."""
-        self._moment[arm] = scale * (self._moment[arm] + by * self._sum[arm])
-        self._gram[arm] *= scale
-        self._sum[arm] *= scale
+        self.moment[arm] = scale * (self.moment[arm] + by * self.seen[arm])
+        self.gram[arm] *= scale
+        self.seen[arm] *= scale
 
     def placeless(self, weight: Array, reward: Array) -> None:
         """Start again from each arm's weight and sum of rewards alone, as if at the middle."""
         arms = len(weight)
         self.slope = np.zeros(1)
-        self._gram = weight.reshape(arms, 1, 1).copy()
-        self._sum = weight.reshape(arms, 1).copy()
-        self._moment = reward.reshape(arms, 1).copy()
+        self.gram = weight.reshape(arms, 1, 1).copy()
+        self.seen = weight.reshape(arms, 1).copy()
+        self.moment = reward.reshape(arms, 1).copy()
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -133,32 +133,31 @@ class AdjustedLevels:
             "levels": self.levels,
             "lambdas": self.lambdas,
             "slope": self.slope,
-            "gram": self._gram,
-            "sum": self._sum,
-            "moment": self._moment,
+            "gram": self.gram,
+            "sum": self.seen,
+            "moment": self.moment,
         }
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self.spread = state["spread"]
         self.levels, self.lambdas = state["levels"], state["lambdas"]
-        self.slope, self._gram = state["slope"], state["gram"]
-        self._sum, self._moment = state["sum"], state["moment"]
+        self.slope, self.gram = state["slope"], state["gram"]
+        self.seen, self.moment = state["sum"], state["moment"]
 
-    def _shape(self, dimension: int) -> None:
+    def make_room(self, dimension: int) -> None:
         """Make room for places of this dimension; what has none stays at the middle."""
         more = dimension - self.dimension
         if more <= 0:
             return
         self.slope = np.pad(self.slope, (more, 0))
-        self._gram = np.pad(self._gram, ((0, 0), (more, 0), (more, 0)))
-        self._sum, self._moment = (
-            np.pad(a, ((0, 0), (more, 0))) for a in (self._sum, self._moment)
-        )
+        self.gram = np.pad(self.gram, ((0, 0), (more, 0), (more, 0)))
+        self.seen, self.moment = (np.pad(a, ((0, 0), (more, 0))) for a in (self.seen, self.moment))
 
 
 @compiled
-def _add(gram: Array, sum_: Array, moment: Array, arm: int, sums: Array, z: Array) -> None:
+def add_to_arm(gram: Array, sum_: Array, moment: Array, arm: int, sums: Array, z: Array) -> None:
+    """Add the `sums` of a credit to an arm, for a prompt at `z`; in place."""
     size = sum_.shape[1]
     x = np.zeros(size)
     for i in range(len(z)):  # a prompt without a place is at the middle

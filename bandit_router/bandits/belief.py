@@ -13,29 +13,79 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
-class Belief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Posterior means and variances of every arm at one place, each of shape (arms,).
+MEAN, VAR, SAMPLING, COST, COST_VAR, LATENCY, LATENCY_VAR, EVIDENCE, SUPPORT = range(9)
+"""Rows of a `Belief`; `SUPPORT` is the first of several."""
 
-    Costs are US dollars, latencies milliseconds. `cost` and `latency` are nan where neither
-    observation nor price says anything. `evidence` is the weight of feedback seen at the
-    finest place; `support`, shape (levels + 1, arms), the same over the whole map and around the
-    place at each level, coarsest first, by nearness. `sampling_var` is what Thompson sampling
-    draws quality with: narrower than `quality_var` (which honest intervals need), see
-    `BanditSettings` (None: the same). `beta` holds shape (2, arms) parameters where quality is
-    Beta distributed; otherwise it is Gaussian.
+
+class Belief(msgspec.Struct, frozen=True, gc=False):
+    """Posterior means and variances of every arm at one place.
+
+    Attributes
+    ----------
+    table
+        Shape (rows, arms), a row for each of the properties below and more of `support`.
+    sharpening
+        What the variances of cost and latency are divided by to sample with.
+    beta
+        Shape (2, arms), parameters where quality is Beta distributed; otherwise it is Gaussian.
     """
 
-    quality: Array
-    quality_var: Array
-    cost: Array
-    cost_var: Array
-    latency: Array
-    latency_var: Array
-    evidence: Array
-    support: Array
-    sampling_var: Array | None = None
+    table: Array
     sharpening: float = 1.0
     beta: Array | None = None
+
+    @property
+    def quality(self) -> Array:
+        """Mean quality, shape (arms,)."""
+        return self._row(MEAN)
+
+    @property
+    def quality_var(self) -> Array:
+        """Its variance, as honest intervals need it."""
+        return self._row(VAR)
+
+    @property
+    def sampling_var(self) -> Array:
+        """What Thompson sampling draws quality with: narrower, see `BanditSettings`."""
+        return self._row(SAMPLING)
+
+    @property
+    def cost(self) -> Array:
+        """Mean cost, US dollars; nan where neither observation nor price says anything."""
+        return self._row(COST)
+
+    @property
+    def cost_var(self) -> Array:
+        """Its variance."""
+        return self._row(COST_VAR)
+
+    @property
+    def latency(self) -> Array:
+        """Mean latency, milliseconds; nan where nothing was observed."""
+        return self._row(LATENCY)
+
+    @property
+    def latency_var(self) -> Array:
+        """Its variance."""
+        return self._row(LATENCY_VAR)
+
+    @property
+    def evidence(self) -> Array:
+        """Weight of feedback seen at the finest place."""
+        return self._row(EVIDENCE)
+
+    @property
+    def support(self) -> Array:
+        """The same over the whole map and around the place at each level, coarsest first.
+
+        Shape (levels + 1, arms); neighbours count by nearness.
+        """
+        out: Array = self.table[SUPPORT:]
+        return out
+
+    def _row(self, row: int) -> Array:
+        out: Array = self.table[row]
+        return out
 
 
 class UtilityBelief(msgspec.Struct, frozen=True, gc=False):
@@ -58,20 +108,16 @@ def compose(belief: Belief, utility: Utility) -> UtilityBelief:
     The variance is the one to sample with. Quality, cost and latency are taken to be independent
     given the place. An arm of unknown cost (or latency) is given the mean of the others.
     """
-    mean = belief.quality
-    var = belief.quality_var if belief.sampling_var is None else belief.sampling_var
-    for weight, value, value_var, reference in (
-        (utility.cost_weight, belief.cost, belief.cost_var, utility.reference_cost_usd),
-        (
-            utility.latency_weight,
-            belief.latency,
-            belief.latency_var,
-            utility.reference_latency_ms,
-        ),
+    table, sharpening = belief.table, belief.sharpening
+    quality = mean = table[MEAN]
+    var = table[SAMPLING]
+    for weight, row, reference in (
+        (utility.cost_weight, COST, utility.reference_cost_usd),
+        (utility.latency_weight, LATENCY, utility.reference_latency_ms),
     ):
         if weight:
-            mean, var = _less(mean, var, value, value_var, weight / reference, belief.sharpening)
-    return UtilityBelief(mean=mean, var=var, quality=belief.quality, beta=belief.beta)
+            mean, var = _less(mean, var, table[row], table[row + 1], weight / reference, sharpening)
+    return UtilityBelief(mean, var, quality, belief.beta)
 
 
 @compiled

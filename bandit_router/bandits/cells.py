@@ -43,10 +43,15 @@ class Cells:
 
     def add(self, id_: int, arm: int, sums: Array, z: Array) -> None:
         """Add the `sums` of a credit to an arm in a cluster, for a prompt at `z`."""
-        row = self._row(id_) or self._new(id_)
-        if sums[W] and self.places.shape[1] != len(z) + 1:
-            self.places = np.zeros((len(self.places), len(z) + 1))
-        _add(self.sums, self.places, row, arm, sums, z)
+        self.make_room(id_, len(z) if sums[W] else None)
+        add_to_cell(self.sums, self.places, self._row(id_), arm, sums, z)
+
+    def make_room(self, id_: int, dimension: int | None) -> None:
+        """Have a row for a cluster, and places of this dimension (None: as they are)."""
+        if not self._row(id_):
+            self._new(id_)
+        if dimension is not None and self.places.shape[1] != dimension + 1:
+            self.places = np.zeros((len(self.places), dimension + 1))
 
     def merge(self, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it."""
@@ -117,7 +122,8 @@ class Cells:
 
 
 @compiled
-def _add(cells: Array, places: Array, row: int, arm: int, sums: Array, z: Array) -> None:
+def add_to_cell(cells: Array, places: Array, row: int, arm: int, sums: Array, z: Array) -> None:
+    """Add the `sums` of a credit to an arm in the cluster of a row, for a prompt at `z`."""
     added(cells[row, :, arm], sums)
     weight = sums[W]
     if weight:

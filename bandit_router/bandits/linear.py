@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .belief import Array, Belief
+from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
 from .credit import NOTHING
 
 _REFRESH = 500  # rank-one steps of an arm until its inverse is computed afresh
@@ -220,18 +220,14 @@ class LinearPosterior:
         quality, size = self._quality.predict(x, self._prior)
         prior = self._mean_cost()
         cost, _ = self._cost.predict(x, np.nan_to_num(prior))
-        nothing = np.zeros(len(self.arms))
+        table = np.zeros((SUPPORT + 1, len(self.arms)))
         count, latency = self._latency
-        return Belief(
-            quality=quality,
-            quality_var=self._noise * size,
-            cost=np.where(np.isfinite(prior), np.maximum(cost, 0.0), np.nan),
-            cost_var=nothing,
-            latency=np.where(count > 0, latency / np.maximum(count, 1e-12), np.nan),
-            latency_var=nothing,
-            evidence=self._quality.weight.copy(),
-            support=self._quality.weight[None].copy(),
-        )
+        table[MEAN] = quality
+        table[VAR] = table[SAMPLING] = self._noise * size
+        table[COST] = np.where(np.isfinite(prior), np.maximum(cost, 0.0), np.nan)
+        table[LATENCY] = np.where(count > 0, latency / np.maximum(count, 1e-12), np.nan)
+        table[EVIDENCE] = table[SUPPORT] = self._quality.weight
+        return Belief(table)
 
     @property
     def means(self) -> tuple[Array, Array]:

@@ -47,26 +47,24 @@ def highest(mean: Array, var: Array, eligible: NDArray[np.bool_]) -> Array | Non
     (Trefethen and Weideman, 2014): at half the narrowest standard deviation, what is left is the
     error of the tables of the normal distribution, below 1e-6.
     """
-    out: Array = _highest(mean, var, eligible, _CDF, _DENSITY)
-    return out if out[0] >= 0.0 else None
+    out = np.zeros(len(mean))
+    return out if _highest(mean, var, eligible, _CDF, _DENSITY, out) else None
 
 
 @compiled
-def drawn(mean: Array, var: Array, normal: Array) -> Array:
-    """Return draws of normals of these moments from standard normal draws, shape (arms,)."""
-    out = np.empty(len(mean))
+def shape(mean: Array, var: Array, normal: Array) -> None:
+    """Make standard normal draws, shape (arms,), draws of these moments; in place."""
     for a in range(len(mean)):
-        out[a] = mean[a] + np.sqrt(var[a]) * normal[a]
-    return out
+        normal[a] = mean[a] + np.sqrt(var[a]) * normal[a]
 
 
 @compiled
 def _highest(
-    mean: Array, var: Array, eligible: NDArray[np.bool_], cdf: Array, density: Array
-) -> Array:
+    mean: Array, var: Array, eligible: NDArray[np.bool_], cdf: Array, density: Array, out: Array
+) -> bool:
+    """Add to `out`, all zeros, what `highest` returns; tell whether that can be found."""
     arms = len(mean)
     sd = np.sqrt(var) + MIN_SD
-    out = np.zeros(arms)
     low, high, narrow = -np.inf, -np.inf, np.inf
     for a in range(arms):
         if eligible[a]:
@@ -81,11 +79,10 @@ def _highest(
             narrow = min(narrow, sd[a])
     if count == 1:
         out[rows[0]] = 1.0
-        return out
+        return True
     points = int((high - low) / (_STEP * narrow)) + 2
     if points > MOST:
-        out[0] = -1.0
-        return out
+        return False
     step = (high - low) / (points - 1)
     below, beside = np.empty(count), np.empty(count)
     for point in range(points):
@@ -107,4 +104,4 @@ def _highest(
         for i in range(count):
             out[rows[i]] += beside[i] / sd[rows[i]] * (product / below[i])
     out /= out.sum()
-    return out
+    return True

@@ -11,13 +11,23 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..clustering.surroundings import parts
 from ..compiled import compiled, reordered
-from .belief import Array, Rows
+from .belief import (
+    COST,
+    COST_VAR,
+    EVIDENCE,
+    LATENCY,
+    LATENCY_VAR,
+    MEAN,
+    SAMPLING,
+    SUPPORT,
+    VAR,
+    Array,
+    Rows,
+)
 from .credit import CN, LN, R, W
 from .rates import rates
-
-MEAN, VAR, SAMPLING, COST, COST_VAR, LATENCY, LATENCY_VAR, SUPPORT = range(8)
-"""Rows of what `believe` returns; `SUPPORT` is the first of several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +56,7 @@ class Widths:
 
 @compiled
 def believe(
+    out: Array,
     prior: Array,
     noise: Array,
     active: NDArray[np.bool_],
@@ -58,19 +69,21 @@ def believe(
     sums: Array,
     places: Array,
     row_of: Rows,
-    ids: Rows,
-    kernel: Array,
-    starts: Rows,
-    difficulty: float,
+    clusters: Rows,
+    numbers: Array,
+    seen: Array,
+    folding: Array,
     slope: Array,
     strengths: Array,
     weights: Array,
     difficulty_strength: float,
-) -> Array:
+) -> None:
     """Go from the whole map to the finest clusters, once for each candidate strength.
 
     Parameters
     ----------
+    out
+        Takes the table of a `Belief`, shape (L + 9, A).
     prior, noise, active
         Of the arms, shape (A,): weight of what was believed before, in observations; variance of
         one reward around its mean; whether it is one of those that share the traffic.
@@ -83,28 +96,28 @@ def believe(
         that it is like, itself if none.
     sums, places, row_of
         Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
-    ids, kernel, starts
-        The clusters around, see `Surroundings`; shape (n,), (n,) and (L + 1,).
-    difficulty
-        Of the place; added to every arm's level.
+    clusters, numbers
+        See `Surroundings`.
+    seen
+        Of the arms, shape (A, dimension + 1): the places that they were tried at, summed up.
+    folding
+        See `coordinates`.
     slope
         Of the difficulty, and its value in the middle, shape (dimension + 1,).
     strengths, weights
         Of the pooling, and how much each is believed, shape (S,).
-
-    Returns
-    -------
-    Array
-        Shape (L + 8, A): `MEAN`, `VAR` and `SAMPLING` of quality, mean and variance of cost and
-        latency; then the weight of feedback over the whole map and around the place at every
-        level, shape (L + 1, A).
     """
     count, size = len(strengths), len(level)
+    starts, ids, kernel, z = parts(clusters, numbers)
+    difficulty = difficulty_of(coordinates(z, folding), seen, slope)
     wide, untried, young, childhood, wide_here, untried_here, doubt = widths
-    out = np.zeros((SUPPORT + len(starts), size))
+    out[:] = 0.0
     support = out[SUPPORT:]
     evidence = total[W]
     rows = _rows(row_of, ids)
+    held = 0
+    for i in range(1, clusters[0] + 1):  # the path: the finest is the last
+        held = clusters[i] or held
     means = _means(
         level,
         kin,
@@ -123,6 +136,7 @@ def believe(
     latencies = rates(total, unlisted, LN, sums, rows, kernel, starts)
     for a in range(size):
         support[0, a] = total[W, a]
+        out[EVIDENCE, a] = sums[_row(row_of, held), W, a] if held else total[W, a]
         out[COST, a], out[COST_VAR, a] = costs[0, a], costs[1, a]
         out[LATENCY, a], out[LATENCY_VAR, a] = latencies[0, a], latencies[1, a]
     var, sampling = np.empty((count, size)), np.empty((count, size))
@@ -163,7 +177,6 @@ def believe(
             sampled[a] += weights[s] * sampling[s, a]
         spread[a] = noise[a] * spread[a] + between
         sampled[a] = (noise[a] * sampled[a] + between) / sharpening
-    return out
 
 
 @compiled
@@ -219,11 +232,15 @@ def foretell(
 @compiled
 def _rows(row_of: Rows, ids: Rows) -> Rows:
     """Return the row of each cluster; 0 of one without evidence."""
-    rows = np.zeros(len(ids), np.int64)
+    rows = np.empty(len(ids), np.int64)
     for i in range(len(ids)):
-        if ids[i] < len(row_of):
-            rows[i] = row_of[ids[i]]
+        rows[i] = _row(row_of, ids[i])
     return rows
+
+
+@compiled
+def _row(row_of: Rows, id_: int) -> int:
+    return row_of[id_] if id_ < len(row_of) else 0
 
 
 @compiled
@@ -302,6 +319,33 @@ def _descend(
             beside[s, a] += together + own[a]
             if kin[a] != a:  # as far as it was not tried here, it is what its kin is
                 beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[kin[a]]
+
+
+@compiled
+def coordinates(z: Array, folding: Array) -> Array:
+    """Return what difficulty is linear in: a place, in fewer dimensions if there is a folding.
+
+    Parameters
+    ----------
+    folding
+        Shape (fewer, dimension); without rows the place is taken as it is.
+    """
+    return z if len(folding) == 0 else np.dot(folding, z)
+
+
+@compiled
+def difficulty_of(x: Array, seen: Array, slope: Array) -> float:
+    """Return what a place takes from (negative) or adds to every arm's level.
+
+    Without a place, or with one of another dimension, the mean over everything `seen`.
+    """
+    if len(x) == len(slope) - 1 and len(x):
+        return float(np.dot(slope[:-1], x) + slope[-1])
+    everything = np.zeros(seen.shape[1])
+    for a in range(len(seen)):
+        for i in range(len(everything)):
+            everything[i] += seen[a, i]
+    return difficulty_at(everything, slope)
 
 
 @reordered

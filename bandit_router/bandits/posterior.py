@@ -16,32 +16,19 @@ import msgspec
 import numpy as np
 
 from ..clustering import Surroundings, finest
-from ..compiled import compiled
+from ..clustering.surroundings import parts
 from .adjusted import AdjustedLevels
-from .belief import Array, Belief
+from .belief import COST, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
 from .cells import Cells
 from .credit import C2, CN, LN, R2, ROWS, C, R, W, added
-from .pooled import (
-    COST,
-    COST_VAR,
-    LATENCY,
-    LATENCY_VAR,
-    MEAN,
-    SAMPLING,
-    SUPPORT,
-    VAR,
-    Widths,
-    believe,
-    foretell,
-)
+from .learning import learn, noises
+from .pooled import Widths, believe
 from .priors import Priors
-from .rates import rates
+from .rates import dearest, mean_costs, rates
 
 _PRIOR_WEIGHT = 1.0  # of an arm's prior, where there is no map
-_NOISE_WEIGHT = 2.0
-_NOISE_PRIOR = 2.0  # pseudo-rewards behind the mean that an arm's noise follows from
-_LEAST_NOISE = 0.05
 _COORDINATES = 32  # the most that difficulty is linear in
+_AS_IT_IS = np.zeros((0, 0))  # no folding
 # Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
 _STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
@@ -210,28 +197,20 @@ class Posterior:
             What was believed of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
-        z = _coordinates(here.z)
-        means, foretold = self._foretell(here, index, bool(sums[CN]))
-        if self._levels and fresh and sums[W] > 0:
-            # Weigh the candidate strengths by how well each foretold the reward.
-            weigh(self._log_weights, self._weights, means, sums, self._noise[index])
-        total = self._total[:, index]
-        sound = added(total, sums)
-        for id_ in path:
-            if id_:
-                self._cells.add(id_, index, sums, z)
-        if sound and not (sums[W] or sums[R] or sums[R2]):
-            return foretold  # a bill or a latency alone: no level moves
+        moves = bool(sums[W] or sums[R] or sums[R2])  # a bill or a latency alone moves no level
         if self._levels:
-            self._adjusted.add(index, sums, z)
-            if not sound:
-                self._adjusted.only_level(index, total)
+            foretold, sound = self._learn(here, path, sums, index, fresh, moves)
+        else:
+            foretold, sound = self._learn_placeless(here, sums, index)
+        if sound and not moves:
+            return foretold
+        if self._levels and not sound:
+            self._adjusted.make_room(min(here.dimension, _COORDINATES))
+            self._adjusted.only_level(index, self._total[:, index])
         self._learnt += 1
-        young = self._learnt < _YOUNG or total[W] < _FEW
+        young = self._learnt < _YOUNG or self._total[W, index] < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
-        else:
-            self._noise = noises(self._total, self._prior)
         return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
@@ -293,22 +272,21 @@ class Posterior:
 
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
-        believed = self._believe(here)
-        support = believed[SUPPORT:]
-        held = finest(here.path)
-        belief = Belief(
-            quality=believed[MEAN],
-            quality_var=believed[VAR],
-            sampling_var=believed[SAMPLING],
-            sharpening=self._sharpening,
-            cost=believed[COST],
-            cost_var=believed[COST_VAR],
-            latency=believed[LATENCY],
-            latency_var=believed[LATENCY_VAR],
-            evidence=self._cells.evidence(held) if held else support[0],
-            support=support,
-        )
-        return self._flat(held, belief) if self.pooling.flat else belief
+        if not self._levels:
+            belief = Belief(self._placeless(here))
+        else:
+            table = np.empty((SUPPORT + 1 + self._levels, len(self.arms)))
+            believe(
+                table,
+                self._adjusted.lambdas,
+                self._noise,
+                self._active,
+                self._widths,
+                self.pooling.sharpening,
+                *self._evidence(here, self._adjusted.seen, self._adjusted.slope),
+            )
+            belief = Belief(table, self.pooling.sharpening)
+        return self._flat(finest(here.path), belief) if self.pooling.flat else belief
 
     def overall(self) -> tuple[Array, Array]:
         """Return mean quality and mean cost (nan: unknown) over all that was observed."""
@@ -353,10 +331,6 @@ class Posterior:
         self._prior = state["prior"]
         self._suppose()
 
-    @property
-    def _sharpening(self) -> float:
-        return self.pooling.sharpening if self._levels else 1.0
-
     def _guess(self) -> Array:
         """Each arm's prior mean quality, shape (arms,)."""
         weight, reward = self._total[:2]
@@ -364,31 +338,52 @@ class Posterior:
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
-    def _believe(self, here: Surroundings) -> Array:
-        """See `pooled.believe`; without a map, an arm's level is its mean."""
-        if not self._levels:
-            return self._placeless(here)
-        return believe(
-            self._adjusted.lambdas,
-            self._noise,
-            self._active,
-            self._widths,
-            self.pooling.sharpening,
-            *self._evidence(here),
-        )
-
-    def _foretell(self, here: Surroundings, index: int, billed: bool) -> tuple[Array, Foretold]:
-        """Return an arm's mean reward by every strength, and what is foretold of it."""
-        if not self._levels:
-            believed = self._placeless(here)
-            cost = float(believed[COST, index]) if billed else np.nan
-            return believed[:0, index], Foretold(float(believed[MEAN, index]), cost)
-        means, quality, cost = foretell(index, billed, *self._evidence(here))
-        return means, Foretold(quality, cost)
-
-    def _evidence(self, here: Surroundings) -> tuple[Any, ...]:
-        """Return what `believe` and `foretell` both end with."""
+    def _learn(
+        self,
+        here: Surroundings,
+        path: Sequence[int],
+        sums: Array,
+        index: int,
+        fresh: bool,
+        moves: bool,
+    ) -> tuple[Foretold, bool]:
+        """See `learning.learn`: what was foretold, and whether no more was taken than was held."""
         adjusted, cells = self._adjusted, self._cells
+        seen, slope = adjusted.seen, adjusted.slope
+        dimension = min(here.dimension, _COORDINATES)
+        for id_ in path:
+            if id_:
+                cells.make_room(id_, dimension if sums[W] else None)
+        if moves:
+            adjusted.make_room(dimension)
+        quality, cost, sound = learn(
+            sums,
+            index,
+            tuple(path),
+            fresh,
+            bool(sums[CN]),
+            self._log_weights,
+            self._prior,
+            self._noise,
+            adjusted.gram,
+            adjusted.seen,
+            adjusted.moment,
+            *self._evidence(here, seen, slope),
+        )
+        return Foretold(quality, cost), sound
+
+    def _learn_placeless(
+        self, here: Surroundings, sums: Array, index: int
+    ) -> tuple[Foretold, bool]:
+        believed = self._placeless(here)
+        cost = float(believed[COST, index]) if sums[CN] else np.nan
+        sound = added(self._total[:, index], sums)
+        noises(self._total, self._prior, self._noise)
+        return Foretold(float(believed[MEAN, index]), cost), sound
+
+    def _evidence(self, here: Surroundings, seen: Array, slope: Array) -> tuple[Any, ...]:
+        """Return what `believe` and `learn` both end with."""
+        adjusted, cells, dimension = self._adjusted, self._cells, here.dimension
         return (
             self._total,
             self._priors.cost,
@@ -397,25 +392,27 @@ class Posterior:
             cells.sums,
             cells.places,
             cells.row_of,
-            here.ids,
-            here.kernel,
-            here.starts,
-            adjusted.difficulty(_coordinates(here.z)),
-            adjusted.slope,
+            here.clusters,
+            here.numbers,
+            seen,
+            _folding(dimension) if dimension > _COORDINATES else _AS_IT_IS,
+            slope,
             self._strengths,
             self._weights,
             self.pooling.difficulty_strength,
         )
 
     def _placeless(self, here: Surroundings) -> Array:
+        """Return the table of a `Belief` without a map: an arm's level is its mean."""
         n, s = self._total[W], self._total[R]
+        starts, rows, kernel, _ = parts(here.clusters, here.numbers)  # none are around
         mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
         var = self._noise / (n + _PRIOR_WEIGHT)
         unlisted = np.full(len(n), np.nan)
-        rows, sums = here.ids, self._cells.sums  # none are around
-        cost = rates(self._total, self._priors.cost, CN, sums, rows, here.kernel, here.starts)
-        latency = rates(self._total, unlisted, LN, sums, rows, here.kernel, here.starts)
-        return np.stack([mean, var, var, *cost, *latency, n])
+        sums = self._cells.sums
+        cost = rates(self._total, self._priors.cost, CN, sums, rows, kernel, starts)
+        latency = rates(self._total, unlisted, LN, sums, rows, kernel, starts)
+        return np.stack([mean, var, var, *cost, *latency, n, n])
 
     def _flat(self, held: int, belief: Belief) -> Belief:
         """Give every (finest cluster, arm) a Beta posterior of its own."""
@@ -426,13 +423,14 @@ class Posterior:
         size = beta.sum(axis=0)
         mean = beta[0] / size
         var = mean * (1 - mean) / (size + 1)
-        return msgspec.structs.replace(
-            belief, quality=mean, quality_var=var, sampling_var=var, sharpening=1.0, beta=beta
-        )
+        table = belief.table.copy()
+        table[MEAN], table[VAR], table[SAMPLING] = mean, var, var
+        return Belief(table, beta=beta)
 
     def _suppose(self) -> None:
         """Work out again what follows from evidence and priors."""
-        self._noise = noises(self._total, self._prior)
+        self._noise = np.empty(len(self.arms))
+        noises(self._total, self._prior, self._noise)
         kin = self._priors.kin(self.index)
         self._kin = np.arange(len(self.arms)) if kin is None else np.array(kin, np.int64)
 
@@ -443,96 +441,10 @@ class Posterior:
             self._adjusted.fit(self._prior, self._noise)
 
 
-@compiled
-def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Array, noise: float) -> None:
-    """Believe strengths the less, the farther from the reward was what they had foretold.
-
-    Parameters
-    ----------
-    log_weights, weights
-        Of the strengths, shape (S,): altered in place.
-    foretold
-        The mean reward by each strength, shape (S,).
-    sums
-        Of the credit, shape (`ROWS`,).
-    noise
-        Variance of one reward around its mean.
-    """
-    reward, weight = sums[R] / sums[W], min(sums[W], 1.0)
-    for s in range(len(foretold)):
-        error = reward - foretold[s]
-        log_weights[s] -= weight * error * error / (2.0 * noise)
-    most = log_weights[0]
-    for s in range(1, len(foretold)):
-        most = max(most, log_weights[s])
-    for s in range(len(foretold)):
-        log_weights[s] -= most
-        weights[s] = np.exp(log_weights[s])
-    weights /= weights.sum()
-
-
-@compiled
-def mean_costs(total: Array, listed: Array) -> Array:
-    """Return what each arm was billed in the mean, else its list price, shape (arms,)."""
-    out = np.empty(len(listed))
-    for a in range(len(listed)):
-        out[a] = total[C, a] / total[CN, a] if total[CN, a] > 0 else listed[a]
-    return out
-
-
-@compiled
-def dearest(total: Array, listed: Array) -> float:
-    """Return the highest of the `mean_costs`, 0 if none is known."""
-    most = 0.0
-    for usd in mean_costs(total, listed):
-        if np.isfinite(usd) and usd > most:
-            most = usd
-    return float(most)
-
-
-@compiled
-def noises(total: Array, prior: Array) -> Array:
-    """Return the variance of one reward of each arm around its mean, shape (arms,).
-
-    Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from all
-    arms at once, since an arm's own few rewards say too little (three zeros in a row have no
-    variance, and must not end its exploration). For the same reason two rewards of the prior's
-    mean are added to what the mean follows from, as intervals of proportions do: with one, a
-    best arm that failed in its first four trials was left alone for ten thousand prompts.
-
-    Parameters
-    ----------
-    total
-        Sums of each arm, shape (`ROWS`, arms).
-    prior
-        Mean quality that is believed before any evidence, shape (arms,).
-
-    References
-    ----------
-    Agresti and Coull (1998), Approximate is better than "exact" for interval estimation of
-    binomial proportions, The American Statistician 52.
-    """
-    observed, expected = _NOISE_WEIGHT, _NOISE_WEIGHT
-    noise = np.empty(len(prior))
-    for a in range(len(prior)):
-        n, s = total[W, a], total[R, a]
-        middle = (s + _NOISE_PRIOR * prior[a]) / (n + _NOISE_PRIOR)
-        middle = min(max(middle, 0.0), 1.0)
-        noise[a] = max(middle * (1.0 - middle), _LEAST_NOISE)
-        observed += max(total[R2, a] - s * s / max(n, 1e-12), 0.0)
-        expected += max(n - 1.0, 0.0) * noise[a]
-    return min(observed / expected, 1.0) * noise
-
-
 def _weights(log_weights: Array) -> Array:
     weights: Array = np.exp(log_weights - log_weights.max())
     weights /= weights.sum()
     return weights
-
-
-def _coordinates(z: Array) -> Array:
-    """Return what difficulty is linear in: a place, in 32 dimensions at the most."""
-    return z if len(z) <= _COORDINATES else _folding(len(z)) @ z
 
 
 @cache

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..compiled import compiled
 from .belief import Array, Rows
+from .credit import CN, C
 
 _STRENGTH = 10.0  # bills of an arm here that weigh as much as what holds elsewhere
 _DOUBT = 0.1  # squared coefficient of variation of a list price or a single bill
@@ -85,3 +86,22 @@ def _beside(count: Array, sum_: Array, guess: Array) -> float:
             arms += 1
     pseudo = listed / arms if arms else 0.0
     return (billed + pseudo) / (expected + pseudo) if expected + pseudo else 1.0
+
+
+@compiled
+def mean_costs(total: Array, listed: Array) -> Array:
+    """Return what each arm was billed in the mean, else its list price, shape (arms,)."""
+    out = np.empty(len(listed))
+    for a in range(len(listed)):
+        out[a] = total[C, a] / total[CN, a] if total[CN, a] > 0 else listed[a]
+    return out
+
+
+@compiled
+def dearest(total: Array, listed: Array) -> float:
+    """Return the highest of the `mean_costs`, 0 if none is known."""
+    most = 0.0
+    for usd in mean_costs(total, listed):
+        if np.isfinite(usd) and usd > most:
+            most = usd
+    return float(most)

@@ -22,7 +22,8 @@ from scipy.special import betainc, betaincinv, ndtr, ndtri
 
 from ..compiled import compiled
 from .belief import UtilityBelief
-from .normal import MIN_SD, drawn, highest
+from .draws import Draws
+from .normal import MIN_SD, highest, shape
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -35,12 +36,14 @@ _ENDS = np.array([_TAIL, 1.0 - _TAIL])
 _SOME, _EVEN = 30, 600
 
 
-def draw(belief: UtilityBelief, rng: np.random.Generator) -> Array:
+def draw(belief: UtilityBelief, draws: Draws) -> Array:
     """Return one draw of every arm's utility, shape (arms,)."""
     if belief.beta is not None:
-        sample: Array = rng.beta(belief.beta[0], belief.beta[1]) + belief.shift
+        sample: Array = draws.generator.beta(belief.beta[0], belief.beta[1]) + belief.shift
         return sample
-    return drawn(belief.mean, belief.var, rng.standard_normal(len(belief.mean)))
+    out = draws.normals(len(belief.mean))
+    shape(belief.mean, belief.var, out)
+    return out
 
 
 def propensities(belief: UtilityBelief, eligible: Mask) -> Array:

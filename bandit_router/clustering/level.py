@@ -129,7 +129,7 @@ class DbstreamLevel(DBSTREAM):
 
     def live(self) -> tuple[Rows, Array]:
         """Ids and centres; see `Level`."""
-        return self._matrix.ids, self._matrix.centers
+        return self._matrix.live
 
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a micro-cluster; see `Level`."""

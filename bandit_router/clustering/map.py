@@ -64,6 +64,9 @@ class ClusterMap:
     ) -> None:
         self.projection = projection
         self.levels: list[Level] = _levels(settings)
+        self._radii = np.array([level.radius for level in self.levels])
+        self._axes = np.zeros((0, 0)) if projection is None else projection.components
+        self._middle = np.zeros(0) if projection is None else projection.mean
         self.lineage = Lineage(first_id)
         self._shares = ShareWatch()
 
@@ -93,29 +96,28 @@ class ClusterMap:
             path.append(WHOLE if found is None else found)
         return tuple(path)
 
-    def survey(self, z: Array, bandwidth: float) -> Surroundings:
-        """Return where `z` lies: its path, as `locate` gives it, and the clusters around.
+    def survey(self, vector: Vector, bandwidth: float) -> Surroundings:
+        """Return where `vector` lies: its path, as `locate` gives it, and the clusters around.
 
         Parameters
         ----------
         bandwidth
             How far, as a distance, evidence of other clusters reaches; see `Surroundings`.
         """
-        levels = tuple([level.live() for level in self.levels])
-        ids, kernel, starts, distances = survey(levels, z, bandwidth, MOST)
-        path: list[int] = []
-        unborn = self.lineage.next_id
-        for level, start, distance in zip(
-            self.levels, starts.tolist(), distances.tolist(), strict=False
-        ):
-            if distance < level.radius:
-                path.append(int(ids[start]))
-            elif level.grows:
-                path.append(unborn)
-                unborn += 1
-            else:
-                path.append(WHOLE)
-        return Surroundings(z, tuple(path), ids, kernel, starts)
+        here = Surroundings.room(len(self.levels), len(self._axes) or len(vector))
+        survey(
+            self._axes,
+            self._middle,
+            vector,
+            tuple([level.live() for level in self.levels]),
+            self._radii,
+            self.lineage.next_id,
+            bandwidth,
+            MOST,
+            here.clusters,
+            here.numbers,
+        )
+        return here
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""

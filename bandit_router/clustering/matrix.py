@@ -56,6 +56,14 @@ class CenterMatrix:
         self._weights = np.empty(_FEW)
         self._updated = np.empty(_FEW)
         self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
+        self._live: tuple[Rows, Array] | None = None
+
+    @property
+    def live(self) -> tuple[Rows, Array]:
+        """Ids and centres, kept until there are more or fewer."""
+        if self._live is None:
+            self._live = self.ids, self.centers
+        return self._live
 
     @property
     def ids(self) -> Rows:
@@ -83,6 +91,7 @@ class CenterMatrix:
             self._resize(2 * self.size)
         row = self.size
         self.size += 1
+        self._live = None
         self._ids[row] = id_
         self._weights[row] = weight
         self._updated[row] = time
@@ -112,6 +121,7 @@ class CenterMatrix:
             column = getattr(self, name)
             column[first:kept] = column[first : self.size][mask[first:]]
         self.size = kept
+        self._live = None
         if len(self._ids) > 4 * max(kept, _FEW):
             self._resize(2 * max(kept, _FEW))
 
@@ -236,6 +246,7 @@ class CenterMatrix:
             larger = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)
             larger[: self.size] = column[: self.size]
             setattr(self, name, larger)
+        self._live = None
 
 
 @compiled

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled, reordered
+from ..embedding.base import project
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -86,30 +87,55 @@ def around(
 
 @compiled
 def survey(
-    levels: tuple[tuple[Rows, Array], ...], x: Array, bandwidth: float, most: int
-) -> tuple[Rows, Array, Rows, Array]:
-    """Return the clusters nearest to `x` at every level; see `around`.
+    components: Array,
+    mean: Array,
+    vector: NDArray[np.float32],
+    levels: tuple[tuple[Rows, Array], ...],
+    radii: Array,
+    unborn: int,
+    bandwidth: float,
+    most: int,
+    clusters: Rows,
+    numbers: Array,
+) -> None:
+    """Write where a vector lies at every level, and the clusters nearest to it; see `around`.
 
     Parameters
     ----------
+    components, mean
+        Of the projection into the map's space; without components it is the vector's own.
     levels
         Ids and centres of each.
+    radii
+        How far from its centre a cluster of each level holds a prompt, shape (levels,); where
+        that is finite, a prompt that none holds opens one.
+    unborn
+        The id of the next cluster to be born.
     most
         Clusters of one level, at the most.
-
-    Returns
-    -------
-    tuple
-        Ids and kernel of them all, level after level, shape (n,); where those of each level
-        start, shape (levels + 1,); distance of its nearest, infinite where it has none, (levels,).
+    clusters, numbers
+        Take what `Surroundings` are made of.
     """
-    ids, kernel = np.empty(most * len(levels), np.int64), np.empty(most * len(levels))
-    starts, distances = np.zeros(len(levels) + 1, np.int64), np.empty(len(levels))
-    for i in range(len(levels)):
+    depth = len(levels)
+    clusters[0] = depth
+    path, starts, ids = clusters[1 : depth + 1], clusters[depth + 1 :], clusters[2 * depth + 2 :]
+    kernel, z = numbers[: depth * most], numbers[depth * most :]
+    if len(components):
+        project(components, mean, vector, z)
+    else:
+        for i in range(len(z)):
+            z[i] = vector[i]
+    starts[0] = 0
+    for i in range(depth):
         own, centers = levels[i]
         start = starts[i]
-        count, distances[i] = around(
-            centers, own, x, bandwidth, ids[start : start + most], kernel[start : start + most]
+        count, distance = around(
+            centers, own, z, bandwidth, ids[start : start + most], kernel[start : start + most]
         )
         starts[i + 1] = start + count
-    return ids[: starts[-1]], kernel[: starts[-1]], starts, distances
+        path[i] = 0
+        if distance < radii[i]:
+            path[i] = ids[start]
+        elif radii[i] < np.inf:
+            path[i] = unborn
+            unborn += 1

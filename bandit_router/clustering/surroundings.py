@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from .matrix import Array, Rows
+from ..compiled import compiled
+from .nearest import Array, Rows
 
 MOST = 16
 """Clusters of one level that are looked at, at the most."""
@@ -22,40 +23,75 @@ def finest(path: Sequence[int]) -> int:
 
 
 class Surroundings(msgspec.Struct, frozen=True, gc=False):
-    """A place on the map.
+    """A place on the map, as two arrays that machine code writes and reads.
 
     Attributes
     ----------
-    z
-        The prompt in the map's space, shape (dimension,); empty where there is no map.
-    path
-        The cluster that holds it at each level, coarsest first; 0 where none does.
+    levels
+        How many resolutions the map has.
+    clusters
+        `levels`; the path; then what `parts` has, with room for as many clusters as may be around.
+    numbers
+        What `parts` has of these, in as much room; then where the prompt is.
+    """
+
+    levels: int
+    clusters: Rows
+    numbers: Array
+
+    @classmethod
+    def room(cls, levels: int, dimension: int) -> Surroundings:
+        """Return room for what lies around a place, to be written to."""
+        around = levels * MOST
+        clusters = np.empty(2 * levels + 2 + around, np.int64)
+        return cls(levels, clusters, np.empty(around + dimension))
+
+    @classmethod
+    def of(
+        cls, path: Sequence[int], starts: Sequence[int], ids: Sequence[int], kernel: Array, z: Array
+    ) -> Surroundings:
+        """Return the surroundings of these `parts`."""
+        clusters = np.array([len(path), *path, *starts, *ids], np.int64)
+        return cls(len(path), clusters, np.concatenate([kernel, z]))
+
+    @classmethod
+    def inside(cls, path: Sequence[int], z: Array | None = None) -> Surroundings:
+        """Return the inside of the clusters of a path, with nothing around."""
+        ids = [id_ for id_ in path if id_]
+        starts = np.cumsum([0, *(id_ != 0 for id_ in path)]).tolist()
+        return cls.of(path, starts, ids, np.ones(len(ids)), np.zeros(0) if z is None else z)
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """The cluster that holds the prompt at each level, coarsest first; 0 where none does."""
+        return tuple(self.clusters[1 : self.levels + 1].tolist())
+
+    @property
+    def dimension(self) -> int:
+        """Of the map's space; 0 without a place."""
+        return len(self.numbers) - len(self.clusters) + 2 * self.levels + 2
+
+
+@compiled
+def parts(clusters: Rows, numbers: Array) -> tuple[Rows, Rows, Array, Array]:
+    """Return what `Surroundings` are made of, as views.
+
+    Returns
+    -------
+    starts
+        Shape (levels + 1,): the clusters of level ``l`` are ``starts[l]`` to ``starts[l + 1]``.
     ids
         The clusters around, shape (n,): level after level, nearest first.
     kernel
         How much the evidence of each says of the prompt, shape (n,): 1 for the nearest of a level,
         ``exp(-(d^2 - d_nearest^2) / (2 bandwidth^2))`` for the others.
-    starts
-        Shape (levels + 1,): those of level ``l`` are ``starts[l]`` to ``starts[l + 1]``.
+    z
+        The prompt in the map's space, shape (dimension,); empty where there is no map.
     """
-
-    z: Array
-    path: tuple[int, ...]
-    ids: Rows
-    kernel: Array
-    starts: Rows
-
-    @classmethod
-    def inside(cls, path: Sequence[int], z: Array | None = None) -> Surroundings:
-        """Return the inside of the clusters of a path, with nothing around."""
-        held = [int(id_ != 0) for id_ in path]
-        return cls(
-            z=np.zeros(0) if z is None else z,
-            path=tuple(path),
-            ids=np.array([id_ for id_ in path if id_], np.int64),
-            kernel=np.ones(sum(held)),
-            starts=np.cumsum([0, *held]),
-        )
+    levels = clusters[0]
+    starts, ids = clusters[levels + 1 : 2 * levels + 2], clusters[2 * levels + 2 :]
+    around = starts[levels]
+    return starts, ids[:around], numbers[:around], numbers[len(ids) :]
 
 
 NOWHERE = Surroundings.inside(())

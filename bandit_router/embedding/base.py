@@ -78,19 +78,31 @@ class Projection:
 
         A vector at the very mean has no direction there and stays zero.
         """
-        return _projected(self.components, self.mean, vector)
+        out = np.empty(len(self.components))
+        project(self.components, self.mean, vector, out)
+        return out
 
 
 @compiled
-def _projected(
-    components: NDArray[np.float64], mean: NDArray[np.float64], vector: Vector
-) -> NDArray[np.float64]:
-    apart, out = vector - mean, np.zeros(len(components))
+def project(
+    components: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    vector: Vector,
+    out: NDArray[np.float64],
+) -> None:
+    """Write a vector in the map's space; see `Projection.apply`."""
+    if len(vector) != len(mean):
+        raise ValueError("a vector and the projection must have one dimension")
+    apart = np.empty(len(mean))
+    for i in range(len(mean)):
+        apart[i] = vector[i] - mean[i]
     square = 0.0
     for i in range(len(components)):
         out[i] = _product(components[i], apart)
         square += out[i] * out[i]
-    return out / np.sqrt(square) if square > 1e-18 else out
+    if square > 1e-18:
+        for i in range(len(components)):
+            out[i] /= np.sqrt(square)
 
 
 @reordered

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bandits.belief import Array, Belief
+from ..bandits.belief import COST, EVIDENCE, LATENCY, MEAN, SUPPORT, VAR, Array, Belief
+from ..bandits.draws import Draws
 from ..compiled import compiled
 from ..config import BanditSettings
 from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
-
-_FIELDS = 8  # numbers of a candidate before its support
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,7 +107,7 @@ class Policy(ABC):
     """Whether it keeps to a budget by itself."""
 
     @abstractmethod
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose one of the context's arms."""
 
     def expected(self, context: Context) -> dict[str, Expectation]:
@@ -170,79 +169,69 @@ class Policy(ABC):
         return
 
 
+class Eligible(NamedTuple):
+    """Which of a policy's arms a request is among; not to be written to.
+
+    `mask` has shape (arms,); `rows` holds their numbers in the order of the request's.
+    """
+
+    mask: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+
+
+@lru_cache(maxsize=1024)
+def eligible(arms: tuple[str, ...], wanted: tuple[str, ...]) -> Eligible:
+    """Return where those that are `wanted` are among `arms`."""
+    mask = np.array([arm in wanted for arm in arms], dtype=np.bool_)
+    return Eligible(mask, np.array([arms.index(arm) for arm in wanted], dtype=np.int64))
+
+
 def candidates(
     arms: Sequence[str],
-    index: Mapping[str, int],
+    rows: NDArray[np.int64],
     belief: Belief,
     chance: Array,
     utility: Array,
     drawn: Array,
 ) -> tuple[Candidate, ...]:
-    """Return what was believed of each of `arms`, from rows by `index`."""
-    rows = _records(
-        chance,
-        belief.quality,
-        belief.quality_var,
-        belief.cost,
-        belief.latency,
-        utility,
-        drawn,
-        belief.evidence,
-        belief.support,
-    ).tolist()
-    out = []
-    for arm in arms:
-        row = rows[index[arm]]
-        chance_, quality, sd, cost, latency, mean, draw, evidence = row[:_FIELDS]
-        out.append(
-            Candidate(
-                model=arm,
-                propensity=chance_,
-                quality=quality,
-                quality_sd=sd,
-                cost_usd=cost if cost == cost else None,  # nan: unknown
-                latency_ms=latency if latency == latency else None,
-                utility=mean,
-                draw=draw,
-                evidence=evidence,
-                support=tuple(row[_FIELDS:]),
-            )
+    """Return what was believed of each of `arms`, which have these `rows`."""
+    records = np.empty((8 + len(belief.table) - SUPPORT, len(arms)))
+    _record(rows, chance, belief.table, utility, drawn, records)
+    chances, quality, sd, cost, latency, means, draws, evidence, *support = records.tolist()
+    return tuple(
+        map(
+            Candidate,
+            arms,
+            chances,
+            quality,
+            sd,
+            [usd if usd == usd else None for usd in cost],  # nan: unknown
+            [ms if ms == ms else None for ms in latency],
+            means,
+            draws,
+            evidence,
+            zip(*support, strict=True),
         )
-    return tuple(out)
+    )
 
 
 @compiled
-def _records(
-    chance: Array,
-    quality: Array,
-    quality_var: Array,
-    cost: Array,
-    latency: Array,
-    utility: Array,
-    drawn: Array,
-    evidence: Array,
-    support: Array,
-) -> Array:
-    """Return the numbers of every arm's candidate, in their order, as one row each."""
-    out = np.empty((len(chance), _FIELDS + len(support)))
-    for a in range(len(chance)):
-        out[a, 0] = chance[a]
-        out[a, 1] = min(max(quality[a], 0.0), 1.0)
-        out[a, 2] = np.sqrt(quality_var[a])
-        out[a, 3] = cost[a]
-        out[a, 4] = latency[a]
-        out[a, 5] = utility[a]
-        out[a, 6] = drawn[a]
-        out[a, 7] = evidence[a]
-        for level in range(len(support)):
-            out[a, _FIELDS + level] = support[level, a]
-    return out
-
-
-@lru_cache(maxsize=1024)
-def eligible_rows(arms: tuple[str, ...], wanted: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Return which of `arms` are `wanted`, shape (arms,); not to be written to."""
-    return np.array([arm in wanted for arm in arms], dtype=np.bool_)
+def _record(
+    rows: NDArray[np.int64], chance: Array, belief: Array, utility: Array, drawn: Array, out: Array
+) -> None:
+    """Write the numbers of every candidate: a row for each field, in their order."""
+    for i in range(len(rows)):
+        a = rows[i]
+        out[0, i] = chance[a]
+        out[1, i] = min(max(belief[MEAN, a], 0.0), 1.0)
+        out[2, i] = np.sqrt(belief[VAR, a])
+        out[3, i] = belief[COST, a]
+        out[4, i] = belief[LATENCY, a]
+        out[5, i] = utility[a]
+        out[6, i] = drawn[a]
+        out[7, i] = belief[EVIDENCE, a]
+        for level in range(len(belief) - SUPPORT):
+            out[8 + level, i] = belief[SUPPORT + level, a]
 
 
 def known(value: float) -> float | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from ..bandits.draws import Draws
 from .base import Choice, Context
 from .pick import PricedPolicy, certain
 
@@ -17,7 +16,7 @@ class FailoverPolicy(PricedPolicy):
 
     name = "failover"
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose the first model in order that answers; the main one if none does."""
         order, up = self.mains(context.arms), context.outside.up
         chosen = next((arm for arm in order if up is None or up(arm)), order[0])

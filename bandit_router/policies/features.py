@@ -6,8 +6,8 @@ import re
 from typing import Literal
 
 import msgspec
-import numpy as np
 
+from ..bandits.draws import Draws
 from ..config import Rule
 from .base import Choice, Context
 from .pick import PricedPolicy, certain
@@ -138,7 +138,7 @@ class FeaturesPolicy(PricedPolicy):
         super().__init__()
         self._rules = rules or DEFAULT_RULES
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose by the first rule that fits."""
         seen = extract(context.prompt or "")
         ranked = self.ranked(context.arms)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import msgspec
-import numpy as np
 
+from ..bandits.draws import Draws
 from ..config import LLMJudgeSettings
 from ..types import Model
 from .base import Choice, Context
@@ -42,7 +42,7 @@ class JudgePolicy(PricedPolicy):
         super().__init__()
         self._fallback = settings.fallback
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose what the judge says."""
         judge = context.outside.judge
         advice = None if judge is None else judge(context.prompt, context.arms)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
+from ..bandits.draws import Draws
 from .base import Choice, Context
 from .pick import PricedPolicy, certain
 
@@ -20,7 +19,7 @@ class LengthPolicy(PricedPolicy):
 
     name = "length"
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose by the logarithm of the prompt's length."""
         arms = self.ranked(context.arms)
         size = max(len(context.prompt or ""), 1)

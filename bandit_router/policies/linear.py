@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bandits.belief import Array, UtilityBelief, compose
+from ..bandits.draws import Draws
 from ..bandits.linear import LinearPosterior
 from ..bandits.thompson import winner, with_floor
 from ..config import BanditSettings
@@ -22,7 +23,7 @@ from .base import (
     Policy,
     candidates,
     dearest,
-    eligible_rows,
+    eligible,
     known,
     typical_cost,
 )
@@ -60,31 +61,29 @@ class LinearPolicy(Policy):
         self.tune(settings)
 
     @abstractmethod
-    def decide(
-        self, utility: UtilityBelief, eligible: Mask, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
+    def decide(self, utility: UtilityBelief, eligible: Mask, draws: Draws) -> tuple[Array, Array]:
         """Return every arm's score (the highest eligible wins) and its propensity."""
 
     def tune(self, settings: BanditSettings) -> None:
         """Take over the floor."""
         self._floor = settings.floor
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose the arm of the highest score; with a floor, now and then any arm."""
         belief = self.posterior.at(self._features(context.vector))
         utility = compose(belief, context.utility)
-        eligible = eligible_rows(tuple(self.posterior.arms), context.arms)
-        score, chance = self.decide(utility, eligible, rng)
-        chance = with_floor(chance, eligible, self._floor)
-        chosen = winner(score, eligible)
-        if self._floor and rng.random() < self._floor * len(context.arms):
-            chosen = int(rng.choice(np.flatnonzero(eligible)))
+        allowed, rows = eligible(tuple(self.posterior.arms), context.arms)
+        score, chance = self.decide(utility, allowed, draws)
+        chance = with_floor(chance, allowed, self._floor)
+        chosen = winner(score, allowed)
+        if self._floor and draws.generator.random() < self._floor * len(context.arms):
+            chosen = int(draws.generator.choice(np.flatnonzero(allowed)))
         chance[chosen] = max(chance[chosen], 1e-12)  # it was possible: no log may say 0
         return Choice(
             model=self.posterior.arms[chosen],
             candidates=candidates(
                 context.arms,
-                self.posterior.index,
+                rows,
                 belief,
                 chance,
                 utility.mean,

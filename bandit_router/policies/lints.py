@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..bandits.belief import Array, UtilityBelief
+from ..bandits.draws import Draws
 from ..bandits.thompson import draw, propensities
 from ..config import BanditSettings
 from ..embedding.base import Projection
@@ -27,8 +26,6 @@ class LinTSPolicy(LinearPolicy):
     def __init__(self, settings: BanditSettings, projection: Projection | None) -> None:
         super().__init__(settings, projection, ridge=_RIDGE, noise=_SCALE**2)
 
-    def decide(
-        self, utility: UtilityBelief, eligible: Mask, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
+    def decide(self, utility: UtilityBelief, eligible: Mask, draws: Draws) -> tuple[Array, Array]:
         """Return draws and exact propensities."""
-        return draw(utility, rng), propensities(utility, eligible)
+        return draw(utility, draws), propensities(utility, eligible)

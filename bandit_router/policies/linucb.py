@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..bandits.belief import Array, UtilityBelief
+from ..bandits.draws import Draws
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from .linear import LinearPolicy, Mask
@@ -28,15 +29,13 @@ class LinUCBPolicy(LinearPolicy):
     def __init__(self, settings: BanditSettings, projection: Projection | None) -> None:
         super().__init__(settings, projection, ridge=_RIDGE, noise=1.0, forgetting=self.forgetting)
 
-    def decide(
-        self, utility: UtilityBelief, eligible: Mask, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
+    def decide(self, utility: UtilityBelief, eligible: Mask, draws: Draws) -> tuple[Array, Array]:
         """Return upper bounds, ties broken, and who had which chance."""
         score = utility.mean + _ALPHA * np.sqrt(utility.var)
         best = np.where(eligible, score, -np.inf)
         ties = best >= best.max() - 1e-12
         if ties.sum() > 1:
-            score[rng.choice(np.flatnonzero(ties))] += 1e-9
+            score[draws.generator.choice(np.flatnonzero(ties))] += 1e-9
         return score, ties / ties.sum()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..bandits.belief import Array, UtilityBelief
+from ..bandits.draws import Draws
 from ..bandits.thompson import propensities
 from ..embedding.base import Projection
 from ..types import Candidate, Decision, Model
@@ -41,7 +42,7 @@ class MABWiserPolicy(PeerPolicy):
         """Count the turns."""
         self._decisions += self._decisions < _ROUND_ROBIN
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Take turns, then choose by the library's expectations."""
         turn = self._decisions
         if turn < _ROUND_ROBIN or self._mab is None:
@@ -50,14 +51,14 @@ class MABWiserPolicy(PeerPolicy):
         assert context.vector is not None
         x = self.features(context.vector)
         for model in self._models.values():  # every arm keeps a copy of the generator
-            model.rng.rng = rng
-        self._mab._rng.rng = rng
+            model.rng.rng = draws.generator
+        self._mab._rng.rng = draws.generator
         told = self._mab.predict_expectations(x[None])
         score = {arm: float(told[arm]) for arm in context.arms}
         best = max(score, key=score.__getitem__)
         ties = [arm for arm in score if score[arm] >= score[best] - 1e-12]
         if len(ties) > 1:
-            best = ties[int(rng.integers(len(ties)))]
+            best = ties[int(draws.generator.integers(len(ties)))]
         return _chosen(best, self.chances(x, score))
 
     def chances(self, x: Array, score: dict[str, float]) -> dict[str, float]:

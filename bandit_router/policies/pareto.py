@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..bandits.belief import Array
 from ..bandits.credit import CN, C, R, W
+from ..bandits.draws import Draws
 from ..config import BudgetSettings
 from ..embedding.base import Projection
 from ..types import Candidate, Decision, Model
@@ -49,7 +48,7 @@ class ParetoBanditPolicy(PeerPolicy):
                 budget.usd_per_request, mode=pacing.PacingMode.ADAPTIVE
             )
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose the arm of the highest upper bound, less the pacer's penalty."""
         arms, penalty = self._allowed(context.arms)
         if self._bandit is None:
@@ -61,7 +60,7 @@ class ParetoBanditPolicy(PeerPolicy):
         chance = dict.fromkeys(context.arms, 0.0) | shared(score)
         ties = [arm for arm in arms if chance[arm] > 0.0]
         return Choice(
-            model=ties[int(rng.integers(len(ties)))],
+            model=ties[int(draws.generator.integers(len(ties)))],
             candidates=tuple(Candidate(model=arm, propensity=p) for arm, p in chance.items()),
         )
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-
+from ..bandits.draws import Draws
 from ..types import Candidate
 from .base import Choice, Context, Policy
 
@@ -21,7 +20,7 @@ class FixedPolicy(Policy):
         self.name = f"fixed:{model}"
         self.model = model
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose the fixed model."""
         chosen = self.model if self.model in context.arms else context.arms[0]
         return Choice(
@@ -37,10 +36,10 @@ class RandomPolicy(Policy):
 
     name = "random"
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose uniformly."""
         chance = 1.0 / len(context.arms)
         return Choice(
-            model=context.arms[int(rng.integers(len(context.arms)))],
+            model=context.arms[int(draws.generator.integers(len(context.arms)))],
             candidates=tuple(Candidate(model=arm, propensity=chance) for arm in context.arms),
         )

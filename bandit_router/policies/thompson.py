@@ -9,6 +9,7 @@ import numpy as np
 
 from ..bandits.belief import compose
 from ..bandits.change import ChangeDetector, PriceWatch
+from ..bandits.draws import Draws
 from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, winner, with_floor
@@ -22,7 +23,7 @@ from .base import (
     Lesson,
     Policy,
     candidates,
-    eligible_rows,
+    eligible,
     known,
     typical_cost,
 )
@@ -66,19 +67,19 @@ class ThompsonPolicy(Policy):
             )
         )
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Draw every arm's utility from its posterior here; the highest draw wins."""
         here = self.survey(context.vector)
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
-        eligible = eligible_rows(tuple(self.posterior.arms), context.arms)
-        chance = propensities(utility, eligible)
+        allowed, rows = eligible(tuple(self.posterior.arms), context.arms)
+        chance = propensities(utility, allowed)
         if self._floor:
-            chance = with_floor(chance, eligible, self._floor)
-        drawn = draw(utility, rng)
-        chosen = winner(drawn, eligible)
-        if self._floor and rng.random() < self._floor * len(context.arms):
-            chosen = int(rng.choice(np.flatnonzero(eligible)))
+            chance = with_floor(chance, allowed, self._floor)
+        drawn = draw(utility, draws)
+        chosen = winner(drawn, allowed)
+        if self._floor and draws.generator.random() < self._floor * len(context.arms):
+            chosen = int(draws.generator.choice(np.flatnonzero(allowed)))
         # The chosen arm was possible, however unlikely: no log may say 0.
         chance[chosen] = max(chance[chosen], 1e-12)
         return Choice(
@@ -86,7 +87,7 @@ class ThompsonPolicy(Policy):
             path=here.path,
             candidates=candidates(
                 context.arms,
-                self.posterior.index,
+                rows,
                 belief,
                 chance,
                 utility.mean,
@@ -168,7 +169,7 @@ class ThompsonPolicy(Policy):
             return NOWHERE
         if vector is None:
             return Surroundings.inside([WHOLE] * len(self.map.levels))
-        return self.map.survey(self.map.project(vector), self._bandwidth)
+        return self.map.survey(vector, self._bandwidth)
 
     def within(self, place: Place) -> Surroundings:
         """Return the inside of a cluster and of those that hold it, with nothing around."""

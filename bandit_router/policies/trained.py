@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ..bandits.belief import Array
+from ..bandits.draws import Draws
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from ..types import Candidate, Model, Training, Vector
@@ -59,14 +60,14 @@ class TrainedPolicy(Policy):
             Table(z, training.qualities(), training.costs()), np.random.default_rng(self._seed)
         )
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose the arm of the highest expected utility among those trained."""
         known = {arm: i for i, arm in enumerate(self.arms)}
         arms = [arm for arm in context.arms if arm in known]
         if not arms:
             chance = 1.0 / len(context.arms)
             return Choice(
-                model=context.arms[int(rng.integers(len(context.arms)))],
+                model=context.arms[int(draws.generator.integers(len(context.arms)))],
                 candidates=tuple(Candidate(model=a, propensity=chance) for a in context.arms),
             )
         quality, cost = self.predict(self._features(context.vector))

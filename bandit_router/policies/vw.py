@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..bandits.belief import Array
+from ..bandits.draws import Draws
 from ..embedding.base import Projection
 from ..types import Candidate
 from .base import Choice, Context, Lesson
@@ -37,11 +38,11 @@ class VWPolicy(PeerPolicy):
         self._seen = hashlib.sha256()
         self._lessons = 0
 
-    def choose(self, context: Context, rng: np.random.Generator) -> Choice:
+    def choose(self, context: Context, draws: Draws) -> Choice:
         """Draw an arm from the distribution that the library predicts."""
         chance = np.array(self._workspace.predict(self._example(context)), dtype=np.float64)
         chance /= chance.sum()
-        chosen = int(rng.choice(len(chance), p=chance))
+        chosen = int(draws.generator.choice(len(chance), p=chance))
         return Choice(
             model=context.arms[chosen],
             candidates=tuple(

@@ -200,12 +200,12 @@ def test_evidence_of_a_neighbour_counts_by_nearness() -> None:
         learn(model, (9,), credit("b", [(1.0, 1.0)], None, None), "b")
 
     def lead(kernel: float) -> float:
-        here = Surroundings(
-            z=np.array([0.6, 0.8]),
+        here = Surroundings.of(
             path=(2,),
-            ids=np.array([2, 1]),
+            starts=[0, 2],
+            ids=[2, 1],
             kernel=np.array([1.0, kernel]),
-            starts=np.array([0, 2]),
+            z=np.array([0.6, 0.8]),
         )
         quality = model.at(here).quality
         return float(quality[0] - quality[1])

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit_router.bandits.belief import Belief, UtilityBelief, compose
+from bandit_router.bandits.belief import (
+    COST,
+    LATENCY,
+    MEAN,
+    SAMPLING,
+    SUPPORT,
+    Belief,
+    UtilityBelief,
+    compose,
+)
+from bandit_router.bandits.draws import Draws
 from bandit_router.bandits.thompson import draw, propensities, with_floor
 from bandit_router.types import Utility
 
@@ -32,7 +42,7 @@ def test_propensities_are_probabilities_of_the_eligible(arms: int, seed: int) ->
 @pytest.mark.parametrize("family", ["gaussian", "beta"])
 def test_propensities_agree_with_monte_carlo(seed: int, family: str) -> None:
     rng = np.random.default_rng(seed)
-    arms, draws = int(rng.integers(2, 14)), 200_000
+    arms, draws, numbers = int(rng.integers(2, 14)), 200_000, Draws(seed)
     if family == "gaussian":
         belief = gaussian(rng.normal(0.5, 0.1, arms), 10 ** rng.uniform(-6, -1.5, arms))
     else:
@@ -41,7 +51,7 @@ def test_propensities_agree_with_monte_carlo(seed: int, family: str) -> None:
         mean = quality - rng.uniform(0, 0.3, arms)
         belief = UtilityBelief(mean=mean, var=mean, quality=quality, beta=beta)
     won = np.bincount(
-        [int(draw(belief, rng).argmax()) for _ in range(draws // 10)], minlength=arms
+        [int(draw(belief, numbers.at(i)).argmax()) for i in range(draws // 10)], minlength=arms
     ) / (draws // 10)
     chance = propensities(belief, np.ones(arms, dtype=bool))
     error = np.sqrt(chance * (1 - chance) / (draws // 10))
@@ -70,17 +80,10 @@ def test_a_floor_is_kept_and_the_sum_stays_one(arms: int, floor: float) -> None:
 
 
 def test_utility_is_composed_of_its_terms() -> None:
-    belief = Belief(
-        quality=np.array([0.8, 0.6]),
-        quality_var=np.array([0.01, 0.01]),
-        cost=np.array([0.02, 0.01]),
-        cost_var=np.zeros(2),
-        latency=np.array([1000.0, np.nan]),
-        latency_var=np.zeros(2),
-        evidence=np.zeros(2),
-        support=np.zeros((1, 2)),
-        sampling_var=np.full(2, 0.01),
-    )
+    table = np.zeros((SUPPORT + 1, 2))
+    table[MEAN], table[SAMPLING] = (0.8, 0.6), 0.01
+    table[COST], table[LATENCY] = (0.02, 0.01), (1000.0, np.nan)
+    belief = Belief(table)
     terms = Utility(cost_weight=0.5, reference_cost_usd=0.02, latency_weight=0.1)
     out = compose(belief, terms)
     assert out.mean == pytest.approx([0.8 - 0.5 - 0.1, 0.6 - 0.25 - 0.1])

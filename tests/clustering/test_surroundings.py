@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bandit_router.clustering import ClusterMap
 from bandit_router.clustering.nearest import around, nearest
-from bandit_router.clustering.surroundings import MOST
+from bandit_router.clustering.surroundings import MOST, parts
 from bandit_router.config import ClustererSettings
 
 
@@ -50,8 +50,11 @@ def test_the_path_of_a_survey_is_where_the_map_locates(name: str) -> None:
         z /= np.linalg.norm(z)
         here = map_.survey(z, 0.4)
         assert here.path == map_.locate(z)
-        assert len(here.ids) == len(here.kernel) == here.starts[-1]
-        assert (np.diff(here.starts) <= MOST).all()
+        starts, ids, kernel, place = parts(here.clusters, here.numbers)
+        assert len(ids) == len(kernel) == starts[-1]
+        assert (np.diff(starts) <= MOST).all()
+        assert place.tolist() == z.tolist()
+        assert here.dimension == len(z)
         map_.learn(z, step + 1, float(step))
 
 
