@@ -16,8 +16,11 @@ from .exceptions import StoreError
 Path = tuple[str, ...]
 Shapes = dict[str, str | tuple[str, ...]]
 
+_COORDINATES = 32  # the most that difficulty is linear in, see `bandits.posterior`
+
 # A type and axes: a number, or a name that stands for one number in the whole of a policy if it is
-# capitalised, else among what lies side by side (of a `*`: all below it). `a/b`: either will do.
+# capitalised, else among what lies side by side (of a `*`: all below it). `a/b`: either will do;
+# `Space+1` counts at most `_COORDINATES` of them.
 # Where there are no rows, `Space` may be 0.
 _POLICY: Shapes = {
     "map.lineage.heirs": "<i8 ids",
@@ -51,10 +54,10 @@ _POLICY: Shapes = {
     "posterior.priors.like": "list Arms",
     "posterior.cells.ids": "list cells",
     "posterior.cells.sums": "<f8 cells 9 Arms",
-    "posterior.cells.place": "<f8 cells 1/Space+1/33",
+    "posterior.cells.place": "<f8 cells 1/Space+1",
     "posterior.adjusted.levels": "<f8 Arms",
     "posterior.adjusted.lambdas": "<f8 Arms",
-    "posterior.adjusted.slope": "<f8 Slope=1/Space+1/33",
+    "posterior.adjusted.slope": "<f8 Slope=1/Space+1",
     "posterior.adjusted.gram": "<f8 Arms Slope Slope",
     "posterior.adjusted.sum": "<f8 Arms Slope",
     "posterior.adjusted.moment": "<f8 Arms Slope",
@@ -209,5 +212,6 @@ def _is(size: int, option: str, scope: Path, sizes: dict[Any, int]) -> bool:
         return option in ("any", str(size))
     name, _, more = option.partition("+")
     if more:
-        return size == sizes.get(name, size - int(more)) + int(more) > int(more)
+        known = sizes.get(name, size - int(more))
+        return size == min(known, _COORDINATES) + int(more) > int(more)
     return sizes.setdefault(name if name[0].isupper() else (scope, name), size) == size

@@ -27,15 +27,15 @@ CASES = [
 ]
 
 
-def lived(raw: dict[str, Any], steps: int = 40) -> Router:
+def lived(raw: dict[str, Any], steps: int = 40, dimension: int = 3) -> Router:
     config = parse_config({"models": [{"name": "a"}, {"name": "b", "similar_to": "a"}], **raw})
     router = Router(config.models, settings=config.settings, embedder="none")
     rng = np.random.default_rng(0)
-    known = rng.normal(size=(8, 3)).astype(np.float32)
+    known = rng.normal(size=(8, dimension)).astype(np.float32)
     training = Training.of(("a", "b"), known, rng.random((8, 2)), rng.random((8, 2)))
     router.apply(router.change("trained", msgspec.structs.asdict(training)))
     for step in range(steps):
-        decision = router.route("hi", vector=rng.normal(size=3), time=step)
+        decision = router.route("hi", vector=rng.normal(size=dimension), time=step)
         router.feedback(decision.decision_id, float(step % 2), cost_usd=0.001, latency_ms=9.0)
     return router
 
@@ -58,9 +58,9 @@ def others(name: str, held: Any) -> Iterator[Any]:
 
 @pytest.mark.parametrize("raw", CASES, ids=lambda raw: "+".join(map(str, raw.values()))[:40])
 def test_every_array_is_checked(raw: dict[str, Any]) -> None:
-    for steps in (0, 1):
-        early = lived(raw, steps)
-        assert Router.restore([], state=early.snapshot()).snapshot() == early.snapshot()
+    for steps, dimension in ((0, 3), (1, 3), (9, 40)):
+        router = lived(raw, steps, dimension)
+        assert Router.restore([], state=router.snapshot()).snapshot() == router.snapshot()
     body = lived(raw).snapshot()
     assert Router.restore([], state=body).snapshot() == body
     found = list(arrays(codec.decode_state(body)))

@@ -56,6 +56,7 @@ class Keyring:
         self._opened = opened
         self._settings = settings
         self._always = always
+        self._altering = asyncio.Lock()
         self._keys: dict[str, ApiKey] = {}
         self._terms: dict[str, Terms] = {}
         self._read_at = -math.inf
@@ -71,17 +72,22 @@ class Keyring:
             self._take(self._store.all(), monotonic())
         return self._keys
 
-    async def alter(self, change: Callable[[Keys], T]) -> T:
-        """Add or revoke keys; from when this returns, requests are judged by what there is then."""
+    async def alter(self, change: Callable[[Keys], T], check: Callable[[], None]) -> T:
+        """Add or revoke keys, one after another, if `check` does not refuse it when its turn comes.
+
+        From when this returns, requests are judged by what there is then.
+        """
 
         def altered() -> tuple[T, list[ApiKey]]:
             with self._opened() as keys:
                 return change(keys), keys.all()
 
-        told, found = await asyncio.to_thread(altered)
-        # A replica's source is itself up to so old: it is asked again when it has caught up.
-        self._take(found, monotonic() + _RELOAD_SECONDS)
-        return told
+        async with self._altering:
+            check()
+            told, found = await asyncio.to_thread(altered)
+            # A replica's source is itself up to so old: it is asked again when it has caught up.
+            self._take(found, monotonic() + _RELOAD_SECONDS)
+            return told
 
     def _take(self, found: Iterable[ApiKey], at: float) -> None:
         self._keys = {key.id: key for key in found}

@@ -11,8 +11,8 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -196,7 +196,7 @@ class KeyStore(Keys):
             return [of_row(row) for row in self._db.execute(sql).fetchall()]
 
     def _insert(self, key: ApiKey) -> bool:
-        with self._lock, plain_words(self.path), self._db.atomic():
+        with self._writing():
             taken = "SELECT 1 FROM api_keys WHERE name = ? AND revoked IS NULL"
             if self._db.execute(taken, [key.name]).fetchone():
                 return False
@@ -204,8 +204,20 @@ class KeyStore(Keys):
         return True
 
     def _revoke(self, id_: str, at: float) -> None:
-        with self._lock, plain_words(self.path), self._db.atomic():
+        with self._writing():
             self._db["api_keys"].update(id_, {"revoked": at})
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write all or nothing, after whoever else writes: immediate, so that it is waited for."""
+        with self._lock, plain_words(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.commit()
+            except BaseException:
+                self._db.rollback()
+                raise
 
     def _prepare(self) -> None:
         """Make the database, or bring it to this release: nobody else may write meanwhile."""

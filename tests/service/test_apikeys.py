@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -50,6 +51,28 @@ async def test_keys_are_made_used_and_revoked(start, db):
     assert (await made(client, ops, name="app"))[0] == 201  # the name is free again
     with KeyStore(db) as keys:
         assert [key.name for key in keys.all()] == ["ops", "app", "app"]
+
+
+async def test_of_first_keys_that_come_at_once_one_is_made(start, db):
+    client = await start()
+    fields = {"scopes": ["admin"], "confirm": CONFIRM}
+    asked = [made(client, name=f"k{i % 4}", **fields) for i in range(8)]
+    statuses = sorted(status for status, _, _ in await asyncio.gather(*asked))
+    assert statuses == [201] + [401] * 7
+    with KeyStore(db) as keys:
+        assert len(keys.all()) == 1
+
+
+async def test_keys_that_are_made_at_once_wait_for_one_another(db):
+    def add(name: str) -> None:
+        with KeyStore(db) as keys:
+            for i in range(5):
+                keys.add(f"{name}{i}")
+
+    KeyStore(db).close()
+    await asyncio.gather(*(asyncio.to_thread(add, name) for name in "abcd"))
+    with KeyStore(db) as keys:
+        assert len(keys.all()) == 20
 
 
 async def test_nobody_is_locked_out_by_accident(start, db):

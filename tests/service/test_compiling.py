@@ -34,7 +34,9 @@ def test_it_compiles_before_it_is_ready_and_lives_meanwhile(tmp_path: Path) -> N
         "BANDIT_ROUTER_EMBEDDER_NAME": "static",
     }
     command = [sys.executable, "-m", "bandit_router"]
-    words = [*command, "serve", "--demo", "--port", "0", "--db", str(tmp_path / "x.db")]
+    config = tmp_path / "router.toml"
+    config.write_text("[[models]]\nname = 'small'\n[[models]]\nname = 'large'\n")
+    words = [*command, "serve", "--config", str(config), "--port", "0", "--db", f"{tmp_path}/x.db"]
     said, early = tmp_path / "stderr", []
     with (
         said.open("w") as stderr,
