@@ -118,6 +118,11 @@ async def walk(client: Client, keys: dict[str | None, str]) -> dict[str | None, 
         assert {model["name"] for model in listed} == hers
         said = {"decision_id": ids[name], "reward": 1.0}
         assert (await ask(client, keys[name], "POST", "/feedback", said))[0] == 200
+    async with client.get("/events", headers={"Authorization": f"Bearer {keys['red']}"}) as told:
+        hello = await told.content.readuntil(b"\n\n")
+        assert b'"red-' in hello
+        assert b"own-" not in hello
+        assert b"blue-" not in hello
     assert (await route(client, keys["blue"], "x", profile="red-profile"))[0] == 422
     assert (await route(client, keys["red"], "x", profile="red-profile"))[0] == 200
     return ids

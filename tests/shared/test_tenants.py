@@ -5,7 +5,7 @@ Whether each has processes of its own and a configuration, or all are served by 
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -170,3 +170,28 @@ async def test_one_process_serves_them_all(aiohttp_client: Any, url: str, tmp_pa
     assert {f.name for f in tmp_path.glob("outbox*.db")} == {
         "outbox.db", "outbox.red.db", "outbox.blue.db", "outbox.green-1.db",
     }  # fmt: skip
+
+
+def test_nobody_is_woken_by_another_tenant(url: str) -> None:
+    import psycopg
+
+    from bandit_router.store.postgres.connection import (
+        INBOX_CHANNEL,
+        PUBLISHED_CHANNEL,
+        connect,
+        listening,
+        make_schema,
+    )
+
+    with ExitStack() as stack:
+        connections: dict[str, psycopg.Connection[Any]] = {}
+        for name in ("red", "green-1"):
+            own = connections[name] = stack.enter_context(connect(str(place_of(name, url))))
+            make_schema(own)
+            make_schema(own)  # again: it is there
+            for channel in (INBOX_CHANNEL, PUBLISHED_CHANNEL):
+                own.execute(listening(channel))
+        for channel in (INBOX_CHANNEL, PUBLISHED_CHANNEL):
+            connections["red"].execute(f"SELECT pg_notify({channel}, '')")
+        heard = {n: len(list(c.notifies(timeout=0.5))) for n, c in connections.items()}
+        assert heard == {"red": 2, "green-1": 0}

@@ -28,6 +28,7 @@ from ...store.postgres.connection import (
     PUBLISHED_CHANNEL,
     SILENCE_SECONDS,
     conninfo,
+    listening,
     name_of,
 )
 from ...store.postgres.keys import SELECT as SELECT_KEYS
@@ -167,7 +168,7 @@ class Link:
         while True:
             try:
                 async with await self._connect() as connection:
-                    await connection.execute(f"LISTEN {PUBLISHED_CHANNEL}")
+                    await connection.execute(listening(PUBLISHED_CHANNEL))
                     async for _ in connection.notifies():
                         self.wake.set()
             except (psycopg.Error, OSError) as error:
@@ -232,7 +233,7 @@ class Link:
             if mark.rowcount == 1:
                 numbers, versions, bodies = (list(column) for column in zip(*rows, strict=True))
                 await connection.execute(_INSERT, [self._outbox.name, numbers, versions, bodies])
-                await connection.execute("SELECT pg_notify(%s, '')", [INBOX_CHANNEL])
+                await connection.execute(f"SELECT pg_notify({INBOX_CHANNEL}, '')")
         if mark.rowcount == 1:
             self.delivered_until = last
             await asyncio.to_thread(self._outbox.forget, last)

@@ -26,8 +26,9 @@ keep the lock from the others.
 LOCK = "hashtext('bandit-router'), hashtext(current_schema())"
 """The advisory lock of the one that writes: one log in each schema of a database."""
 
-INBOX_CHANNEL = "bandit_router_inbox"
-PUBLISHED_CHANNEL = "bandit_router_published"
+INBOX_CHANNEL = "'bandit_router_inbox_' || md5(current_schema())"
+PUBLISHED_CHANNEL = "'bandit_router_published_' || md5(current_schema())"
+"""Channels in SQL: of each schema its own, or tenants of one database would wake each other."""
 
 # What is published is a cache that the learner makes again: it need not survive a crash of the
 # server, and so many megabytes a minute are better kept out of its write-ahead log.
@@ -153,6 +154,11 @@ def conninfo(url: str) -> str:
     return str(make_conninfo(url, **{key: ours[key] for key in ours.keys() - given.keys()}))
 
 
+def listening(channel: str) -> str:
+    """Return the statement that listens to a channel."""
+    return f"DO $$ BEGIN EXECUTE format('LISTEN %I', {channel}); END $$"
+
+
 def connect(url: str) -> psycopg.Connection[Any]:
     """Return a connection in autocommit; any thread may use it, one at a time."""
     return psycopg.connect(conninfo(url), autocommit=True)
@@ -160,12 +166,13 @@ def connect(url: str) -> psycopg.Connection[Any]:
 
 def make_schema(connection: psycopg.Connection[Any]) -> None:
     """Make the schema that the URL names, if it is not there: that of a new tenant."""
-    asked = "SELECT current_schema(), current_setting('search_path')"
+    asked = "SELECT current_setting('search_path') WHERE current_schema() IS NULL"
+    if connection.execute(asked).fetchone() is None:
+        return
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(hashtext('bandit-router tables'))")
-        found = connection.execute(asked).fetchone()
-        if found is not None and found[0] is None:
-            name = found[1].partition(",")[0].strip().strip('"')
+        if (absent := connection.execute(asked).fetchone()) is not None:
+            name = absent[0].partition(",")[0].strip().strip('"')
             connection.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
 
 

@@ -11,7 +11,7 @@ import msgspec
 from ...types import Event
 from ..keys import ApiKey, of_row
 from ..rows import Rows, unpack
-from .connection import INBOX_CHANNEL, PUBLISHED_CHANNEL, plain_words
+from .connection import INBOX_CHANNEL, PUBLISHED_CHANNEL, listening, plain_words
 from .events import PostgresStore
 from .keys import SELECT as SELECT_KEYS
 
@@ -58,7 +58,8 @@ class LearnerStore(PostgresStore):
 
     def listen(self) -> None:
         """Be told when something comes into the inbox, from now on."""
-        self._rows_of(f"LISTEN {INBOX_CHANNEL}")
+        with self._lock, plain_words(self.path):
+            self._live().execute(listening(INBOX_CHANNEL))
 
     def wait(self, seconds: float) -> None:
         """Return when something has come into the inbox, or after so long."""
@@ -116,7 +117,7 @@ class LearnerStore(PostgresStore):
                 " digest = EXCLUDED.digest, marks = EXCLUDED.marks, body = EXCLUDED.body",
                 fields,
             )
-            db.execute("SELECT pg_notify(%s, %s)", [PUBLISHED_CHANNEL, str(state.seq)])
+            db.execute(f"SELECT pg_notify({PUBLISHED_CHANNEL}, %s)", [str(state.seq)])
 
     def beat(self, unpublished: float) -> None:
         """Let the replicas know that somebody learns, and how far behind the log it is.
@@ -140,10 +141,6 @@ class LearnerStore(PostgresStore):
     def api_keys(self) -> list[ApiKey]:
         """Return every API key."""
         return [of_row(row) for row in self._rows(SELECT_KEYS)]
-
-    def _rows_of(self, statement: str) -> None:
-        with self._lock, plain_words(self.path):
-            self._live().execute(statement)
 
 
 def _item(row: Sequence[Any]) -> Item:
