@@ -9,61 +9,83 @@ import re
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from ..exceptions import InvalidInput
+from .answer import Answer
 from .errors import Refused
 
 T = TypeVar("T")
 
+_JSON = "application/json"
+
 BODY_SECONDS = web.AppKey("body_seconds", float)
 """How long a body may take to arrive."""
 
+_encode = msgspec.json.Encoder().encode
 _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
 
 def answer(value: msgspec.Struct, *, status: int = 200) -> web.Response:
     """Return `value` as a JSON response."""
-    body = msgspec.json.encode(value)
-    return web.Response(body=body, status=status, content_type="application/json")
+    return Answer(_encode(value), status)
 
 
 async def read(request: web.Request, type_: type[T]) -> T:
-    """Return the body of `request` as a `type_`.
+    """Return the body of `request` as a `type_`; see `whole` and `decode`."""
+    return decode(await whole(request), type_)
+
+
+async def whole(request: web.Request) -> bytes:
+    """Return the body of `request` as it came; once, as it is not kept.
 
     Raises
     ------
     Refused
-        400 for what is no JSON, 415 for another content type or a compressed body.
+        400 for what cannot be read, 415 for another content type or a compressed body.
     web.HTTPRequestEntityTooLarge
         If it is larger than allowed, or is going to be.
-    InvalidInput
-        Naming the field that is unknown, missing, or of the wrong type.
     """
-    if request.content_type != "application/json" and not request.content_type.endswith("+json"):
+    if not _is_json(request):
         raise Refused(415, "send JSON with the header 'Content-Type: application/json'")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refused(415, "send the body as it is, not compressed")
     if (size := request.content_length or 0) > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
     try:
-        data = await _whole(request)
+        return await _arrived(request)
     except TimeoutError:
         raise Refused(408, "the body did not come in time: see server.body_timeout_s") from None
     except (web.RequestPayloadError, UnicodeError) as error:
         raise Refused(400, f"the body cannot be read: {error}") from None
-    return decode(data, type_)
 
 
-async def _whole(request: web.Request) -> bytes:
+def _is_json(request: web.Request) -> bool:
+    if request.headers.get(hdrs.CONTENT_TYPE) == _JSON:  # as nearly always: nothing to take apart
+        return True
+    return request.content_type == _JSON or request.content_type.endswith("+json")
+
+
+async def _arrived(request: web.Request) -> bytes:
     if request.content.is_eof():  # it has come with the head, as most do
-        return await request.read()
+        data = request.content.read_nowait()
+        if (size := len(data)) > request.client_max_size:
+            raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
+        return data
     async with asyncio.timeout(request.app[BODY_SECONDS]):
         return await request.read()
 
 
 def decode(data: bytes | msgspec.Raw, type_: type[T]) -> T:
-    """Return JSON `data` as a `type_`; see `read`."""
+    """Return JSON `data` as a `type_`.
+
+    Raises
+    ------
+    Refused
+        400 for what is no JSON.
+    InvalidInput
+        Naming the field that is unknown, missing, or of the wrong type.
+    """
     try:
         return _decoder(type_).decode(data)
     except msgspec.ValidationError as error:

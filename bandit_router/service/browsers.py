@@ -5,13 +5,16 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-_HEADERS = {
+HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+"""Of every answer that has no such header of its own."""
+
+SERVER = "bandit-router"
 _EXPOSED = (
     "x-bandit-router-decision-id, x-bandit-router-model, x-bandit-router-cluster, "
     "x-bandit-router-feedback-url, Retry-After"
@@ -22,9 +25,9 @@ _ALLOWED = web.RequestKey("allowed", str)
 
 async def secure(request: web.Request, response: web.StreamResponse) -> None:
     """Add the security headers that a handler has not set itself (`on_response_prepare`)."""
-    for name, value in _HEADERS.items():
+    for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-    response.headers["Server"] = "bandit-router"
+    response.headers["Server"] = SERVER
 
 
 def cors(origins: tuple[str, ...]) -> Middleware:

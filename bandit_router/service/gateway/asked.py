@@ -96,10 +96,11 @@ async def asked(request: web.Request, type_: type[T], form: Form) -> tuple[T, Ca
     Raises
     ------
     Refused, InvalidInput
-        See `body.read`; also for a deadline that is none.
+        See `body.whole` and `body.decode`; also for a deadline that is none.
     """
-    checked = await body.read(request, type_)
-    raw: dict[str, Any] = msgspec.json.decode(await request.read())
+    data = await body.whole(request)
+    checked = body.decode(data, type_)
+    raw: dict[str, Any] = msgspec.json.decode(data)
     headers = {name: request.headers[name] for name in _PASSED_ON if name in request.headers}
     session = request.headers.get(SESSION)
     return checked, Call(form, raw, monotonic() + _seconds(request), headers, session)
