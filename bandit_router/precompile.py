@@ -9,6 +9,7 @@ import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
+from threading import Lock
 from time import perf_counter
 
 import numpy as np
@@ -20,6 +21,8 @@ from .router import Router
 from .types import Model, Request
 
 log = logging.getLogger(__name__)
+
+_ONE = Lock()  # numba compiles for one thread at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ def precompile(settings: Settings | None = None) -> Precompiled:
     >>> precompile().compiled
     0
     """
-    start = perf_counter()
-    with event.install_recorder("numba:compile") as made:
+    with _ONE, event.install_recorder("numba:compile") as made:
+        start = perf_counter()
         for strategy, arms in product(("thompson", "global-thompson"), ("ab", "a")):
             _play(Settings() if settings is None else settings, strategy, arms)
     done = Precompiled(compiled=len(made.buffer) // 2, seconds=perf_counter() - start)

@@ -11,20 +11,19 @@ from typing import Any
 from ..config import Config
 from ..embedding import Embedder
 from ..exceptions import BanditRouterError, InvalidInput
-from ..precompile import precompile
 from ..router import Router
 from ..store import Log
 from ..types import ChangeKind, Decision, Feedback, FeedbackStatus, History, Outcome, Request
 from .batch import Batch
-from .caretaker import Caretaker, erase
+from .caretaker import erase
 from .demo import DemoFleet
 from .encoder import Encoder
 from .errors import Unavailable
-from .journal import Journal
 from .keyring import Keyring
 from .links import Links
 from .recorder import Freshness, Recorder
 from .redaction import redactor
+from .warming import Warming
 from .wire import Demo
 from .world import World
 
@@ -32,7 +31,6 @@ log = logging.getLogger(__name__)
 
 _PATIENCE_S = 1.0
 """How long a decision that can do without the prompt's embedding waits for it."""
-_COMPILING = "compiling what decisions run: once for this processor, later it is only loaded"
 
 
 class Engine:
@@ -71,43 +69,21 @@ class Engine:
         if embedder is not None:
             sizes = {"batch_size": ours.batch_size, "cache_size": ours.cache_size}
             self._encoder = Encoder(embedder, **sizes)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._warming: asyncio.Task[None] | None = None
+        self._warming = Warming(recorder, self._encoder, config.settings)
         self._fleet = fleet
         self.world = World()
 
     def start(self) -> None:
-        """Begin to compile, then to fold the log; and to load the encoder; in the background."""
-        loop = asyncio.get_running_loop()
-        if isinstance(self._journal, Journal):  # else it is for the learner to do
-            caretaker = Caretaker(self._journal, self.config.settings.store)
-            self._tasks.append(loop.create_task(caretaker.run()))
-        if self._encoder is not None:
-            self._warming = loop.create_task(self._encoder.start())
-            self._tasks.append(self._warming)
-        self._tasks.append(loop.create_task(self._make_ready()))
-
-    async def _make_ready(self) -> None:
-        """Let there be a router once all is compiled: the event loop must not wait for that."""
-        folding, self._journal.doing = self._journal.doing, _COMPILING
-        try:
-            await asyncio.to_thread(precompile, self.config.settings)
-        except Exception:  # then each is compiled when it is called
-            log.exception("not everything could be compiled ahead")
-        self._journal.doing = folding
-        self._journal.start()
+        """Begin to make ready, in the background."""
+        self._warming.start()
 
     async def warm(self) -> None:
-        """Wait until all is compiled, the log folded and the encoder loaded."""
-        await self.wait()
-        if self._warming is not None:
-            await asyncio.shield(self._warming)
+        """Wait until every request can be answered at once."""
+        await self._warming.done()
 
     async def close(self) -> None:
         """Write what is pending and a snapshot, and close the database."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._warming.close()
         if self._encoder is not None:
             self._encoder.close()
         await self._journal.close()
