@@ -130,7 +130,10 @@ class BudgetSettings(Table, frozen=True):
 
 
 class Profile(Table, frozen=True):
-    """`[[profiles]]`: a named trade-off and choice of models, and of how they are chosen."""
+    """`[[profiles]]`: a named trade-off and choice of models, and of how they are chosen.
+
+    All profiles learn from each other; `[tenants.NAME]` are routers of their own.
+    """
 
     name: str
     strategy: str | None = None

@@ -69,5 +69,7 @@ keep_prompts = false          # the text of prompts; length and hash are always 
 # prompt_days = 30            # how long their text is kept
 # keep_days = 365             # older events fold into a checkpoint: what was learnt stays
 # redact = "mymodule:scrub"   # a function that prompts go through before anything is kept
+
+# [tenants.acme]              # a router of its own beside this one: see docs/tenants.md
 """
 """What `bandit-router init` writes."""

@@ -36,7 +36,7 @@ from .advisor import Advisor
 from .demo import demo_config
 from .errors import errors_as_json
 from .gateway.record import DECISION
-from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, WATCH
+from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, TENANT, WATCH
 from .metrics import Metrics
 from .openapi import document
 from .opening import OUTBOX, embedder_of, open_engine, open_learner
@@ -158,6 +158,8 @@ def _application(
     app.add_routes(page.ROUTES)
     app.on_response_prepare.extend([browsers.secure, browsers.allow, _link_feedback])
     app[CONNECTIONS] = connections
+    if config.tenant is not None:
+        app[TENANT] = config.tenant
     app[body.BODY_SECONDS] = config.settings.server.body_timeout_s
     app[OPENAPI] = document(OPERATIONS, version=version())
 

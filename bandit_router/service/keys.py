@@ -30,5 +30,8 @@ WATCH: web.AppKey[Watch] = web.AppKey("watch", Watch)
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics", Metrics)
 """The counters; see `metrics`."""
 
+TENANT: web.AppKey[str] = web.AppKey("tenant", str)
+"""Whose application it is, if it is a tenant's; see `tenants`."""
+
 DECISION_ID = web.RequestKey("decision_id", str)
 """The decision that a request made or spoke of, where its answer has no header for it."""

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from . import tracing
 from .gateway.record import DECISION
-from .keys import DECISION_ID, METRICS
+from .keys import DECISION_ID, METRICS, TENANT
 
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for every few seconds by machines: counted, but neither logged nor traced."""
@@ -65,6 +65,8 @@ def _tell(
     }
     if decision is not None:
         facts["decision_id"] = decision
+    if (tenant := request.app.get(TENANT)) is not None:
+        facts["tenant"] = tenant
     log.log(level, "request", extra=facts)
 
 

@@ -227,6 +227,11 @@ class Tally:
         self._missed = {name: np.zeros(len(seen.models)) for name in self.names}
         self._terms = Moments(len(self.names))
 
+    @property
+    def rows(self) -> int:
+        """How many decisions were taken."""
+        return self._terms.count
+
     def add(self, part: Log, base: str, found: Mapping[Task, Any]) -> None:
         """Take what every policy said of a part."""
         model: Run = found[base, False]

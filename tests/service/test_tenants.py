@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import shutil
 from contextlib import closing
@@ -158,6 +159,17 @@ async def test_what_is_one_tenants_is_nobody_elses_also_after_a_restart(start: A
     settings = client.app[ENGINE].router.settings
     assert (settings.bandit.floor, settings.bandit.strategy) == (0.1, "thompson")
     hold(db, ids)
+
+
+async def test_a_line_of_the_log_names_the_tenant(start: Any, db: Path, caplog: Any):
+    caplog.set_level(logging.INFO, "bandit_router.request")
+    keys = make_keys(db)
+    client = await start(tenants())
+    for name in NAMES:
+        caplog.clear()
+        assert (await route(client, keys[name], "x"))[0] == 200
+        [line] = caplog.records
+        assert getattr(line, "tenant", None) == name
 
 
 async def test_budgets_and_rates_are_each_tenants_own(start: Any, db: Path):
