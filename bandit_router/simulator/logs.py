@@ -102,7 +102,8 @@ def _of_events(path: Path, events: Iterable[Event], checkpoint: int = 0) -> list
         elif isinstance(event, Feedback | Outcome) and event.decision_id in histories:
             histories[event.decision_id] = _longer(histories[event.decision_id], event)
     if not histories:
-        raise StoreError(f"{path} holds no decision yet")
+        since = " since older ones were folded away" if checkpoint else " yet"
+        raise StoreError(f"{path} holds no decision{since}")
     return [
         _of_history(history, settings)
         for history in histories.values()

@@ -36,7 +36,8 @@ def warm_start(log: Path, db: Place, config: Config, *, progress: bool = True) -
         A file or a URL; made if it is not there, what it holds already stays.
     config
         Settings and models of a new database. Models that the log names and the router does
-        not know are added.
+        not know are added; where it has models of its own, as unavailable ones: their evidence
+        tells of prompts, and nobody has said that they may be chosen.
 
     Returns
     -------
@@ -55,7 +56,8 @@ def warm_start(log: Path, db: Place, config: Config, *, progress: bool = True) -
         raise InvalidInput(f"{log}: no decision has feedback: nothing can be learnt", "log")
     with closing(open_log(db)) as store:
         router = _router(store, config)
-        added = _add_models(store, router, rows)
+        has_fleet = bool(router.models)
+        added, away = _let_in(store, router, rows)
         vectors = vectors_of(rows, router.settings.embedder, progress)
         if vectors is None and router.needs_vector:
             raise InvalidInput(
@@ -81,9 +83,16 @@ def warm_start(log: Path, db: Place, config: Config, *, progress: bool = True) -
             trained = router.change("trained", _training(rows, vectors))
             router.apply(trained)
             batch.append(trained)
+        away = [*away, *added] if has_fleet else away
+        for name in away:
+            out = router.change("model_set", _fields(router.models[name], available=False))
+            router.apply(out)
+            batch.append(out)
         if batch:
             store.append(batch, lineage)
-    return {"decisions": len(rows), "models_added": added}
+    if away and progress:
+        tqdm.write(f"Not available, until PATCH /models: {', '.join(away)}", sys.stderr)
+    return {"decisions": len(rows), "models_added": len(added)}
 
 
 def _router(store: Log, config: Config) -> Router:
@@ -94,13 +103,21 @@ def _router(store: Log, config: Config) -> Router:
     return router
 
 
-def _add_models(store: Log, router: Router, rows: list[Logged]) -> int:
+def _let_in(store: Log, router: Router, rows: list[Logged]) -> tuple[list[str], list[str]]:
+    """Add the models of a log that there are not, make those available that are not; name both."""
     names = dict.fromkeys(name for row in rows for name in (row.model, *row.eligible))
-    unknown = [name for name in names if name not in router.models]
-    for name in unknown:
-        change = router.change("model_set", msgspec.to_builtins(Model(name=name)))
+    added = [name for name in names if name not in router.models]
+    away = [name for name in names if name not in added and not router.models[name].available]
+    for name in (*added, *away):
+        model = router.models.get(name, Model(name=name))
+        change = router.change("model_set", _fields(model, available=True))
         store.append([change], router.apply(change))
-    return len(unknown)
+    return added, away
+
+
+def _fields(model: Model, *, available: bool) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(model)
+    return fields | {"available": available}
 
 
 def _decision(router: Router, row: Logged, vector: object) -> Decision:

@@ -42,6 +42,8 @@ def fold_until(store: EventStore, before: float) -> int:
             router.apply(event)
     if router is None:
         return 0
+    if router.seq == store.checkpoint():  # nothing has happened since
+        return router.seq
     if not router.restorable:
         raise StoreError("this strategy starts again from the whole log: nothing can be folded")
     body = router.snapshot()

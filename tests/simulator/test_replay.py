@@ -20,7 +20,8 @@ from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.ope import Evaluation, dm, dr, ips, snips
 from bandit_router.simulator.plain_words import text
 from bandit_router.simulator.replay import replay
-from bandit_router.store import EventStore, restore
+from bandit_router.simulator.warm import warm_start
+from bandit_router.store import EventStore, restore, verify
 from bandit_router.types import Outcome
 
 MEAN = {"good": 0.8, "bad": 0.3}
@@ -340,6 +341,22 @@ def test_a_warm_start_is_evidence_in_the_database(database: Path, tmp_path: Path
     assert row.propensity is not None
     assert row.chances is None  # those of the log's own policy nobody wrote down
     assert CliRunner().invoke(main, ["verify", "--db", str(db)]).exit_code == 0
+
+
+def test_a_warm_start_lets_nobody_choose_what_is_not_of_the_fleet(tmp_path: Path) -> None:
+    log, db = write_jsonl(tmp_path / "l.jsonl", rows_of(30)), tmp_path / "new.db"
+    config = parse_config({"embedder": {"name": "static"}, "models": [{"name": "good"}]})
+    assert warm_start(log, db, config, progress=False) == {"decisions": 30, "models_added": 1}
+    assert warm_start(log, db, config, progress=False)["models_added"] == 0  # once more
+    with EventStore.open(db, readonly=True) as store:
+        assert verify(store).agrees
+        router = restore(store)
+    assert {name: model.available for name, model in router.models.items()} == {
+        "good": True,
+        "bad": False,
+    }
+    assert min(arm.evidence for arm in router.arms()) > 0
+    assert [c.model for c in router.decide("more of the same").candidates] == ["good"]
 
 
 def test_a_held_database_is_left_alone(database: Path, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ def test_learning_is_unchanged(store, tmp_path):
     put(store, again, again.judge(said, time=300.0)[1])
     assert verify(store).agrees
     assert compact(store, fold_until(store, before=220.0)) > 0
+    assert fold_until(store, before=220.0) == store.checkpoint()  # nothing more to fold
     assert verify(store).agrees
     assert restore(store).snapshot() == again.snapshot()
 
