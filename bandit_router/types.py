@@ -459,7 +459,7 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
     if not math.isfinite(length) or length < 1e-12:
         raise InvalidInput(f"{field} must be finite and not all zeros", field)
     if abs(length - 1.0) > _ROUNDING:
-        given, out = out, np.empty_like(out)
+        given, out = out, np.empty(len(out), _FLOAT32)
         _scale(given, length, out)
     return out
 

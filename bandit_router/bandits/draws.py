@@ -49,12 +49,12 @@ class Draws:
         self._taken = 0
         return self
 
-    def normals(self, size: int) -> Array:
-        """Return standard normal draws, shape (size,)."""
+    def normals(self, mean: Array, var: Array) -> Array:
+        """Return a normal draw of each of these moments."""
         if self._taken != 0:
-            return self.generator.standard_normal(size)
-        self._taken, out = size, np.empty(size)
-        normals(self._key, self._counter, out)
+            return mean + np.sqrt(var) * self.generator.standard_normal(len(mean))
+        self._taken, out = len(mean), np.empty(len(mean))
+        normals(self._key, self._counter, mean, var, out)
         return out
 
     @property

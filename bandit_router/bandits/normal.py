@@ -52,13 +52,6 @@ def highest(mean: Array, var: Array, eligible: NDArray[np.bool_]) -> Array | Non
 
 
 @compiled
-def shape(mean: Array, var: Array, normal: Array) -> None:
-    """Make standard normal draws, shape (arms,), draws of these moments; in place."""
-    for a in range(len(mean)):
-        normal[a] = mean[a] + np.sqrt(var[a]) * normal[a]
-
-
-@compiled
 def _highest(
     mean: Array, var: Array, eligible: NDArray[np.bool_], cdf: Array, density: Array, out: Array
 ) -> bool:

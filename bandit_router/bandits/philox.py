@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ..compiled import compiled
 
+Array = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 _MULTIPLIERS = np.array([0xD2E7470EE14C6C93, 0xCA5A826395121157], np.uint64)
@@ -31,13 +32,18 @@ _PER_BLOCK = 4
 
 
 @compiled
-def normals(key: Words, counter: Words, out: NDArray[np.float64]) -> None:
-    """Write the first standard normal draws of ``Generator(Philox(key=key, counter=counter))``.
+def normals(key: Words, counter: Words, mean: Array, var: Array, out: Array) -> None:
+    """Write normal draws of these moments.
+
+    They come from the first standard normal draws of
+    ``Generator(Philox(key=key, counter=counter))``.
 
     Parameters
     ----------
     key, counter
         Shape (2,) and (4,).
+    mean, var, out
+        Shape (draws,).
     """
     block, at = np.empty(_PER_BLOCK, np.uint64), 0
     for i in range(len(out)):
@@ -59,7 +65,7 @@ def normals(key: Words, counter: Words, out: NDArray[np.float64]) -> None:
             upper, lower = fi_double[layer - _ONE], fi_double[layer]
             if (upper - lower) * uniform + lower < np.exp(-0.5 * x * x):
                 break
-        out[i] = x
+        out[i] = mean[i] + np.sqrt(var[i]) * x
 
 
 @compiled

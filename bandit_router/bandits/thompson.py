@@ -23,7 +23,7 @@ from scipy.special import betainc, betaincinv, ndtr, ndtri
 from ..compiled import compiled
 from .belief import UtilityBelief
 from .draws import Draws
-from .normal import MIN_SD, highest, shape
+from .normal import MIN_SD, highest
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -41,9 +41,7 @@ def draw(belief: UtilityBelief, draws: Draws) -> Array:
     if belief.beta is not None:
         sample: Array = draws.generator.beta(belief.beta[0], belief.beta[1]) + belief.shift
         return sample
-    out = draws.normals(len(belief.mean))
-    shape(belief.mean, belief.var, out)
-    return out
+    return draws.normals(belief.mean, belief.var)
 
 
 def propensities(belief: UtilityBelief, eligible: Mask) -> Array:

@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from ..bandits.belief import COST, EVIDENCE, LATENCY, MEAN, SUPPORT, VAR, Array, Belief
 from ..bandits.draws import Draws
+from ..bandits.thompson import winner
 from ..compiled import compiled
 from ..config import BanditSettings
 from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
+
+_NONE = -1
+_LEAST_CHANCE = 1e-12
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
@@ -186,19 +190,41 @@ def eligible(arms: tuple[str, ...], wanted: tuple[str, ...]) -> Eligible:
     return Eligible(mask, np.array([arms.index(arm) for arm in wanted], dtype=np.int64))
 
 
-def candidates(
+def any_arm(eligible: Eligible, floor: float, draws: Draws) -> int | None:
+    """Return an arm at random, as often as a floor asks for it; else None."""
+    if draws.generator.random() >= floor * len(eligible.rows):
+        return None
+    return int(draws.generator.choice(np.flatnonzero(eligible.mask)))
+
+
+def settled(
     arms: Sequence[str],
-    rows: NDArray[np.int64],
+    eligible: Eligible,
     belief: Belief,
     chance: Array,
     utility: Array,
-    drawn: Array,
-) -> tuple[Candidate, ...]:
-    """Return what was believed of each of `arms`, which have these `rows`."""
+    score: Array,
+    taken: int | None = None,
+) -> tuple[int, tuple[Candidate, ...]]:
+    """Return which of a policy's arms is chosen, and what was believed of those that could be.
+
+    Parameters
+    ----------
+    arms, eligible
+        Of the request.
+    chance, utility, score
+        Of the policy's arms; the highest score wins, the first of equals. Who wins had a chance,
+        however small: no log may say 0.
+    taken
+        The arm that is chosen whatever the scores.
+    """
     records = np.empty((8 + len(belief.table) - SUPPORT, len(arms)))
-    _record(rows, chance, belief.table, utility, drawn, records)
+    mask, rows = eligible
+    won = _settle(
+        mask, rows, belief.table, chance, utility, score, _NONE if taken is None else taken, records
+    )
     chances, quality, sd, cost, latency, means, draws, evidence, *support = records.tolist()
-    return tuple(
+    return won, tuple(
         map(
             Candidate,
             arms,
@@ -216,10 +242,19 @@ def candidates(
 
 
 @compiled
-def _record(
-    rows: NDArray[np.int64], chance: Array, belief: Array, utility: Array, drawn: Array, out: Array
-) -> None:
-    """Write the numbers of every candidate: a row for each field, in their order."""
+def _settle(
+    mask: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    belief: Array,
+    chance: Array,
+    utility: Array,
+    score: Array,
+    taken: int,
+    out: Array,
+) -> int:
+    """Write the numbers of every candidate, a row for each field in their order; see `settled`."""
+    won = winner(score, mask) if taken < 0 else taken
+    chance[won] = max(chance[won], _LEAST_CHANCE)
     for i in range(len(rows)):
         a = rows[i]
         out[0, i] = chance[a]
@@ -228,10 +263,11 @@ def _record(
         out[3, i] = belief[COST, a]
         out[4, i] = belief[LATENCY, a]
         out[5, i] = utility[a]
-        out[6, i] = drawn[a]
+        out[6, i] = score[a]
         out[7, i] = belief[EVIDENCE, a]
         for level in range(len(belief) - SUPPORT):
             out[8 + level, i] = belief[SUPPORT + level, a]
+    return won
 
 
 def known(value: float) -> float | None:

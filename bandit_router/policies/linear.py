@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..bandits.belief import Array, UtilityBelief, compose
 from ..bandits.draws import Draws
 from ..bandits.linear import LinearPosterior
-from ..bandits.thompson import winner, with_floor
+from ..bandits.thompson import with_floor
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from ..types import Model, Vector
@@ -21,10 +21,11 @@ from .base import (
     Expectation,
     Lesson,
     Policy,
-    candidates,
+    any_arm,
     dearest,
     eligible,
     known,
+    settled,
     typical_cost,
 )
 
@@ -72,24 +73,12 @@ class LinearPolicy(Policy):
         """Choose the arm of the highest score; with a floor, now and then any arm."""
         belief = self.posterior.at(self._features(context.vector))
         utility = compose(belief, context.utility)
-        allowed, rows = eligible(tuple(self.posterior.arms), context.arms)
-        score, chance = self.decide(utility, allowed, draws)
-        chance = with_floor(chance, allowed, self._floor)
-        chosen = winner(score, allowed)
-        if self._floor and draws.generator.random() < self._floor * len(context.arms):
-            chosen = int(draws.generator.choice(np.flatnonzero(allowed)))
-        chance[chosen] = max(chance[chosen], 1e-12)  # it was possible: no log may say 0
-        return Choice(
-            model=self.posterior.arms[chosen],
-            candidates=candidates(
-                context.arms,
-                rows,
-                belief,
-                chance,
-                utility.mean,
-                score,
-            ),
-        )
+        allowed = eligible(tuple(self.posterior.arms), context.arms)
+        score, chance = self.decide(utility, allowed.mask, draws)
+        chance = with_floor(chance, allowed.mask, self._floor)
+        taken = any_arm(allowed, self._floor, draws) if self._floor else None
+        chosen, found = settled(context.arms, allowed, belief, chance, utility.mean, score, taken)
+        return Choice(model=self.posterior.arms[chosen], candidates=found)
 
     def expected(self, context: Context) -> dict[str, Expectation]:
         """Return mean cost and latency of each arm for this prompt."""

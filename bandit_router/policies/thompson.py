@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ..bandits.belief import compose
 from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.draws import Draws
 from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
-from ..bandits.thompson import draw, propensities, winner, with_floor
+from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
 from ..config import BanditSettings
 from ..types import LineageEvent, Model, Vector
@@ -22,9 +20,10 @@ from .base import (
     Expectation,
     Lesson,
     Policy,
-    candidates,
+    any_arm,
     eligible,
     known,
+    settled,
     typical_cost,
 )
 
@@ -72,28 +71,14 @@ class ThompsonPolicy(Policy):
         here = self.survey(context.vector)
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
-        allowed, rows = eligible(tuple(self.posterior.arms), context.arms)
-        chance = propensities(utility, allowed)
+        allowed = eligible(tuple(self.posterior.arms), context.arms)
+        chance = propensities(utility, allowed.mask)
+        drawn, taken = draw(utility, draws), None
         if self._floor:
-            chance = with_floor(chance, allowed, self._floor)
-        drawn = draw(utility, draws)
-        chosen = winner(drawn, allowed)
-        if self._floor and draws.generator.random() < self._floor * len(context.arms):
-            chosen = int(draws.generator.choice(np.flatnonzero(allowed)))
-        # The chosen arm was possible, however unlikely: no log may say 0.
-        chance[chosen] = max(chance[chosen], 1e-12)
-        return Choice(
-            model=self.posterior.arms[chosen],
-            path=here.path,
-            candidates=candidates(
-                context.arms,
-                rows,
-                belief,
-                chance,
-                utility.mean,
-                drawn,
-            ),
-        )
+            chance = with_floor(chance, allowed.mask, self._floor)
+            taken = any_arm(allowed, self._floor, draws)
+        chosen, found = settled(context.arms, allowed, belief, chance, utility.mean, drawn, taken)
+        return Choice(model=self.posterior.arms[chosen], path=here.path, candidates=found)
 
     def expected(self, context: Context) -> dict[str, Expectation]:
         """Return posterior mean cost and latency of each arm where the prompt falls."""
