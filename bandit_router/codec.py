@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from .candidates import plain
 from .types import Change, Decision, Event, Feedback, Outcome
 
 _ARRAY = 1
 _DTYPES = {"<f8", "<f4", "<i8", "<i4", "|b1"}
 
-_event_encoder = msgspec.msgpack.Encoder()
+_event_encoder = msgspec.msgpack.Encoder(enc_hook=plain)
 _event_decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(
     Decision | Outcome | Feedback | Change
 )

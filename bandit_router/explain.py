@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from .candidates import plain
 from .types import Candidate, Decision
 from .views import interval
 
@@ -14,7 +15,7 @@ _LITTLE = 5.0
 
 def as_data(decision: Decision) -> dict[str, Any]:
     """Return a decision as JSON-able data, its vector left out."""
-    data: dict[str, Any] = msgspec.to_builtins(decision, builtin_types=(bytes,))
+    data: dict[str, Any] = msgspec.to_builtins(decision, builtin_types=(bytes,), enc_hook=plain)
     del data["vector"]
     for candidate, row in zip(decision.candidates, data["candidates"], strict=True):
         bounds = quality_interval(candidate)

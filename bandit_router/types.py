@@ -7,13 +7,15 @@ All are frozen `msgspec.Struct` values. The four event kinds (`Decision`, `Outco
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import Candidate as Candidate
+from .candidates import Candidates
 from .compiled import compiled, reordered
 from .exceptions import InvalidInput
 
@@ -25,6 +27,11 @@ EVENT_VERSION = 2
 
 Vector = NDArray[np.float32]
 """A unit-norm embedding, shape (dimension,)."""
+
+if TYPE_CHECKING:
+    Rows = Sequence[Candidate]
+else:  # as which they are read from a log; those of a decision just made are `Candidates`
+    Rows = tuple[Candidate, ...]
 
 Need = Literal["tools", "vision", "json"]
 ChangeKind = Literal[
@@ -148,27 +155,6 @@ class Utility(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reference_latency_ms: float = 1000.0
 
 
-class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """What a policy believed of one eligible arm when it chose.
-
-    `quality` is the posterior mean; `quality_sd` its standard deviation before sharpening.
-    `draw` is the sampled utility (None for a policy that does not sample). `evidence` is the
-    weight of feedback behind the estimate in this cluster; `support` that over the whole map, and
-    around the prompt at each level of it, coarsest first, where neighbours count by nearness.
-    """
-
-    model: str
-    propensity: float
-    quality: float | None = None
-    quality_sd: float | None = None
-    cost_usd: float | None = None
-    latency_ms: float | None = None
-    utility: float | None = None
-    draw: float | None = None
-    evidence: float = 0.0
-    support: tuple[float, ...] = ()
-
-
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
     """What an LLM that was asked for a model said, and what asking it took.
 
@@ -224,7 +210,7 @@ class Decision(
     model: str
     cluster: int
     propensity: float
-    candidates: tuple[Candidate, ...]
+    candidates: Rows
     utility: Utility
     path: tuple[int, ...] = ()
     vector: bytes = b""
@@ -248,6 +234,8 @@ class Decision(
 
     def candidate(self, model: str) -> Candidate | None:
         """Return what was believed of `model`, or None if it was not eligible."""
+        if isinstance(self.candidates, Candidates):
+            return self.candidates.of(model)
         for candidate in self.candidates:
             if candidate.model == model:
                 return candidate

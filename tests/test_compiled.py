@@ -16,7 +16,7 @@ from numba.core import caching
 
 import bandit_router
 from bandit_router.bandits.credit import ROWS
-from bandit_router.bandits.posterior import noises
+from bandit_router.bandits.learning import noises
 from bandit_router.compiled import _Places, _say, compiled, made_of, reordered
 
 Said = Callable[[], list[str]]
@@ -180,7 +180,8 @@ def test_where_arrays_lie_changes_no_bit(arms: int) -> None:
     found, kept = set(), []
     for step in range(2000):  # the heap moves: beside another array, or far from all
         there = prior.copy()
-        out = noises(total, there)
+        out = np.empty(arms)
+        noises(total, there, out)
         found.add(out.tobytes())
         kept += [there] * (step % 3 > 0) + [out] * (step % 2)
         if len(kept) > 100:

@@ -12,9 +12,21 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bandits.belief import COST, EVIDENCE, LATENCY, MEAN, SUPPORT, VAR, Array, Belief
+from ..bandits.belief import COST, LATENCY, MEAN, VAR, Array, Belief
+from ..bandits.belief import EVIDENCE as BELIEF_EVIDENCE
 from ..bandits.draws import Draws
 from ..bandits.thompson import winner
+from ..candidates import (
+    COST_USD,
+    DRAW,
+    EVIDENCE,
+    LATENCY_MS,
+    PROPENSITY,
+    QUALITY,
+    QUALITY_SD,
+    UTILITY,
+    Candidates,
+)
 from ..compiled import compiled
 from ..config import BanditSettings
 from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
@@ -52,7 +64,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a policy chose: the arm, where the prompt lies, every candidate's propensity."""
 
     model: str
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
     path: tuple[int, ...] = ()
     exact: bool = True
     propensity_draws: int = 0
@@ -61,6 +73,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def propensity(self) -> float:
         """The probability that the arm had."""
+        if isinstance(self.candidates, Candidates):
+            row = self.candidates.models.index(self.model)
+            return float(self.candidates.table[row, PROPENSITY])
         for candidate in self.candidates:
             if candidate.model == self.model:
                 return candidate.propensity
@@ -198,14 +213,14 @@ def any_arm(eligible: Eligible, floor: float, draws: Draws) -> int | None:
 
 
 def settled(
-    arms: Sequence[str],
+    arms: tuple[str, ...],
     eligible: Eligible,
     belief: Belief,
     chance: Array,
     utility: Array,
     score: Array,
     taken: int | None = None,
-) -> tuple[int, tuple[Candidate, ...]]:
+) -> tuple[int, Candidates]:
     """Return which of a policy's arms is chosen, and what was believed of those that could be.
 
     Parameters
@@ -218,27 +233,11 @@ def settled(
     taken
         The arm that is chosen whatever the scores.
     """
-    records = np.empty((8 + len(belief.table) - SUPPORT, len(arms)))
+    table = np.empty((len(arms), EVIDENCE + len(belief.table) - BELIEF_EVIDENCE))
     mask, rows = eligible
-    won = _settle(
-        mask, rows, belief.table, chance, utility, score, _NONE if taken is None else taken, records
-    )
-    chances, quality, sd, cost, latency, means, draws, evidence, *support = records.tolist()
-    return won, tuple(
-        map(
-            Candidate,
-            arms,
-            chances,
-            quality,
-            sd,
-            [usd if usd == usd else None for usd in cost],  # nan: unknown
-            [ms if ms == ms else None for ms in latency],
-            means,
-            draws,
-            evidence,
-            zip(*support, strict=True),
-        )
-    )
+    forced = _NONE if taken is None else taken
+    won = _settle(mask, rows, belief.table, chance, utility, score, forced, table)
+    return won, Candidates(arms, table)
 
 
 @compiled
@@ -252,21 +251,20 @@ def _settle(
     taken: int,
     out: Array,
 ) -> int:
-    """Write the numbers of every candidate, a row for each field in their order; see `settled`."""
+    """Write a row of numbers for every candidate; see `settled`."""
     won = winner(score, mask) if taken < 0 else taken
     chance[won] = max(chance[won], _LEAST_CHANCE)
     for i in range(len(rows)):
         a = rows[i]
-        out[0, i] = chance[a]
-        out[1, i] = min(max(belief[MEAN, a], 0.0), 1.0)
-        out[2, i] = np.sqrt(belief[VAR, a])
-        out[3, i] = belief[COST, a]
-        out[4, i] = belief[LATENCY, a]
-        out[5, i] = utility[a]
-        out[6, i] = score[a]
-        out[7, i] = belief[EVIDENCE, a]
-        for level in range(len(belief) - SUPPORT):
-            out[8 + level, i] = belief[SUPPORT + level, a]
+        out[i, PROPENSITY] = chance[a]
+        out[i, QUALITY] = min(max(belief[MEAN, a], 0.0), 1.0)
+        out[i, QUALITY_SD] = np.sqrt(belief[VAR, a])
+        out[i, COST_USD] = belief[COST, a]
+        out[i, LATENCY_MS] = belief[LATENCY, a]
+        out[i, UTILITY] = utility[a]
+        out[i, DRAW] = score[a]
+        for row in range(BELIEF_EVIDENCE, len(belief)):
+            out[i, EVIDENCE + row - BELIEF_EVIDENCE] = belief[row, a]
     return won
 
 
