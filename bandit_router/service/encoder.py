@@ -49,6 +49,7 @@ class Encoder:
         self._cache: OrderedDict[str, Vector] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Vector]] = {}
         self._queue: list[str] = []
+        self._turn: list[tuple[str, asyncio.Future[Vector]]] = []  # of one that is instant
         self._batches: set[asyncio.Task[None]] = set()
         self._warm = asyncio.Event()
         self._waiting = 0
@@ -89,11 +90,7 @@ class Encoder:
             if known is not None:
                 self._cache.move_to_end(text)
                 return known
-            if self._instant:  # a thread would cost more than it spares
-                vector: Vector = self.embedder.encode([text])[0]
-                self._keep(text, vector)
-                return vector
-            return await self._shared(text)
+            return await (self._at_once(text) if self._instant else self._shared(text))
         finally:
             self._waiting -= 1
 
@@ -105,6 +102,32 @@ class Encoder:
         for future in self._under_way.values():
             future.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _at_once(self, text: str) -> Vector:
+        """Return the vector of a text, made on the event loop: a thread would cost more.
+
+        All that one turn of the loop asks for is encoded in a row, and decided in a row after
+        that: work of one kind finds its code and tables in the processor's caches.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._turn:
+            loop.call_soon(self._encode_turn)
+        future: asyncio.Future[Vector] = loop.create_future()
+        self._turn.append((text, future))
+        return await future
+
+    def _encode_turn(self) -> None:
+        turn, self._turn = self._turn, []
+        for text, future in turn:
+            if future.done():  # who asked has gone
+                continue
+            try:
+                [vector] = self.embedder.encode([text])
+            except Exception as error:  # theirs alone
+                future.set_exception(error)
+            else:
+                self._keep(text, vector)
+                future.set_result(vector)
 
     async def _shared(self, text: str) -> Vector:
         """Return the vector of a text from the batch that it is in, or will be."""

@@ -6,6 +6,9 @@ beyond a limit. Every name is described in ``docs/monitoring.md``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from ..exceptions import BanditRouterError
@@ -52,15 +55,19 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._model, self._source = Bounded(_MODELS), Bounded(_SOURCES)
         self._decisions = self._counter("decisions", "Prompts routed.", "model")
-        self._explored = self._counter(
-            "explored", "Prompts given to another model than the one of highest expected utility."
+        self._explored = Counter(
+            f"{PREFIX}_explored",
+            "Prompts given to another model than the one of highest expected utility.",
+            registry=self.registry,
         )
         self._feedback = self._counter("feedback", "Feedback taken.", "source")
-        self._reward = Summary(
-            f"{PREFIX}_reward",
-            "Rewards in [0, 1] that feedback gave.",
-            ["model"],
-            registry=self.registry,
+        self._reward = cache(
+            Summary(
+                f"{PREFIX}_reward",
+                "Rewards in [0, 1] that feedback gave.",
+                ["model"],
+                registry=self.registry,
+            ).labels
         )
         self._cost = self._counter("cost_usd", "US dollars that answers cost.", "model")
         self._calls = self._counter("model_calls", "Calls of models.", "model", "result")
@@ -80,30 +87,23 @@ class Metrics:
             "http_request_seconds", "How long requests took.", _HTTP_SECONDS, "route"
         )
 
-        # To look a child up by its labels costs more than to count.
-        self._http: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
     def written(self, batch: Batch) -> None:
         """Count events that are on disk."""
         for event in batch.events:
             self._event(event, batch.router)
         for seen in batch.lineage:
-            self._lineage.labels(seen.what).inc()
+            self._lineage(seen.what).inc()
         for strategy in batch.failed:
-            self._failures.labels(strategy).inc()
+            self._failures(strategy).inc()
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an HTTP request."""
-        known = self._http.get((method, route, status))
-        if known is None:
-            count = self._requests.labels(method, route, str(status))
-            known = self._http[method, route, status] = count, self._http_seconds.labels(route)
-        known[0].inc()
-        known[1].observe(seconds)
+        self._requests(method, route, status).inc()
+        self._http_seconds(route).observe(seconds)
 
     def _event(self, event: Event, router: Router) -> None:
         if isinstance(event, Decision):
-            self._decisions.labels(self._model(event.model)).inc()
+            self._decisions(self._model(event.model)).inc()
             if explored(event):
                 self._explored.inc()
         elif isinstance(event, Outcome):
@@ -111,22 +111,22 @@ class Metrics:
         elif isinstance(event, Feedback):
             self._said(event, router)
         else:
-            self._changes.labels(event.what).inc()
+            self._changes(event.what).inc()
 
     def _outcome(self, event: Outcome) -> None:
         model = self._model(event.model)
-        self._calls.labels(model, "failed" if event.error else "answered").inc()
+        self._calls(model, "failed" if event.error else "answered").inc()
         if event.cost_usd is not None:
-            self._cost.labels(model).inc(event.cost_usd)
+            self._cost(model).inc(event.cost_usd)
         if event.latency_ms is not None:
-            self._model_seconds.labels(model).observe(event.latency_ms / 1000.0)
+            self._model_seconds(model).observe(event.latency_ms / 1000.0)
         tokens = (("input", event.prompt_tokens), ("output", event.completion_tokens))
         for direction, count in tokens:
             if count is not None:
-                self._tokens.labels(model, direction).inc(count)
+                self._tokens(model, direction).inc(count)
 
     def _said(self, event: Feedback, router: Router) -> None:
-        self._feedback.labels(self._source(event.source)).inc()
+        self._feedback(self._source(event.source)).inc()
         counted = 0.0
         try:
             history = router.history(event.decision_id)
@@ -135,16 +135,20 @@ class Metrics:
         except BanditRouterError:  # thrown away meanwhile
             model = OTHER
         if event.reward is not None:
-            self._reward.labels(model).observe(event.reward)
+            self._reward(model).observe(event.reward)
         if event.cost_usd is not None:  # in place of what was said before, of which it may be part
-            self._cost.labels(model).inc(max(0.0, event.cost_usd - counted))
+            self._cost(model).inc(max(0.0, event.cost_usd - counted))
 
-    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        return Counter(f"{PREFIX}_{name}", help_, labels, registry=self.registry)
+    # By their labels, which are bounded: to look one up costs more than to count.
 
-    def _histogram(self, name: str, help_: str, steps: tuple[float, ...], label: str) -> Histogram:
+    def _counter(self, name: str, help_: str, *labels: str) -> Callable[..., Counter]:
+        return cache(Counter(f"{PREFIX}_{name}", help_, labels, registry=self.registry).labels)
+
+    def _histogram(
+        self, name: str, help_: str, steps: tuple[float, ...], label: str
+    ) -> Callable[..., Histogram]:
         name = f"{PREFIX}_{name}"
-        return Histogram(name, help_, [label], buckets=steps, registry=self.registry)
+        return cache(Histogram(name, help_, [label], buckets=steps, registry=self.registry).labels)
 
 
 def _most_said(history: History, seq: int) -> float:

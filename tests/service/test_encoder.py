@@ -85,6 +85,23 @@ async def test_what_takes_no_time_is_kept_too_unless_it_is_long() -> None:
     encoder.close()
 
 
+async def test_of_one_turn_who_leaves_or_is_refused_takes_no_other_with_him() -> None:
+    embedder = Gated()
+    embedder.instant = True
+    embedder.gate.set()
+    encoder = await started(embedder)
+    tasks = [asyncio.create_task(encoder.embed(text)) for text in ("a", "refused", "gone", "bb")]
+    await asyncio.sleep(0)  # all have asked, nothing is encoded
+    assert embedder.batches == []
+    tasks[2].cancel()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (found[0][0], found[3][0]) == (1, 2)
+    assert isinstance(found[1], InvalidInput)
+    assert isinstance(found[2], asyncio.CancelledError)
+    assert embedder.batches == [["a"], ["refused"], ["bb"]]
+    encoder.close()
+
+
 async def test_a_refused_prompt_does_not_take_others_with_it() -> None:
     embedder = Gated()
     encoder = await started(embedder)
