@@ -11,8 +11,10 @@ import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
-ROOT = Path(__file__).parent.parent
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)#]+)\)")
 
 
@@ -24,16 +26,18 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Name files of the repository that a page links to; called by mkdocs."""
-    return _OUTSIDE.sub(_named, markdown)
+    above = (DOCS / page.file.src_uri).parent.parent
 
+    def named(link: re.Match[str]) -> str:
+        text, path = link.groups()
+        target = (above / path).resolve()
+        if not target.exists():
+            raise PluginError(f"a page links to {path}, which is not there")
+        return link[0] if target.is_relative_to(DOCS) else f"{text} (`{target.relative_to(ROOT)}`)"
 
-def _named(link: re.Match[str]) -> str:
-    text, path = link.groups()
-    if not (ROOT / path).exists():
-        raise PluginError(f"a page links to {path}, which is not there")
-    return f"{text} (`{path}`)"
+    return _OUTSIDE.sub(named, markdown)
 
 
 def commands() -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from test_public_names import public_names
 
+from bandit_router.config import Settings
 from bandit_router.service.page import ROUTES
 
 ROOT = Path(__file__).parent.parent
@@ -91,3 +92,24 @@ def test_endpoints_are_served(page: Path) -> None:
         if found := re.match(r"(GET|POST|PUT|PATCH|DELETE) (/[\w/{}.-]*)", words):
             path = re.sub(r"\{\w+\}|\b(NAME|ID)\b", "{}", found[2]).removesuffix("...")
             assert any(f"{found[1]} {path}" == known for known in PATHS), words
+
+
+@pages
+def test_modules_and_files_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for module in re.findall(r"python -m\s+((?:simulations|bandit_router)[\w.]*)", text):
+        file = ROOT / module.replace(".", "/")
+        assert file.with_suffix(".py").is_file() or (file / "__main__.py").is_file(), module
+    for path in re.findall(
+        r"`((?:tests|simulations|docs|bandit_router|notebooks)/[\w./-]+)`", text
+    ):
+        assert (ROOT / path).exists(), path
+
+
+def test_limits_are_the_defaults() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    table = page[page.index("| `[server]` | default |") :].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)", table, re.M)
+    assert len(rows) > 5
+    for key, limit in rows:
+        assert getattr(Settings().server, key) == float(limit.replace(",", "")), key

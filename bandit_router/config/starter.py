@@ -49,7 +49,7 @@ names = false                 # true: call regions by words that several of thei
 [bandit]
 strategy = "thompson"         # or fixed:MODEL, linucb, llm-judge ...: see docs/strategies.md
 # shadows = ["linucb"]        # their choices are logged beside it: see docs/shadow-and-canary.md
-cost_weight = 0.1             # utility = quality - cost_weight * cost / reference cost
+cost_weight = 0.1             # utility = quality - cost_weight * cost / reference cost; default 0
 # reference_cost_usd = 0.001  # default: the mean cost of the dearest model
 
 [signals]                     # what the gateway tells of its answers by itself: docs/feedback.md
