@@ -41,12 +41,18 @@ def _whole(name: str, base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[s
         )
     for key, why in _SHARED.items():
         table, _, inner = key.partition(".")
-        if table in own and (not inner or inner in own[table]):
+        if table in own and (not inner or inner in _keys(own[table])):
             raise ConfigError(f"tenants.{name}.{key}: leave it out: {why}", f"tenants.{name}.{key}")
     whole = dict(base)
     for key, value in own.items():
         both = isinstance(value, Mapping) and isinstance(base.get(key), Mapping)
         whole[key] = {**base[key], **value} if both else value
-    if archive := whole.get("store", {}).get("archive"):  # its files are named by events' numbers
+    archive = _keys(whole.get("store")).get("archive")
+    if isinstance(archive, str):  # its files are named by events' numbers
         whole["store"] = {**whole["store"], "archive": f"{archive}/{name}"}
     return whole
+
+
+def _keys(table: Any) -> Mapping[str, Any]:
+    """Return a table's keys; of what is none, as the parser will say, none."""
+    return table if isinstance(table, Mapping) else {}

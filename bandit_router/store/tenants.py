@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote
 
 from .base import Place, is_shared
 
+_OPTIONS = "options="
 _SEARCH_PATH = re.compile(r"search_path=(\S+)")
 
 
@@ -33,12 +34,11 @@ def file_of(tenant: str | None, file: Path) -> Path:
 
 def _schema(tenant: str, url: str) -> str:
     """Return the URL of a tenant's schema; deployments that have a schema themselves keep apart."""
-    parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    options = query.get("options", "")
-    given = _SEARCH_PATH.search(options)
-    own = f"search_path={given[1] if given else 'tenant'}_{tenant}"
-    query["options"] = (
-        _SEARCH_PATH.sub(own, options, count=1) if given else f"{options} -c{own}".strip()
-    )
-    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+    base, _, query = url.partition("?")
+    parts = [part for part in query.split("&") if part]
+    options = "".join(unquote(p.removeprefix(_OPTIONS)) for p in parts if p.startswith(_OPTIONS))
+    given = _SEARCH_PATH.findall(options)
+    beside = given[-1].partition(",")[0].strip('"') if given else "tenant"
+    options = f"{options} -csearch_path={beside}_{tenant}".strip()  # of several the last one holds
+    rest = [part for part in parts if not part.startswith(_OPTIONS)]
+    return f"{base}?{'&'.join([*rest, _OPTIONS + quote(options, safe='')])}"

@@ -9,6 +9,7 @@ import shutil
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
@@ -285,6 +286,8 @@ BAD = [
     ({"a": 3}, "tenants", "object"),
     ({"a": {"server": {"port": 1}}}, "tenants.a.server", "one address"),
     ({"a": {"store": {"path": "b.db"}}}, "tenants.a.store.path", "leave it out"),
+    ({"a": {"store": 3}}, "tenants.a.store", "object"),
+    ({"a": {"store": {"archive": 3}}}, "tenants.a.store.archive", "str"),
     ({"a": {"tenants": {"b": {}}}}, "tenants.a.tenants", "none of its own"),
     ({"a": {"bandit": {"strenght": 1}}}, "tenants.a.bandit.strenght", "strength"),
     ({"a": {"bandt": {}}}, "tenants.a.bandt", "bandit"),
@@ -314,14 +317,24 @@ def test_a_tenant_has_what_it_does_not_say_from_the_file():
 
 URL = "postgresql://db/router"
 PLACES = [
-    (URL, f"{URL}?options=-csearch_path%3Dtenant_red"),
-    (f"{URL}?sslmode=require", f"{URL}?sslmode=require&options=-csearch_path%3Dtenant_red"),
-    (f"{URL}?options=-csearch_path%3Dprod", f"{URL}?options=-csearch_path%3Dprod_red"),
-    (f"{URL}?options=-ca%3Db", f"{URL}?options=-ca%3Db%20-csearch_path%3Dtenant_red"),
-]
+    (URL, "", "-csearch_path=tenant_red"),
+    (f"{URL}?sslmode=require&", "sslmode=require&", "-csearch_path=tenant_red"),
+    ("postgresql:///db?host=/run&password=a+b%26", "host=/run&password=a+b%26&",
+     "-csearch_path=tenant_red"),
+    (f"{URL}?options=-csearch_path%3Dprod", "", "-csearch_path=prod -csearch_path=prod_red"),
+    (f"{URL}?options=-csearch_path%3Da,public", "", "-csearch_path=a,public -csearch_path=a_red"),
+    (f"{URL}?options=-csearch_path%3Da%20-csearch_path%3Db", "",
+     "-csearch_path=a -csearch_path=b -csearch_path=b_red"),
+    (f"{URL}?options=-ca%3Db", "", "-ca=b -csearch_path=tenant_red"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("url", "wanted"), PLACES)
-def test_a_tenant_has_a_schema_beside_that_of_the_deployment(url: str, wanted: str):
-    assert place_of("red", url) == wanted
+@pytest.mark.parametrize(("url", "rest", "options"), PLACES)
+def test_a_tenant_has_a_schema_beside_that_of_the_deployment(url: str, rest: str, options: str):
+    """Of several search paths PostgreSQL takes the last."""
+    found = str(place_of("red", url))
+    base, _, query = found.partition("?")
+    assert base == url.partition("?")[0]
+    assert query.startswith(f"{rest}options=")
+    assert unquote(query.removeprefix(f"{rest}options=")) == options
     assert place_of(None, url) == url

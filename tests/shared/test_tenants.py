@@ -185,10 +185,12 @@ def test_nobody_is_woken_by_another_tenant(url: str) -> None:
 
     with ExitStack() as stack:
         connections: dict[str, psycopg.Connection[Any]] = {}
-        for name in ("red", "green-1"):
-            own = connections[name] = stack.enter_context(connect(str(place_of(name, url))))
+        prod = f"{url}?options=-csearch_path%3Dprod,public"
+        for name, at, schema in (("red", prod, "prod_red"), ("green-1", url, "tenant_green-1")):
+            own = connections[name] = stack.enter_context(connect(str(place_of(name, at))))
             make_schema(own)
             make_schema(own)  # again: it is there
+            assert own.execute("SELECT current_schema()").fetchone() == (schema,)
             for channel in (INBOX_CHANNEL, PUBLISHED_CHANNEL):
                 own.execute(listening(channel))
         for channel in (INBOX_CHANNEL, PUBLISHED_CHANNEL):
