@@ -9,9 +9,11 @@ import numpy as np
 from ..compiled import compiled
 from .belief import Array
 from .credit import R, W
-from .pooled import difficulty_of
+from .pooled import linear, placed
 
 _SLOPE_DOUBT = 5.0  # pseudo-observations behind no slope of difficulty, and no common shift
+_TILT_DOUBT = 3.0  # pseudo-observations behind no tilt of an arm along an axis
+_MIDDLE_DOUBT = 30.0  # and in the middle, which the level has settled already
 _SPREAD = 0.2  # standard deviation of the arms' levels around their priors, before any evidence
 _SPREAD_WEIGHT = 4.0  # arms that this guess weighs as much as
 
@@ -34,6 +36,9 @@ class AdjustedLevels:
         Of the arms, and the observations that their priors weigh as much as; shape (arms,).
     slope
         Of the difficulty, and its value in the middle, shape (dimension + 1,).
+    tilts
+        How an arm's rewards differ from level and difficulty, linear in place: the coefficients,
+        and the variance of each in units of noise; shape (2, arms, dimension + 1).
     gram, seen, moment
         The sums ``G_a``, ``s_a`` and ``sum w y x`` of the notes, arm after arm.
 
@@ -43,7 +48,10 @@ class AdjustedLevels:
     ``beta`` solves ``(5 I + sum_a (G_a - s_a s_a' / (n_a + lambda_a))) beta =
     sum_a (g_a - s_a Y_a / (n_a + lambda_a))`` with ``G_a = sum w x x'``, ``s_a = sum w x``,
     ``g_a = sum w (y - prior_a) x`` and ``Y_a = sum w (y - prior_a)``; then
-    ``u_a = (Y_a - s_a' beta) / (n_a + lambda_a)``. The state is these sums.
+    ``u_a = (Y_a - s_a' beta) / (n_a + lambda_a)``. Then, for one arm at a time, its tilt is the
+    ridge regression of what is left on the place; the coefficients count as independent where
+    their variance is asked for. The state is these sums, and the tilts, each of which is solved
+    when its arm has been observed some times more.
 
     References
     ----------
@@ -57,6 +65,7 @@ class AdjustedLevels:
         self.levels = np.zeros(0)
         self.lambdas = np.zeros(0)
         self.slope = np.zeros(1)
+        self.tilts = np.zeros((2, 0, 1))
         self.gram = np.zeros((0, 1, 1))
         self.seen = np.zeros((0, 1))
         self.moment = np.zeros((0, 1))
@@ -70,6 +79,7 @@ class AdjustedLevels:
         """Add an arm of which nothing is known."""
         self.gram = np.pad(self.gram, ((0, 1), (0, 0), (0, 0)))
         self.seen, self.moment = (np.pad(a, ((0, 1), (0, 0))) for a in (self.seen, self.moment))
+        self.tilts = np.concatenate([self.tilts, _no_tilt(1, self.dimension)], axis=1)
         self.levels = np.append(self.levels, 0.0)
         self.lambdas = np.append(self.lambdas, 1.0)
 
@@ -105,12 +115,21 @@ class AdjustedLevels:
         squares = float((levels * levels + noise * per).sum())
         self.spread = (_SPREAD_WEIGHT * _SPREAD**2 + squares) / (_SPREAD_WEIGHT + len(prior))
 
+    def tilt(self, arm: int) -> None:
+        """Solve for the tilt of an arm, given its level and the difficulty."""
+        base = self.slope.copy()
+        base[-1] += self.levels[arm]
+        ridge = _ridge(self.dimension)
+        rest = self.moment[arm] - self.gram[arm] @ base
+        self.tilts[0, arm] = np.linalg.solve(self.gram[arm] + np.diag(ridge), rest)
+        self.tilts[1, arm] = 1.0 / (np.maximum(self.gram[arm].diagonal(), 0.0) + ridge)
+
     def difficulty(self, z: Array) -> float:
         """Return what a place takes from (negative) or adds to every arm's level.
 
         Without a place, the mean over everything seen.
         """
-        return difficulty_of(z, self.seen, self.slope)
+        return float(linear(placed(z, self.seen), self.slope))
 
     def moved(self, arm: int, by: float, scale: float) -> None:
         """Shift every reward of an arm by `by`, and scale its evidence."""
@@ -122,6 +141,7 @@ class AdjustedLevels:
         """Start again from each arm's weight and sum of rewards alone, as if at the middle."""
         arms = len(weight)
         self.slope = np.zeros(1)
+        self.tilts = _no_tilt(arms, 0)
         self.gram = weight.reshape(arms, 1, 1).copy()
         self.seen = weight.reshape(arms, 1).copy()
         self.moment = reward.reshape(arms, 1).copy()
@@ -133,6 +153,7 @@ class AdjustedLevels:
             "levels": self.levels,
             "lambdas": self.lambdas,
             "slope": self.slope,
+            "tilts": self.tilts,
             "gram": self.gram,
             "sum": self.seen,
             "moment": self.moment,
@@ -143,6 +164,7 @@ class AdjustedLevels:
         self.spread = state["spread"]
         self.levels, self.lambdas = state["levels"], state["lambdas"]
         self.slope, self.gram = state["slope"], state["gram"]
+        self.tilts = state["tilts"]
         self.seen, self.moment = state["sum"], state["moment"]
 
     def make_room(self, dimension: int) -> None:
@@ -151,8 +173,18 @@ class AdjustedLevels:
         if more <= 0:
             return
         self.slope = np.pad(self.slope, (more, 0))
+        self.tilts = _no_tilt(len(self.levels), dimension)
         self.gram = np.pad(self.gram, ((0, 0), (more, 0), (more, 0)))
         self.seen, self.moment = (np.pad(a, ((0, 0), (more, 0))) for a in (self.seen, self.moment))
+
+
+def _ridge(dimension: int) -> Array:
+    return np.append(np.full(dimension, _TILT_DOUBT), _MIDDLE_DOUBT)
+
+
+def _no_tilt(arms: int, dimension: int) -> Array:
+    variance = np.tile(1.0 / _ridge(dimension), (arms, 1))
+    return np.stack([np.zeros_like(variance), variance])
 
 
 @compiled

@@ -10,7 +10,7 @@ from .adjusted import add_to_arm
 from .belief import Array, Rows
 from .cells import add_to_cell
 from .credit import R2, R, W, added
-from .pooled import coordinates, difficulty_of, foretell
+from .pooled import coordinates, foretell, linear, placed, tilted
 
 _NOISE_WEIGHT = 2.0
 _NOISE_PRIOR = 2.0  # pseudo-rewards behind the mean that an arm's noise follows from
@@ -42,6 +42,7 @@ def learn(
     seen: Array,
     folding: Array,
     slope: Array,
+    tilts: Array,
     strengths: Array,
     weights: Array,
     difficulty_strength: float,
@@ -68,6 +69,7 @@ def learn(
     """
     starts, ids, kernel, z = parts(clusters, numbers)
     x = coordinates(z, folding)
+    place = placed(x, seen)
     means, quality, cost = foretell(
         arm,
         billed,
@@ -81,7 +83,8 @@ def learn(
         ids,
         kernel,
         starts,
-        difficulty_of(x, seen, slope),
+        linear(place, slope),
+        tilted(place, tilts),
         slope,
         strengths,
         weights,

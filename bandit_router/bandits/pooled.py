@@ -38,7 +38,7 @@ class Widths:
     sharpening. `untried` and `untried_here` are what each grows by with the logarithm of how
     far an arm has been tried less than its share. `young` is what an arm's first trials widen
     its level by, until it has had about `childhood` of them. `doubt` is what a place may differ
-    by from what its surroundings say.
+    by from what its surroundings say. `tilt` is for an arm's tilt, in widths of its level.
     """
 
     level: float
@@ -48,6 +48,7 @@ class Widths:
     place: float
     untried_here: float
     doubt: float
+    tilt: float
 
     def array(self) -> Array:
         """Return the numbers in this order, as `believe` takes them."""
@@ -74,6 +75,7 @@ def believe(
     seen: Array,
     folding: Array,
     slope: Array,
+    tilts: Array,
     strengths: Array,
     weights: Array,
     difficulty_strength: float,
@@ -104,13 +106,15 @@ def believe(
         See `coordinates`.
     slope
         Of the difficulty, and its value in the middle, shape (dimension + 1,).
+    tilts
+        Of the arms, see `AdjustedLevels`; shape (2, A, dimension + 1).
     strengths, weights
-        Of the pooling, and how much each is believed, shape (S,).
+        Of the pooling, and how much each is believed, shape (S,); the last is of the tilts.
     """
     count, size = len(strengths), len(level)
     starts, ids, kernel, z = parts(clusters, numbers)
-    difficulty = difficulty_of(coordinates(z, folding), seen, slope)
-    wide, untried, young, childhood, wide_here, untried_here, doubt = widths
+    place = placed(coordinates(z, folding), seen)
+    wide, untried, young, childhood, wide_here, untried_here, doubt, wide_tilt = widths
     out[:] = 0.0
     support = out[SUPPORT:]
     evidence = total[W]
@@ -126,7 +130,8 @@ def believe(
         rows,
         kernel,
         starts,
-        difficulty,
+        linear(place, slope),
+        tilted(place, tilts),
         slope,
         strengths,
         difficulty_strength,
@@ -147,6 +152,9 @@ def believe(
         width = wide + young * childhood / (childhood + evidence[a]) + untried * short[a]
         for s in range(count):
             var[s, a], sampling[s, a] = per, width * per
+        tilt_var = _doubted(place, tilts[1, a])
+        var[-1, a] += tilt_var
+        sampling[-1, a] += width * wide_tilt * tilt_var
     for depth in range(len(starts) - 1):
         here, squared = support[depth + 1], np.zeros(size)
         near = rows[starts[depth] : starts[depth + 1]]
@@ -194,6 +202,7 @@ def foretell(
     kernel: Array,
     starts: Rows,
     difficulty: float,
+    tilt: Array,
     slope: Array,
     strengths: Array,
     weights: Array,
@@ -217,6 +226,7 @@ def foretell(
         kernel,
         starts,
         difficulty,
+        tilt,
         slope,
         strengths,
         difficulty_strength,
@@ -253,12 +263,15 @@ def _means(
     kernel: Array,
     starts: Rows,
     difficulty: float,
+    tilt: Array,
     slope: Array,
     strengths: Array,
     difficulty_strength: float,
 ) -> Array:
     """Return the mean reward of every arm by every strength, shape (S, A)."""
     means = np.zeros((len(strengths), len(level)))  # beside the level, first
+    for a in range(len(level)):
+        means[-1, a] = tilt[a]
     for depth in range(len(starts) - 1):
         near = rows[starts[depth] : starts[depth + 1]]
         counts = kernel[starts[depth] : starts[depth + 1]]
@@ -292,7 +305,7 @@ def _descend(
     total = 0.0
     for i in range(near):
         total += kernel[i]
-        place = difficulty_at(places[rows[i]], slope)
+        place = linear(places[rows[i]], slope)
         held[i], moved[i] = difficulty_strength, 0.0
         for a in range(size):
             weight[i, a] = sums[rows[i], W, a]
@@ -334,29 +347,51 @@ def coordinates(z: Array, folding: Array) -> Array:
 
 
 @compiled
-def difficulty_of(x: Array, seen: Array, slope: Array) -> float:
-    """Return what a place takes from (negative) or adds to every arm's level.
+def placed(x: Array, seen: Array) -> Array:
+    """Return a place as a weighted sum of places, which is what `linear` takes.
 
-    Without a place, or with one of another dimension, the mean over everything `seen`.
+    Without a place, or with one of another dimension, it is everything `seen`.
     """
-    if len(x) == len(slope) - 1 and len(x):
-        return float(np.dot(slope[:-1], x) + slope[-1])
-    everything = np.zeros(seen.shape[1])
+    size = seen.shape[1]
+    out = np.zeros(size)
+    if len(x) == size - 1 and len(x):
+        for i in range(len(x)):
+            out[i] = x[i]
+        out[-1] = 1.0
+        return out
     for a in range(len(seen)):
-        for i in range(len(everything)):
-            everything[i] += seen[a, i]
-    return difficulty_at(everything, slope)
+        for i in range(size):
+            out[i] += seen[a, i]
+    return out
 
 
 @reordered
-def difficulty_at(place: Array, slope: Array) -> float:
-    """Return the mean difficulty of a weighted sum of places, shape (dimension + 1,)."""
+def linear(place: Array, slope: Array) -> float:
+    """Return the mean of ``slope' [z, 1]`` over a weighted sum of places."""
     out = 0.0
     if len(place) == len(slope):
         for i in range(len(place) - 1):
             out += place[i] * slope[i]
         out /= max(place[-1], 1e-9)
     return float(out + slope[-1])
+
+
+@reordered
+def _doubted(place: Array, doubts: Array) -> float:
+    """Return the variance of `linear`, given that of every coefficient of the slope."""
+    out = 0.0
+    for i in range(len(place) - 1):
+        out += place[i] * place[i] * doubts[i]
+    return float(out / max(place[-1], 1e-9) ** 2 + doubts[-1])
+
+
+@compiled
+def tilted(place: Array, tilts: Array) -> Array:
+    """Return every arm's tilt at a place, shape (A,)."""
+    out = np.empty(tilts.shape[1])
+    for a in range(len(out)):
+        out[a] = linear(place, tilts[0, a])
+    return out
 
 
 @compiled

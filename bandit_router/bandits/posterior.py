@@ -31,8 +31,9 @@ _COORDINATES = 32  # the most that difficulty is linear in
 _AS_IT_IS = np.zeros((0, 0))  # no folding
 # Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
-_STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0])
-_LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0])
+# The last is of the tilts: so strong that no cluster moves an arm away from its own.
+_STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0, 1e9])
+_LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0, 4.0])
 _REFRESH = 10
 _YOUNG = 300
 _FEW = 25
@@ -40,7 +41,14 @@ _FEW = 25
 # luck in its first twenty. The doubt lets intervals hold the truth about as often as they say
 # where an arm was tried, and less often where it hardly was (see ``simulations/intervals.py``).
 _WIDTHS = Widths(
-    level=1.0, untried=0.5, young=4.0, childhood=20.0, place=0.05, untried_here=0.2, doubt=1.6
+    level=1.0,
+    untried=0.5,
+    young=4.0,
+    childhood=20.0,
+    place=0.05,
+    untried_here=0.2,
+    doubt=1.6,
+    tilt=0.4,
 )
 
 
@@ -77,7 +85,9 @@ class Posterior:
 
     How strongly to shrink differs from stream to stream: several strengths are kept side by side
     and averaged by how well each has foretold the rewards so far (prequentially, so a resolution
-    that only fits noise talks itself down).
+    that only fits noise talks itself down). Beside them is a *tilt*: what is linear in the place,
+    as linear bandits believe, of which no cluster has to be born first. It speaks where prompts
+    of a kind are few or the map is one place to them, and is seldom believed for long.
 
     Quality is sampled more narrowly than it is known, since most arms are not worth finding out
     about exactly; but the less an arm was tried beside its share of the traffic, in the whole
@@ -197,6 +207,7 @@ class Posterior:
             What was believed of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
+        before = self._total[W, index]
         moves = bool(sums[W] or sums[R] or sums[R2])  # a bill or a latency alone moves no level
         if self._levels:
             foretold, sound = self._learn(here, path, sums, index, fresh, moves)
@@ -211,6 +222,9 @@ class Posterior:
         young = self._learnt < _YOUNG or self._total[W, index] < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
+        tenths = before // _REFRESH, self._total[W, index] // _REFRESH
+        if self._levels and (young or not sound or tenths[0] != tenths[1]):
+            self._adjusted.tilt(index)
         return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
@@ -239,6 +253,8 @@ class Posterior:
         if self._levels:
             self._adjusted.moved(index, float(shift), scale)
         self._refit()
+        if self._levels:
+            self._adjusted.tilt(index)
 
     def repriced(self, arm: str, ratio: float) -> None:
         """Believe that everything an arm is asked costs `ratio` times what it did."""
@@ -397,6 +413,7 @@ class Posterior:
             seen,
             _folding(dimension) if dimension > _COORDINATES else _AS_IT_IS,
             slope,
+            self._adjusted.tilts,
             self._strengths,
             self._weights,
             self.pooling.difficulty_strength,

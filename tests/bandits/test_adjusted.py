@@ -80,3 +80,25 @@ def test_a_moved_arm_moves_and_weighs_less() -> None:
     model.moved(0, -0.4, 0.5)
     model.fit(PRIOR, NOISE)
     assert (model.levels - model.levels[1])[0] < (before - before[1])[0] - 0.3
+
+
+@given(seen)
+def test_a_tilt_is_the_ridge_regression_of_what_is_left(kept: list) -> None:
+    model = levels()
+    rows: list[tuple[np.ndarray, float]] = []
+    for arm, reward, seed in [*kept, (1, 1.0, 0)]:
+        z = np.random.default_rng(seed).normal(size=4)
+        model.add(arm, sums(reward), z)
+        if arm == 1:
+            rows.append((np.append(z, 1.0), reward))
+    model.fit(PRIOR, NOISE)
+    model.tilt(1)
+    x = np.array([x for x, _ in rows])
+    left = np.array([reward for _, reward in rows]) - model.levels[1] - x @ model.slope
+    doubt = np.sqrt(np.diag([3.0, 3.0, 3.0, 3.0, 30.0]))  # as rows that say: nothing
+    expected = np.linalg.lstsq(
+        np.vstack([x, doubt]), np.concatenate([left, np.zeros(5)]), rcond=None
+    )[0]
+    assert np.allclose(model.tilts[0, 1], expected, atol=1e-8)
+    assert np.allclose(model.tilts[1, 1], 1 / ((x * x).sum(axis=0) + doubt.diagonal() ** 2))
+    assert not model.tilts[0, 2].any()

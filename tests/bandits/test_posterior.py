@@ -331,3 +331,27 @@ def test_bills_of_one_arm_tell_what_list_prices_come_to() -> None:
     assert cost[0] == pytest.approx(0.001, rel=0.05)
     assert cost[1] == pytest.approx(0.01, rel=0.3)
     assert cost[2] == pytest.approx(0.001, rel=0.3)
+
+
+def test_what_is_linear_in_the_place_is_learnt_inside_one_cluster() -> None:
+    model = posterior(levels=1)
+    rng = np.random.default_rng(0)
+    for _ in range(400):  # an arm is good on one side of the only cluster, the next on the other
+        side, arm = rng.choice([-1.0, 1.0]), int(rng.integers(2))
+        good = 0.9 if (side > 0) == (arm == 0) else 0.3
+        reward = float(rng.random() < good)
+        learn(model, (1,), credit("", [(1.0, reward)], None, None), ARMS[arm], z=(side, 0.0))
+    left, right = (at(model, (1,), z=(side, 0.0)).quality for side in (-1.0, 1.0))
+    assert right[0] > right[1] + 0.3
+    assert left[1] > left[0] + 0.3
+
+
+def test_a_tilt_is_not_believed_where_there_is_none() -> None:
+    model = posterior(levels=1)
+    rng = np.random.default_rng(0)
+    for _ in range(600):  # of two clusters that lie in one place one arm is good, of the other not
+        cluster, arm = int(rng.integers(1, 3)), int(rng.integers(2))
+        reward = float(rng.random() < (0.9 if (cluster == 1) == (arm == 0) else 0.3))
+        seen = credit("", [(1.0, reward)], None, None)
+        learn(model, (cluster,), seen, ARMS[arm], z=tuple(rng.normal(size=2)))
+    assert model.state()["weights"][-1] < 1e-3
