@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bandit_router import Decision, Feedback, Model, Router
+from bandit_router import Decision, Feedback, Model, Router, codec
 from bandit_router.config import BanditSettings, BudgetSettings, Settings
-from bandit_router.exceptions import MissingExtra
+from bandit_router.exceptions import MissingExtra, StoreError
 from bandit_router.simulator import make_world, read_table, simulate
 from bandit_router.simulator.play import play
 from bandit_router.types import Event, Outcome, Request
@@ -33,7 +33,6 @@ PEERS = [
     )
     for name, module in MODULE.items()
 ]
-RESTORABLE = [p for p in PEERS if p.values[0] != "vw"]
 FLEET = (
     Model(name="left [x|y:z]", input_usd_per_m=1.0, output_usd_per_m=1.0),
     Model(name="right", input_usd_per_m=2.0, output_usd_per_m=2.0),
@@ -122,7 +121,7 @@ def test_the_same_events_give_the_same_state_however_often_it_was_asked(strategy
     assert again.decide(vector=np.ones(4)) == one.decide(vector=np.ones(4))
 
 
-@pytest.mark.parametrize("strategy", RESTORABLE)
+@pytest.mark.parametrize("strategy", PEERS)
 @pytest.mark.parametrize("steps", [1, 80])
 def test_its_state_is_enough_to_go_on_from(strategy: str, steps: int) -> None:
     one = router(strategy)
@@ -139,9 +138,16 @@ def test_its_state_is_enough_to_go_on_from(strategy: str, steps: int) -> None:
 
 
 @pytest.mark.parametrize("strategy", [p for p in PEERS if p.values[0] == "vw"])
-def test_one_that_keeps_its_weights_says_that_a_snapshot_is_not_enough(strategy: str) -> None:
-    assert not router(strategy).restorable
-    assert not router("random", shadows=(strategy,)).restorable
+def test_a_model_of_other_options_or_in_pieces_is_refused(strategy: str) -> None:
+    one = router(strategy)
+    live(one, 20)
+    body = codec.decode_state(one.snapshot())["strategies"]["policies"]["vw"]["model"]
+    evil = body.replace(b"--gamma_scale 10", b"--audit_regressor"[:16])
+    for model in (evil, body[:-40], body[:30], b"", "text", None):
+        state = codec.decode_state(one.snapshot())
+        state["strategies"]["policies"]["vw"]["model"] = model
+        with pytest.raises(StoreError, match="damaged"):
+            Router.restore([], state=codec.encode_state(state))
 
 
 @pytest.mark.parametrize("strategy", PEERS)

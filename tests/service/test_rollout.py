@@ -128,11 +128,11 @@ async def test_a_shadow_that_fails_is_counted_and_fails_no_request(
     assert set(row.shadows) == {"thompson", "random"}
 
 
-async def test_a_shadow_that_keeps_its_weights_folds_the_whole_log_and_is_verified(
-    start: Any, db: Any, caplog: pytest.LogCaptureFixture
+async def test_a_shadow_whose_state_is_not_enough_folds_the_whole_log_and_is_verified(
+    start: Any, db: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("vowpalwabbit")
-    settings = config(bandit={"shadows": ["vw"]}, store={"snapshot_every": 10})
+    monkeypatch.setattr(LinUCBPolicy, "restorable", False)
+    settings = config(bandit={"shadows": ["linucb"]}, store={"snapshot_every": 10})
     client = await start(settings)
     for step in range(12):
         _, answer = await route(client, prompt=f"word {step}")
@@ -146,7 +146,7 @@ async def test_a_shadow_that_keeps_its_weights_folds_the_whole_log_and_is_verifi
         assert len(store.snapshots()) >= 3
     again = await start(settings)
     assert again.app[ENGINE].router.snapshot() == before
-    assert "from the first on, and will be at every start: what vw has learnt" in caplog.text
+    assert "from the first on, and will be at every start: what linucb has learnt" in caplog.text
 
 
 async def test_the_kill_switch_survives_a_restart_and_needs_no_encoder(start: Any) -> None:
