@@ -150,13 +150,14 @@ class Fold:
                     total=new.sums if arm == new.arm else None,
                 )
                 self.strategies.learn(lesson)
-        expected = expected_cost(decision)
+        chosen = decision.chosen
+        expected = chosen.cost_usd or 0.0
         difference = new.cost(expected) - old.cost(expected)
         if self.pacer:
             self.pacer.spent(difference, decision.time)
         self.accounts.spent(decision.request.key, difference, decision.time)
         if isinstance(event, Feedback):
-            self._hear(history, event)
+            self._hear(history, event, chosen.quality)
 
     def _voice(self, decision: Decision) -> str | None:
         """Return whose word the feedback of a decision is, where voices are capped."""
@@ -169,9 +170,8 @@ class Fold:
         """Return the embedding of a decision, if it is of the space that the map is drawn in."""
         return decision.embedding() if decision.seq > self._drawn_at else None
 
-    def _hear(self, history: History, event: Feedback) -> None:
+    def _hear(self, history: History, event: Feedback, expected: float | None) -> None:
         """Let a source's word be held against what had been expected of the arm chosen."""
-        expected = history.decision.chosen.quality
         if event.reward is None or expected is None:
             return
         before, name = standing(history).get(event.source), spoken(history.decision, event.source)

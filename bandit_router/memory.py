@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from operator import attrgetter
 
 import msgspec
 
@@ -14,6 +15,7 @@ from .exceptions import InvalidInput, UnknownDecision
 from .types import Decision, Feedback, History, Model, Outcome, without_text
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
+_said_by = attrgetter(*_SAID)
 _MAX_WEIGHT = 100.0
 _FAR = 10.0
 _MOST_UNKNOWN = {"cost_usd": 10.0, "latency_ms": 600_000.0}  # of what nothing was expected
@@ -144,21 +146,17 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     decision = history.decision
     if not (history.outcomes or history.feedback):
         return nothing(decision.model)
-    rewards = [
-        (
-            min(f.weight, 1.0 if decision.capped else f.weight)
-            * f.reliability
-            * settings.weight(source),
-            f.reward,
-        )
-        for source, f in standing(history).items()
-        if f.reward is not None
-    ]
+    rewards = []
+    for source, f in standing(history).items():
+        if f.reward is not None:
+            said = min(f.weight, 1.0) if decision.capped else f.weight
+            rewards.append((said * f.reliability * settings.weight(source), f.reward))
     scale = decision.trust
     if decision.capped:
         most = settings.default_weight + sum(settings.weights.values())
         scale *= min(1.0, most / max(sum(weight for weight, _ in rewards), 1e-12))
-    rewards = [(scale * weight, reward) for weight, reward in rewards]
+    if scale != 1.0:
+        rewards = [(scale * weight, reward) for weight, reward in rewards]
     bill, cost = _reported(history, "cost_usd")
     clock, latency = _reported(history, "latency_ms")
     return credit(history.answered_by, rewards, cost, latency, (bill, clock))
@@ -198,6 +196,8 @@ def priced(said: Feedback, history: History, model: Model | None) -> Feedback:
     together, the last of each. The prices of a decision are those that its first tokens were
     priced by: saying them again after a price has changed is no news.
     """
+    if said.prices is None and (said.cost_usd is not None or not _counted(said)):
+        return said
     bill = said.cost_usd if said.prices is None else None  # a replica has priced its own
     heard = (f.prices for f in (*history.feedback, said) if f.prices is not None)
     prices = next(heard, None) or _list_prices(model)
@@ -258,8 +258,7 @@ def check_feedback(feedback: Feedback) -> None:
         With the `field`.
     """
     said = False
-    for field in _SAID:
-        value = getattr(feedback, field)
+    for field, value in zip(_SAID, _said_by(feedback), strict=True):
         if value is None:
             continue
         said = True

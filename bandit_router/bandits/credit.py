@@ -15,6 +15,8 @@ W, R, R2, CN, C, C2, LN, L, L2 = range(9)
 of squares of cost (US dollars) and of latency (milliseconds)."""
 
 ROWS = 9
+_NONE = np.zeros(ROWS)
+_NONE.flags.writeable = False
 NOTHING = 1e-9
 """A weight of evidence below this is none."""
 
@@ -67,7 +69,7 @@ class Credit:
 
 def nothing(arm: str) -> Credit:
     """Return the credit of a decision of which nothing was heard."""
-    return Credit(arm, np.zeros(ROWS))
+    return Credit(arm, _NONE)
 
 
 def credit(

@@ -75,8 +75,11 @@ class Lineage:
 
     def heirs(self, path: Sequence[int]) -> list[int]:
         """Return the heir of each entry of a path at its own level; 0 where it has faded."""
-        found = [self.heir(id_) for id_ in path]
-        return [id_ if self.level(id_) == depth else WHOLE for depth, id_ in enumerate(found)]
+        out = []
+        for depth, id_ in enumerate(path):
+            heir = self.heir(id_)
+            out.append(heir if self.level(heir) == depth else WHOLE)
+        return out
 
     def level(self, id_: int) -> int:
         """Return the level of an id that was handed out; -1 of the whole map."""
