@@ -213,9 +213,9 @@ class Router(Fold):
         killed = None if self.killed is None else self.killed.model
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
-        needed = self.needs_vector_for(asked) if unplaced else self.needs_vector
-        if vector is None and needed:
-            vector = self.embed(prompt or "")
+        if vector is None:
+            needed = self.needs_vector_for(asked) if unplaced else self.needs_vector
+            vector = self.embed(prompt or "") if needed else None
         unit_vector = None if vector is None else self._checked(vector)
         seq = self.seq + 1
         context = Context(
