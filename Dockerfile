@@ -14,9 +14,11 @@ COPY --from=build /opt/bandit-router /opt/bandit-router
 RUN useradd --create-home --uid 10001 router && mkdir /data && chown router /data
 USER 10001
 WORKDIR /data
-ENV PATH=/opt/bandit-router/bin:$PATH
-# Machine code and the 8-bit weights go to the user's cache, where they are found again: as another
-# user they would be made at every start.
+# Machine code for every processor of this architecture: made for the builder's own, it would be made
+# again at every start on a host unlike it.
+ENV PATH=/opt/bandit-router/bin:$PATH NUMBA_CPU_NAME=generic
+# It and the 8-bit weights go to the user's cache, where they are found again: as another user they
+# would be made at every start.
 RUN bandit-router precompile
 VOLUME /data
 EXPOSE 8080
