@@ -63,29 +63,27 @@ def decision_answer(history: History) -> DecisionAnswer:
 
 def _chosen(decision: Decision) -> dict[str, Any]:
     """Return what both answers say of the choice."""
+    candidates = [_candidate(c) for c in decision.candidates]
+    [expected] = [c.expected for c in candidates if c.model == decision.model]
     return {
         "decision_id": decision.decision_id,
         "model": decision.model,
         "cluster": decision.cluster,
         "propensity": decision.propensity,
-        "expected": _expected(decision.chosen),
-        "candidates": [_candidate(c) for c in decision.candidates],
+        "expected": expected,
+        "candidates": candidates,
     }
-
-
-def _expected(candidate: Candidate) -> Expected:
-    return Expected(
-        quality=candidate.quality,
-        cost_usd=candidate.cost_usd,
-        latency_ms=candidate.latency_ms,
-    )
 
 
 def _candidate(candidate: Candidate) -> CandidateAnswer:
     return CandidateAnswer(
         model=candidate.model,
         propensity=candidate.propensity,
-        expected=_expected(candidate),
+        expected=Expected(
+            quality=candidate.quality,
+            cost_usd=candidate.cost_usd,
+            latency_ms=candidate.latency_ms,
+        ),
         quality_interval=quality_interval(candidate),
         draw=candidate.draw,
         evidence=candidate.evidence,

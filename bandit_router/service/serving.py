@@ -156,8 +156,9 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    # The thread that writes to the disk need not wait 5 ms for the interpreter when all is busy.
-    sys.setswitchinterval(0.001)
+    # The threads that write to the disk and encode need the interpreter for moments, several times
+    # a batch: while the loop is busy they wait so long for each.
+    sys.setswitchinterval(0.0002)
     # A client that leaves ends the call that is made for it.
     runner = web.AppRunner(app, handler_cancellation=True, **SERVER, shutdown_timeout=grace)
     connections = app[CONNECTIONS]
