@@ -15,7 +15,7 @@ TOP_TO_BOTTOM = """
     service precompile bench simulator providers store explain
     router rollout eligibility fold strategies sessions views accounts memory sources crowd
     codec shapes policies bandits clustering embedding page_hinkley
-    config types candidates exceptions compiled
+    config types candidates exceptions compiled absent
 """
 ROOMS = TOP_TO_BOTTOM.split()
 CORE = ROOMS[ROOMS.index("router") :]

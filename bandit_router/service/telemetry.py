@@ -12,14 +12,17 @@ import secrets
 from time import perf_counter
 from typing import Any
 
-import structlog
-import structlog.tracebacks
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ..absent import absent
 from . import tracing
 from .gateway.record import DECISION
 from .keys import DECISION_ID, METRICS, TENANT
+
+with absent("rich"):  # 3 MB
+    import structlog
+    import structlog.tracebacks
 
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for every few seconds by machines: counted, but neither logged nor traced."""
@@ -97,7 +100,8 @@ def configure_logging(form: str, level: str) -> None:
             structlog.processors.JSONRenderer(),
         ]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=False)]
+        plain = structlog.dev.plain_traceback  # another may show locals, and they hold prompts
+        last = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     logging.config.dictConfig(
         {
             "version": 1,

@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,20 @@ async def test_logs_of_any_part_are_json_too(lines):
     assert line["exception"][0]["exc_value"] == "broken"
     assert line["logger"] == "bandit_router.store"
     assert prompt not in json.dumps(line["exception"])
+
+
+def test_a_traceback_in_text_shows_no_value():
+    code = (
+        "import logging; from bandit_router.service.telemetry import configure_logging\n"
+        "configure_logging('text', 'info')\n"
+        "def route(prompt):\n    raise ValueError('broken')\n"
+        "try:\n    route(' '.join(['a', 'secret']))\n"
+        "except ValueError:\n    logging.getLogger('bandit_router.store').exception('it failed')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "it failed" in done.stderr
+    assert "ValueError: broken" in done.stderr
+    assert "a secret" not in done.stderr
 
 
 def test_a_call_of_a_model_is_a_span_in_the_words_of_the_genai_conventions():
