@@ -94,20 +94,43 @@ class Memory:
 def with_event(history: History, event: Outcome | Feedback) -> History:
     """Return `history` with one more event.
 
-    Where a source says again all that it said last, the new word takes the place of the old: who
-    changes their mind a thousand times is one voice, and no more work than one.
+    What a source says again takes the place of what it said: who changes their mind a thousand
+    times is one voice, and no more work than one.
     """
     if isinstance(event, Outcome):
         return msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
-    if not history.feedback:
-        return msgspec.structs.replace(history, feedback=(event,))
-    heard = list(history.feedback)
-    last = next((i for i in reversed(range(len(heard))) if heard[i].source == event.source), None)
-    if last is not None and _said(heard[last]) <= _said(event):
-        heard[last] = _over(heard[last], event)
-    else:
-        heard.append(event)
+    source = event.source
+    before = [f for f in history.feedback if f.source == source]
+    if not before:
+        return msgspec.structs.replace(history, feedback=(*history.feedback, event))
+    # What its word counts goes with the first one, or with its vote: see `_over`.
+    voted = next((f for f in before if f.reward is not None), None)
+    if voted is not None:
+        event = msgspec.structs.replace(event, reliability=voted.reliability)
+    elif event.reward is None:
+        event = msgspec.structs.replace(event, weight=before[0].weight)
+    again = _said(event)
+    ours = [left for f in before if (left := _without(f, again)) is not None] + [event]
+    heard: list[Feedback] = []
+    for f in history.feedback:  # sources stay in the order in which they first spoke
+        if f is before[0]:
+            heard += ours
+        elif f.source != source:
+            heard.append(f)
     return msgspec.structs.replace(history, feedback=tuple(heard))
+
+
+def _without(feedback: Feedback, fields: set[str]) -> Feedback | None:
+    """Return what is left of a feedback without some of its fields; None if that is nothing."""
+    said = _said(feedback)
+    if not said & fields:
+        return feedback
+    if said <= fields:
+        return None
+    gone: dict[str, None] = dict.fromkeys(said & fields)
+    if "cost_usd" in gone:
+        gone["prices"] = None
+    return msgspec.structs.replace(feedback, **gone)
 
 
 def _said(feedback: Feedback) -> set[str]:
@@ -160,6 +183,11 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     bill, cost = _reported(history, "cost_usd")
     clock, latency = _reported(history, "latency_ms")
     return credit(history.answered_by, rewards, cost, latency, (bill, clock))
+
+
+def reported_cost(history: History) -> float | None:
+    """Return the cost that was reported last, US dollars; None if none was."""
+    return _reported(history, "cost_usd")[1]
 
 
 def _reported(history: History, what: str) -> tuple[float, float | None]:

@@ -305,6 +305,7 @@ said = st.builds(
     reward=st.none() | st.floats(0, 1),
     cost_usd=st.none() | st.floats(0, 1),
     latency_ms=st.none() | st.floats(0, 1),
+    prompt_tokens=st.none() | st.integers(0, 9),
     source=st.sampled_from("abc"),
     weight=st.floats(0.1, 3),
     reliability=st.floats(0.1, 1),
@@ -324,6 +325,9 @@ def test_what_is_left_out_of_a_history_is_not_missed(events: list[Feedback], cap
     assert list(standing(short).items()) == list(standing(whole).items())
     ours, theirs = (settle(h, FeedbackSettings()) for h in (short, whole))
     assert ours.sums.tolist() == theirs.sums.tolist()
+    fields = ("reward", "cost_usd", "latency_ms", "prompt_tokens")
+    kept = [(f.source, n) for f in short.feedback for n in fields if getattr(f, n) is not None]
+    assert len(kept) == len(set(kept))  # however often, and in whatever turns, a source speaks
 
 
 @pytest.mark.parametrize("time", [np.inf, -np.inf, np.nan])

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from ..exceptions import InvalidInput, StoreError, UnknownDecision
+from ..memory import reported_cost
 from ..policies import Outside
 from ..router import Router
 from ..store import Rows
@@ -39,6 +40,7 @@ class Batch:
         self.time = 0.0  # the router never lets it run back
         self.events: list[Event] = []
         self.lineage: list[LineageEvent] = []
+        self.known_costs: dict[int, float] = {}  # of a decision, before each feedback on it
         self.failed: list[str] = []  # strategies beside the live one
         self.rows = Rows()
         self.snapshot: tuple[int, bytes, bool] | None = None  # the last: whether it is enough
@@ -113,7 +115,8 @@ class Batch:
         if isinstance(item, Exception):
             return item
         try:
-            owner = self.router.history(item.decision_id).decision.request.key
+            history = self.router.history(item.decision_id)
+            owner = history.decision.request.key
             if not signed and owner not in (None, key):
                 message = "another key made this decision: only it may judge"
                 return Refused(403, message, "decision_id")
@@ -122,6 +125,7 @@ class Batch:
             return error
         if event is not None:
             self.add(event)
+            self.known_costs[self.events[-1].seq] = reported_cost(history) or 0.0
         return status
 
     def observe(self, outcome: Outcome) -> None:

@@ -12,8 +12,7 @@ from functools import cache
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from ..exceptions import BanditRouterError
-from ..router import Router
-from ..types import Decision, Event, Feedback, History, Outcome
+from ..types import Decision, Event, Feedback, Outcome
 from .batch import Batch
 from .overview import explored
 
@@ -90,7 +89,7 @@ class Metrics:
     def written(self, batch: Batch) -> None:
         """Count events that are on disk."""
         for event in batch.events:
-            self._event(event, batch.router)
+            self._event(event, batch)
         for seen in batch.lineage:
             self._lineage(seen.what).inc()
         for strategy in batch.failed:
@@ -101,7 +100,7 @@ class Metrics:
         self._requests(method, route, status).inc()
         self._http_seconds(route).observe(seconds)
 
-    def _event(self, event: Event, router: Router) -> None:
+    def _event(self, event: Event, batch: Batch) -> None:
         if isinstance(event, Decision):
             self._decisions(self._model(event.model)).inc()
             if explored(event):
@@ -109,7 +108,7 @@ class Metrics:
         elif isinstance(event, Outcome):
             self._outcome(event)
         elif isinstance(event, Feedback):
-            self._said(event, router)
+            self._said(event, batch)
         else:
             self._changes(event.what).inc()
 
@@ -125,19 +124,17 @@ class Metrics:
             if count is not None:
                 self._tokens(model, direction).inc(count)
 
-    def _said(self, event: Feedback, router: Router) -> None:
+    def _said(self, event: Feedback, batch: Batch) -> None:
         self._feedback(self._source(event.source)).inc()
-        counted = 0.0
         try:
-            history = router.history(event.decision_id)
-            model = self._model(history.answered_by)
-            counted = _most_said(history, event.seq)
+            model = self._model(batch.router.history(event.decision_id).answered_by)
         except BanditRouterError:  # thrown away meanwhile
             model = OTHER
         if event.reward is not None:
             self._reward(model).observe(event.reward)
         if event.cost_usd is not None:  # in place of what was said before, of which it may be part
-            self._cost(model).inc(max(0.0, event.cost_usd - counted))
+            known = batch.known_costs.get(event.seq, 0.0)
+            self._cost(model).inc(max(0.0, event.cost_usd - known))
 
     # By their labels, which are bounded: to look one up costs more than to count.
 
@@ -149,9 +146,3 @@ class Metrics:
     ) -> Callable[..., Histogram]:
         name = f"{PREFIX}_{name}"
         return cache(Histogram(name, help_, [label], buckets=steps, registry=self.registry).labels)
-
-
-def _most_said(history: History, seq: int) -> float:
-    """Return the highest cost of a decision that was known before the event `seq`."""
-    reports: tuple[Outcome | Feedback, ...] = (*history.outcomes, *history.feedback)
-    return max((r.cost_usd for r in reports if r.cost_usd is not None and r.seq < seq), default=0.0)

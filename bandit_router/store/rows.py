@@ -9,6 +9,7 @@ import msgspec
 
 from .. import codec
 from ..exceptions import StoreError
+from ..memory import with_event
 from ..types import (
     EVENT_VERSION,
     Change,
@@ -204,8 +205,6 @@ def history_of(events: Iterable[Event]) -> History | None:
     for event in events:
         if isinstance(event, Decision):
             history = History(decision=event)
-        elif history is not None and isinstance(event, Outcome):
-            history = msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
-        elif history is not None and isinstance(event, Feedback):
-            history = msgspec.structs.replace(history, feedback=(*history.feedback, event))
+        elif history is not None and isinstance(event, Outcome | Feedback):
+            history = with_event(history, event)
     return history

@@ -53,6 +53,9 @@ async def test_what_happened_is_counted(client):
     assert total(samples, "reward_count") == 5
     assert total(samples, "reward_sum") == pytest.approx(2.5)
     assert total(samples, "cost_usd_total") == pytest.approx(1.25)
+    for cost in (0.45, 0.4):  # the last decision's bill is put right: what it adds counts
+        await client.post("/feedback", json={**said, "cost_usd": cost})
+    assert total(await scraped(client), "cost_usd_total") == pytest.approx(1.45)
     assert value(samples, "lineage_events_total", what="born") >= 1
     assert value(samples, "http_requests_total", method="POST", route="/route", status="200") == 5
     assert value(samples, "http_request_seconds_count", route="/feedback") == 10
