@@ -207,8 +207,9 @@ class Posterior:
             What was believed of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
-        before = self._total[W, index]
-        moves = bool(sums[W] or sums[R] or sums[R2])  # a bill or a latency alone moves no level
+        before = float(self._total[W, index])
+        said = sums.tolist()
+        moves = bool(said[W] or said[R] or said[R2])  # a bill or a latency alone moves no level
         if self._levels:
             foretold, sound = self._learn(here, path, sums, index, fresh, moves)
         else:
@@ -219,11 +220,11 @@ class Posterior:
             self._adjusted.make_room(min(here.dimension, _COORDINATES))
             self._adjusted.only_level(index, self._total[:, index])
         self._learnt += 1
-        young = self._learnt < _YOUNG or self._total[W, index] < _FEW
+        now = float(self._total[W, index])
+        young = self._learnt < _YOUNG or now < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
-        tenths = before // _REFRESH, self._total[W, index] // _REFRESH
-        if self._levels and (young or not sound or tenths[0] != tenths[1]):
+        if self._levels and (young or not sound or before // _REFRESH != now // _REFRESH):
             self._adjusted.tilt(index)
         return foretold
 
