@@ -26,6 +26,8 @@ from numba.core.types import unliteral
 
 log = logging.getLogger(__name__)
 
+_HOW_LONG = "ten to fifteen seconds of one core"
+
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
@@ -84,8 +86,8 @@ class Unkept(NullCache):
     def load_overload(self, sig: Any, target_context: Any) -> None:
         """Say that there is nothing, and will be nothing next time."""
         _say(
-            "compiling, as at every start: some ten seconds of one core. Compiled code can be kept "
-            "nowhere: set NUMBA_CACHE_DIR to a folder that can be written"
+            f"compiling, as at every start: {_HOW_LONG}. Compiled code can be kept nowhere: set "
+            "NUMBA_CACHE_DIR to a folder that can be written"
         )
 
 
@@ -131,7 +133,7 @@ class Kept(FunctionCache):
         # Two processes that write at once can leave one's code under the other's types.
         if found and tuple(found.signature.args) == tuple(sig):
             return found
-        _say("compiling for this processor: some ten seconds of one core, kept for the next start")
+        _say(f"compiling for this processor: {_HOW_LONG}, kept for the next start")
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

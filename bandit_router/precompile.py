@@ -37,7 +37,7 @@ def precompile(settings: Settings | None = None) -> Precompiled:
     """Compile what decisions and feedback run, so that none of them waits for it.
 
     A few prompts are routed and learnt in memory. What was compiled on this machine before is only
-    loaded: some ten seconds of one core become a few tenths.
+    loaded: ten to fifteen seconds of one core become a few tenths.
 
     Parameters
     ----------

@@ -92,6 +92,8 @@ def learn(config: Config, *, db: str, demo: bool = False) -> None:
     StoreError, ConfigError
         See `create_app`.
     """
+    server = config.settings.server
+    configure_logging(server.log_format, server.log_level)
     candidate = open_learner(demo_config(config) if demo else config, db)
     others = [open_learner(own, str(place_of(name, db))) for name, own in config.tenants.items()]
     for number in (signal.SIGINT, signal.SIGTERM):
