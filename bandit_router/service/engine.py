@@ -30,7 +30,9 @@ from .world import World
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = 1.0
-"""How long a decision that can do without the prompt's embedding waits for it."""
+_PAUSE_S = 5.0
+"""How long a decision that can do without the prompt's embedding waits for it, and for how long
+none waits after that was in vain."""
 
 
 class Engine:
@@ -71,6 +73,7 @@ class Engine:
             self._encoder = Encoder(embedder, **sizes)
         self._warming = Warming(recorder, self._encoder, config.settings)
         self._fleet = fleet
+        self._unplaced_until = 0.0
         self.world = World()
 
     def start(self) -> None:
@@ -204,11 +207,17 @@ class Engine:
         """Return the unit vector of a prompt, None if a decision has to do without and can."""
         if self._fleet is not None or router.needs_vector_for(request):
             return await self.embed(text)
+        clock = asyncio.get_running_loop().time
+        if clock() < self._unplaced_until:
+            return None
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 return await self.embed(text)
-        except (InvalidInput, Unavailable, TimeoutError):
-            return None
+        except (Unavailable, TimeoutError):
+            self._unplaced_until = clock() + _PAUSE_S
+        except InvalidInput:  # the prompt's own fault
+            pass
+        return None
 
     async def feedback(
         self, items: Sequence[Feedback | Exception], *, key: str | None = None, signed: bool = False

@@ -335,7 +335,10 @@ async def test_who_needs_no_embedding_serves_while_the_encoder_is_down(
     status, _ = await route(client)
     assert status == 200
 
+    asked = []
+
     def down(texts: Any) -> Any:
+        asked.extend(texts)
         raise OSError("the encoder is down")
 
     monkeypatch.setattr(embedder, "encode", down)
@@ -346,6 +349,8 @@ async def test_who_needs_no_embedding_serves_while_the_encoder_is_down(
     assert said == {"thompson": "the prompt could not be embedded", "fixed:small": None}
     rated = {"decision_id": answer["decision_id"], "reward": 1.0}
     assert (await client.post("/feedback", json=rated)).status == 200
+    assert (await route(client, prompt="and another"))[0] == 200
+    assert asked == ["another"]  # it is let alone for a while
     status, answer = await route(client, prompt="another", profile="learnt")
     assert (status, answer["error"]["type"]) == (503, "unavailable")
     await client.close()
