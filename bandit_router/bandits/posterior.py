@@ -33,7 +33,7 @@ _AS_IT_IS = np.zeros((0, 0))  # no folding
 # is believed before any evidence: once or twice the setting, unless the stream says otherwise.
 # The last is of the tilts: so strong that no cluster moves an arm away from its own.
 _STRENGTHS = np.array([0.5, 1.0, 2.0, 4.0, 8.0, 32.0, 1e9])
-_LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0, 4.0])
+_LOG_PRIOR = np.array([0.0, 3.0, 3.0, 0.0, -3.0, -6.0, 3.0])
 _REFRESH = 10
 _YOUNG = 300
 _FEW = 25
