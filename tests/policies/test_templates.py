@@ -9,9 +9,9 @@ from bandit_router import Feedback, Router
 from bandit_router.config import BanditSettings, Settings
 
 TEMPLATES = {
-    "sums": "What is {a} plus {b}?",
-    "code": "Write a Python function that returns {a} plus {b}.",
-    "verse": "Write a poem about {a} cats and {b} dogs.",
+    "sums": ("What is {a} plus {b}?", "Compute {a} times {b}.", "Solve {a}x = {b} for x."),
+    "code": ("Write a Python loop from {a} to {b}.", "Fix this Python: print({a} + {b}"),
+    "verse": ("Write a haiku on {a} birds.", "Write a limerick about {a} men and {b} boats."),
 }
 
 
@@ -25,7 +25,7 @@ def test_the_model_for_a_template_is_found_though_the_map_is_one_place() -> None
     right = []
     for task in tasks.tolist():
         a, b = rng.integers(2, 99, size=2)
-        decision = router.route(TEMPLATES[task].format(a=a, b=b))
+        decision = router.route(str(rng.choice(TEMPLATES[task])).format(a=a, b=b))
         right.append(decision.model == best[task])
         reward = float(rng.random() < (0.9 if right[-1] else 0.4))
         router.feedback(Feedback(decision_id=decision.decision_id, reward=reward))
