@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import bandit_router.service.shared.learner  # noqa: F401  imported before the forks
-from bandit_router import Router
 from bandit_router.config import parse_config
+from bandit_router.precompile import precompile
 from bandit_router.service import learn, run
 from bandit_router.service.shared import link
 from bandit_router.store.postgres import events
@@ -47,7 +47,7 @@ def serve(order: dict[str, str], config: dict[str, object]) -> None:
 
 def main() -> None:
     config = json.loads(sys.argv[1])
-    Router(["a"], embedder="none").route(vector=[1.0, 0.0])  # imports what is imported late
+    precompile(parse_config(config).settings)  # once, and what is imported late is imported
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for line in sys.stdin:
         if os.fork() == 0:
