@@ -239,7 +239,8 @@ async def judged(world: Any, grader: Grader, **settings: Any) -> tuple[World, Te
 async def test_a_judge_grades_and_is_held_against_people(world: Any) -> None:
     grader = Grader("Mark: 9")
     gateway, server = await judged(world, grader)
-    for says, reward in (("9", 1.0), ("2", 0.0), ("7", 0.0), ("none", 1.0)):
+    unclear = [(says, 1.0) for says in ("none", "-3", "On a scale from 0 to 10 an 8")]
+    for says, reward in (("9", 1.0), ("2", 0.0), ("7/10", 0.0), *unclear):
         grader.says = says
         decision = await gateway.ask()
         said = {"decision_id": decision, "reward": reward}
@@ -256,7 +257,7 @@ async def test_a_judge_grades_and_is_held_against_people(world: Any) -> None:
     assert (people["decisions"], people["same_side"]) == (3, pytest.approx(2 / 3))
     assert people["correlation"] > 0
     assert sources["user"]["with_people"] is None
-    usd = 4 * (1000 * 0.15 + 10 * 0.60) / 1e6
+    usd = 6 * (1000 * 0.15 + 10 * 0.60) / 1e6
     assert found["answer_judge"]["spent_today_usd"] == pytest.approx(usd)
     await server.close()
 
