@@ -301,7 +301,10 @@ class Feedback(
 
     def same_content(self, other: Feedback) -> bool:
         """Tell whether `other` says the same (when it came, and what it counted then, aside)."""
-        ours = {name: getattr(self, name) for name in ("seq", "time", "version", "reliability")}
+        aside = ["seq", "time", "version", "reliability"]
+        if self.prices is not None and other.prices is not None:
+            aside.append("cost_usd")  # it is worked out, also of what other sources say
+        ours = {name: getattr(self, name) for name in aside}
         return msgspec.structs.replace(other, **ours) == self
 
 

@@ -143,9 +143,9 @@ def test_token_counts_become_a_cost() -> None:
 def test_tokens_complete_one_another_and_never_outrank_a_bill() -> None:
     """Live, and folded again from the log."""
     first = router(strategy="fixed:small")
-    decisions = [first.route(vector=[1.0, 0]) for _ in range(2)]
+    decisions = [first.route(vector=[1.0, 0]) for _ in range(3)]
     events: list[Event] = [first.initial, *decisions]
-    one, two = (decision.decision_id for decision in decisions)
+    one, two, three = (decision.decision_id for decision in decisions)
 
     def say(id_: str, **fields: Any) -> str:
         status, event = first.judge(Feedback(decision_id=id_, **fields))
@@ -169,6 +169,11 @@ def test_tokens_complete_one_another_and_never_outrank_a_bill() -> None:
     assert say(one, prompt_tokens=1_000_000, completion_tokens=500_000) == "duplicate"
     priced = {"cost_usd": 0.3, "prices": (0.1, 0.4)}  # by a replica, whose word is judged again
     assert say(one, prompt_tokens=1_000_000, completion_tokens=500_000, **priced) == "duplicate"
+
+    for source, count in (("a", "prompt_tokens"), ("b", "completion_tokens")):
+        assert say(three, source=source, **{count: 1_000_000}) == "recorded"
+    assert say(three, source="a", prompt_tokens=1_000_000) == "duplicate"
+    assert cost(first, three) == 90.0  # of output nobody said a price
 
     assert say(two, cost_usd=0.7) == "recorded"
     tokens = {"prompt_tokens": 1000, "completion_tokens": 500}

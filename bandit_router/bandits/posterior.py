@@ -1,8 +1,10 @@
 """Posteriors of every arm's quality, cost and latency at every place, with pooled evidence.
 
-The state is nothing but weighted sums, per (cluster, arm) at every resolution and for the whole
-map; means and variances are derived when they are read. So evidence adds up when clusters
-merge, and taking a feedback back is exact, unless its arm has changed since (see `moved`).
+What was observed is held as weighted sums, per (cluster, arm) at every resolution and for the
+whole map; means and variances are derived when they are read. So evidence adds up when clusters
+merge, and taking a feedback back is exact, unless its arm has changed since (see `moved`). Beside
+the sums stands what is solved from them now and then (levels, difficulty, tilts), and how well each
+way of pooling has foretold, which is never taken back.
 """
 
 from __future__ import annotations

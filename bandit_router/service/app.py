@@ -43,7 +43,7 @@ from .opening import OUTBOX, embedder_of, open_engine, open_learner
 from .overload import Connections, bounded
 from .scrape import Gauges
 from .telemetry import observed
-from .tenants import Tenants
+from .tenants import Tenants, go_ahead_was_given
 from .version import version
 from .watch import Watch
 
@@ -154,7 +154,9 @@ def _application(
         ],
         client_max_size=config.settings.server.max_body_bytes,
     )
-    app.add_routes([web.route(o.method, o.path, o.handler) for o in OPERATIONS])
+    expect = None if config.tenant is None else go_ahead_was_given
+    for o in OPERATIONS:
+        app.add_routes([web.route(o.method, o.path, o.handler, expect_handler=expect)])
     app.add_routes(page.ROUTES)
     app.on_response_prepare.extend([browsers.secure, browsers.allow, _link_feedback])
     app[CONNECTIONS] = connections

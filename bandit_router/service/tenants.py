@@ -7,19 +7,22 @@ application whose key it brings before anything else has looked at it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ..exceptions import ConfigError
+from ..exceptions import ConfigError, StoreError
 from ..store.keys import id_of
-from .errors import Refused
+from .errors import Refused, Unavailable
 from .keyring import presented
 from .keys import ENGINE
 from .links import PATH as SIGNED
 from .links import TENANT
+
+log = logging.getLogger(__name__)
 
 _READY = "/readyz"
 
@@ -89,9 +92,18 @@ class Tenants:
 
     def _owner(self, deployment: web.Application, id_: str) -> list[str | None]:
         """Return whose a key is: nobody's, or of one."""
-        apps = [(None, deployment), *self._apps.items()]
-        rings = [(name, app[ENGINE].keyring.keys()) for name, app in apps]
-        found = [name for name, keys in rings if id_ in keys]
+        found: list[str | None] = []
+        unread = False
+        for name, app in [(None, deployment), *self._apps.items()]:
+            try:
+                keys = app[ENGINE].keyring.keys()
+            except StoreError as error:  # no concern of the others, and nothing to tell them
+                log.error("the API keys of %s cannot be read: %s", name or "the deployment", error)
+                unread = True
+            else:
+                found += [name] if id_ in keys else []
+        if unread and not found:
+            raise Unavailable("not all API keys can be read now: try again")
         if len(found) > 1:
             raise Refused(
                 401,
@@ -99,3 +111,10 @@ class Tenants:
                 "one: make each a new one",
             )
         return found
+
+
+async def go_ahead_was_given(request: web.Request) -> None:
+    """Answer `Expect: 100-continue` with nothing: the deployment has, before it asked whose it is.
+
+    There are clients that send their body at each word to go ahead.
+    """

@@ -120,7 +120,7 @@ def archive(store: EventStore, until: int, path: Path) -> int:
         raise StoreError(f"{path}: exists already: choose another name for the archive")
     count = 0
     try:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
             for rows in _rows(store, until, schema.names):
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))

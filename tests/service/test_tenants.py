@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import shutil
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ async def test_a_line_of_the_log_names_the_tenant(start: Any, db: Path, caplog: 
     for name in NAMES:
         caplog.clear()
         assert (await route(client, keys[name], "x"))[0] == 200
-        [line] = caplog.records
+        [line] = [r for r in caplog.records if r.name == "bandit_router.request"]
         assert getattr(line, "tenant", None) == name
 
 
@@ -221,6 +222,39 @@ async def test_without_any_key_tenants_are_closed_and_health_is_open(start: Any,
             break
         await asyncio.sleep(0.02)
     assert found[0] == 200, found
+
+
+async def test_a_tenant_is_told_once_to_go_ahead(start: Any, db: Path):
+    keys = make_keys(db)
+    client = await start(tenants())
+    body = b'{"prompt": "hello"}'
+    reader, writer = await asyncio.open_connection(client.server.host, client.server.port)
+    writer.write(
+        b"POST /route HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Expect: 100-continue\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n"
+        % (len(body), keys["red"].encode())
+    )
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_keys_that_cannot_be_read_are_no_concern_of_others(start: Any, db: Path):
+    keys = make_keys(db)
+    client = await start(tenants())
+    with closing(sqlite3.connect(place_of("red", db))) as broken:
+        broken.execute("ALTER TABLE api_keys RENAME TO gone")
+    for _ in range(200):
+        if (found := await route(client, "br_00_x", "x"))[0] == 503:
+            break
+        await asyncio.sleep(0.02)
+    for status, answer in (found, await route(client, keys["red"], "x")):
+        assert status == 503
+        assert "red" not in str(answer)
+    for name in (None, "blue"):
+        assert (await route(client, keys[name], "x"))[0] == 200
 
 
 async def test_a_link_is_for_one_tenant(start: Any, db: Path, monkeypatch: Any):

@@ -92,17 +92,17 @@ def test_the_archive_holds_what_went(store, tmp_path):
 
 def test_archives_are_logs_that_can_be_replayed(store, tmp_path):
     """All of them together say what the database said before anything went."""
-    whole = read_log(store.path)
+    whole, folder = read_log(store.path), tmp_path / "archives" / "acme"
     for name, before in (("b", 50.0), ("a", 200.0)):  # their order is that of their events
         checkpoint = fold_until(store, before)
-        archive(store, checkpoint, tmp_path / "archives" / f"{name}.parquet")
+        archive(store, checkpoint, folder / f"{name}.parquet")
         compact(store, checkpoint)
-    found = read_log(tmp_path / "archives")  # what stayed after the first is in the second again
+    found = read_log(folder)  # what stayed after the first is in the second again
     assert len(found) == len(whole) == 100
     for one, other in zip(map(vars, found), map(vars, whole), strict=True):
         assert one.pop("vector").tobytes() == other.pop("vector").tobytes()
         assert one == other
-    told = replay(tmp_path / "archives", ["random"], progress=False)
+    told = replay(folder, ["random"], progress=False)
     assert told["log"]["decisions"] == 100
     pq.write_table(pa.table({"seq": [1], "kind": ["decision"], "body": [b"x"]}), tmp_path / "x.pq")
     with pytest.raises(InvalidInput, match="event 1 cannot be read"):
