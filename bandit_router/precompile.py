@@ -9,11 +9,12 @@ import logging
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
-from threading import Lock
+from threading import Event, Lock, get_ident
 from time import perf_counter
+from typing import Any
 
 import numpy as np
-from numba.core import event
+from numba.core.event import Listener, install_listener
 
 from .config import BanditSettings, Settings
 from .embedding import make_embedder, shipped_projection
@@ -33,7 +34,31 @@ class Precompiled:
     seconds: float
 
 
-def precompile(settings: Settings | None = None) -> Precompiled:
+class Stopped(Exception):
+    """What is compiled is not needed any more."""
+
+
+class _Compiling(Listener):
+    """Counts the functions that this thread compiles, and begins none once it is to stop."""
+
+    def __init__(self, stop: Event) -> None:
+        self.count = 0
+        self._stop = stop
+        self._thread = get_ident()
+
+    def on_start(self, _: Any) -> None:
+        """Begin a function."""
+        if get_ident() != self._thread:
+            return
+        if self._stop.is_set():
+            raise Stopped
+        self.count += 1
+
+    def on_end(self, _: Any) -> None:
+        """End a function."""
+
+
+def precompile(settings: Settings | None = None, stop: Event | None = None) -> Precompiled:
     """Compile what decisions and feedback run, so that none of them waits for it.
 
     A few prompts are routed and learnt in memory. What was compiled on this machine before is only
@@ -43,6 +68,13 @@ def precompile(settings: Settings | None = None) -> Precompiled:
     ----------
     settings
         Of the router that is to be fast; None: the defaults.
+    stop
+        Once set, it ends after the function that is being compiled.
+
+    Raises
+    ------
+    Stopped
+        If there was more to compile then.
 
     Examples
     --------
@@ -51,11 +83,12 @@ def precompile(settings: Settings | None = None) -> Precompiled:
     >>> precompile().compiled
     0
     """
-    with _ONE, event.install_recorder("numba:compile") as made:
-        start = perf_counter()
-        for strategy, arms in product(("thompson", "global-thompson"), ("ab", "a")):
-            _play(Settings() if settings is None else settings, strategy, arms)
-    done = Precompiled(compiled=len(made.buffer) // 2, seconds=perf_counter() - start)
+    with _ONE:
+        made, start = _Compiling(stop or Event()), perf_counter()
+        with install_listener("numba:compile", made):
+            for strategy, arms in product(("thompson", "global-thompson"), ("ab", "a")):
+                _play(Settings() if settings is None else settings, strategy, arms)
+    done = Precompiled(compiled=made.count, seconds=perf_counter() - start)
     if done.compiled:
         log.warning("compiled %d functions in %.1f s", done.compiled, done.seconds)
     return done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 from ..config import Settings
 from ..precompile import precompile
@@ -13,6 +15,9 @@ from .journal import Journal
 from .recorder import Recorder
 
 log = logging.getLogger(__name__)
+
+_COMPILER = ThreadPoolExecutor(1, "compile")
+"""One for all tenants: who only waits for its turn must not hold the threads that others need."""
 
 COMPILING = "compiling what decisions run: once for this processor, later it is only loaded"
 
@@ -36,6 +41,7 @@ class Warming:
         self._settings = settings
         self._tasks: list[asyncio.Task[None]] = []
         self._loading: asyncio.Task[None] | None = None
+        self._stop = Event()
 
     def start(self) -> None:
         """Begin, in the background."""
@@ -52,7 +58,8 @@ class Warming:
         """Let there be a router once all is compiled: the event loop must not wait for that."""
         folding, self._recorder.doing = self._recorder.doing, COMPILING
         try:
-            await asyncio.to_thread(precompile, self._settings)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(_COMPILER, precompile, self._settings, self._stop)
         except Exception:  # then each is compiled when it is called
             log.exception("not everything could be compiled ahead")
         self._recorder.doing = folding
@@ -65,7 +72,8 @@ class Warming:
             await asyncio.shield(self._loading)
 
     async def close(self) -> None:
-        """Stop."""
+        """Stop; what is being compiled is not waited for."""
+        self._stop.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -26,6 +26,20 @@ def call(url: str, body: object = None) -> tuple[int, str | None, str]:
             return refused.code, refused.headers["Retry-After"], refused.read().decode()
 
 
+def stopped_while_it_compiles(words: list[str], environment: dict[str, str]) -> None:
+    """Let a service end as soon as it has begun; it leaves what it has compiled."""
+    with subprocess.Popen(
+        words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        assert "compiling" in process.stderr.readline()
+        process.terminate()
+        assert "compiled" not in process.stderr.read()  # the rest was not waited for
+    assert process.returncode == 0
+
+
 def test_it_compiles_before_it_is_ready_and_lives_meanwhile(tmp_path: Path) -> None:
     environment = {
         **os.environ,
@@ -38,6 +52,7 @@ def test_it_compiles_before_it_is_ready_and_lives_meanwhile(tmp_path: Path) -> N
     config.write_text("[[models]]\nname = 'small'\n[[models]]\nname = 'large'\n")
     words = [*command, "serve", "--config", str(config), "--port", "0", "--db", f"{tmp_path}/x.db"]
     said, early = tmp_path / "stderr", []
+    stopped_while_it_compiles(words, environment)
     with (
         said.open("w") as stderr,
         subprocess.Popen(
