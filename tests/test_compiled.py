@@ -7,17 +7,20 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event
 from types import ModuleType
 
 import numba
 import numpy as np
 import pytest
 from numba.core import caching
+from numba.core.event import install_listener
 
 import bandit_router
 from bandit_router.bandits.credit import ROWS
 from bandit_router.bandits.learning import noises
 from bandit_router.compiled import _Places, _say, compiled, made_of, reordered
+from bandit_router.precompile import Stopped, _Compiling
 
 Said = Callable[[], list[str]]
 
@@ -213,6 +216,20 @@ def test_code_is_kept_by_what_it_may_do_with_sums(
         again = decorated(module.both.py_func)
         assert again(2) == 31
         assert sum(again.stats.cache_hits.values()) == (decorated is compiled)
+
+
+def test_compiling_ends_when_it_is_told_and_can_begin_again(
+    imported: Callable[..., ModuleType],
+) -> None:
+    module, stop = imported(), Event()
+    with install_listener("numba:compile", _Compiling(stop)) as made:
+        stop.set()
+        with pytest.raises(Stopped):
+            module.both(2)
+        assert made.count == 0
+        stop.clear()
+        assert module.both(2) == 31
+        assert made.count == 2
 
 
 def test_what_a_function_is_made_of() -> None:

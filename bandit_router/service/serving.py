@@ -96,8 +96,13 @@ def learn(config: Config, *, db: str, demo: bool = False) -> None:
     configure_logging(server.log_format, server.log_level)
     candidate = open_learner(demo_config(config) if demo else config, db)
     others = [open_learner(own, str(place_of(name, db))) for name, own in config.tenants.items()]
+
+    def stop(*_: object) -> None:
+        for learner in (candidate, *others):
+            learner.stop()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: candidate.stop())
+        signal.signal(number, stop)
     for other in others:
         other.start()
     candidate.run()

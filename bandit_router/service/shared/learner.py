@@ -11,6 +11,7 @@ import logging
 import random
 import threading
 import time
+from contextlib import suppress
 
 import msgspec
 
@@ -19,7 +20,7 @@ from ...config import Config, StoreSettings
 from ...embedding import Embedder
 from ...exceptions import BanditRouterError, InvalidInput, StoreError, StoreHeld, UnknownDecision
 from ...fold import FOLD_VERSION
-from ...precompile import precompile
+from ...precompile import Stopped, precompile
 from ...router import Router
 from ...store.postgres import Item, LearnerStore, Published
 from ...store.postgres.inbox import Taken
@@ -80,7 +81,8 @@ class Learner:
     def run(self) -> None:
         """Learn whenever nobody else does, until `stop`."""
         # Not while it holds the lock: the server ends the session of whoever is silent for long.
-        precompile(self._config.settings)
+        with suppress(Stopped):
+            precompile(self._config.settings, self._stop)
         told = ""
         while not self._stop.is_set():
             try:
