@@ -69,8 +69,9 @@ docs: install
 studies: install
 	$(BIN)/python -m simulations.run $(TABLES) $(ARGS)
 
-# Minutes: thousands of decisions each. The tests play them with BANDIT_ROUTER_FAST=1.
+# Four minutes: thousands of decisions each. The tests play them with BANDIT_ROUTER_FAST=1.
 notebooks: install
+	$(BIN)/bandit-router precompile
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 # A few minutes: the clean environment takes torch too.

@@ -239,8 +239,9 @@ class Fleet:
             served = await self._through(model, endpoint, call, asked, failures, started)
         except UpstreamError as error:
             gone = own and error.status in _NO_SUCH_PATH
-            if gone and (bound := call.bound()):  # the path, or what the request names: not ill
-                raise InvalidInput(f"{bound[1]}: {error}: no /responses there, or not this") from None
+            if gone and (bound := call.bound()):  # the path, or what the request refers to
+                said = f"{bound[1]}: {error}: there is no /responses, or not this"
+                raise InvalidInput(said) from None
             if gone and has is None:
                 health.responses = False
             elif "stream_options" in asked.body and b"stream_options" in error.body:

@@ -226,7 +226,10 @@ def _said(translation: Translation) -> Json:
         return translation.request()
     except ValueError as error:
         raise InvalidInput(str(error)) from None
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except KeyError as error:
+        name = str(error.args[0])
+        raise InvalidInput(f"{name}: is missing where its API wants it", name) from None
+    except (TypeError, AttributeError, IndexError) as error:
         what = f"{type(error).__name__}: {error}"
         raise InvalidInput(f"the request is not of the form that its API has ({what})") from None
 

@@ -318,6 +318,10 @@ async def test_errors_in_anthropics_words(world: World) -> None:
     assert caught.value.body["error"]["type"] == "invalid_request_error"  # type: ignore[index]
     answer = await world.service.post("/v1/messages", json={"model": "m", "messages": []})
     assert (answer.status, (await answer.json())["type"]) == (422, "error")
+    result = [{"role": "user", "content": [{"type": "tool_result", "content": "rain"}]}]
+    body = {"model": "auto", "messages": result, "max_tokens": 5}
+    answer = await world.service.post("/v1/messages", json=body)
+    assert (answer.status, (await answer.json())["error"]["field"]) == (422, "tool_use_id")
 
 
 async def test_the_list_of_models_for_both_and_counting(world: World) -> None:
