@@ -47,7 +47,8 @@ class Candidates(Sequence[Candidate]):
     models
         Their names.
     table
-        Shape (candidates, columns), float64, not to be written to; nan: unknown.
+        Shape (candidates, columns), float64, not to be written to; a cost or latency of nan is
+        unknown.
     """
 
     __slots__ = ("models", "table")

@@ -29,9 +29,9 @@ Vector = NDArray[np.float32]
 """A unit-norm embedding, shape (dimension,)."""
 
 if TYPE_CHECKING:
-    Rows = Sequence[Candidate]
+    CandidateRows = Sequence[Candidate]
 else:  # as which they are read from a log; those of a decision just made are `Candidates`
-    Rows = tuple[Candidate, ...]
+    CandidateRows = tuple[Candidate, ...]
 
 Need = Literal["tools", "vision", "json"]
 ChangeKind = Literal[
@@ -210,7 +210,7 @@ class Decision(
     model: str
     cluster: int
     propensity: float
-    candidates: Rows
+    candidates: CandidateRows
     utility: Utility
     path: tuple[int, ...] = ()
     vector: bytes = b""

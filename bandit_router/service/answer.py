@@ -19,7 +19,7 @@ from .browsers import HEADERS, SERVER
 _JSON: dict[str, str] = {hdrs.CONTENT_TYPE: "application/json"}
 
 
-class Answer(web.Response):
+class JsonAnswer(web.Response):
     """A JSON body under the head that all answers share.
 
     Where anything is out of the ordinary (a header was added, a page of another site asks, the

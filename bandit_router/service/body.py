@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from ..exceptions import InvalidInput
-from .answer import Answer
+from .answer import JsonAnswer
 from .errors import Refused
 
 T = TypeVar("T")
@@ -28,7 +28,7 @@ _decoders: dict[type[Any], msgspec.json.Decoder[Any]] = {}
 
 def answer(value: msgspec.Struct, *, status: int = 200) -> web.Response:
     """Return `value` as a JSON response."""
-    return Answer(_encode(value), status)
+    return JsonAnswer(_encode(value), status)
 
 
 async def read(request: web.Request, type_: type[T]) -> T:
