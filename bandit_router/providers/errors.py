@@ -71,6 +71,7 @@ _STATUSES: Mapping[int, Kind] = {
 
 _TOO_LONG = (b"context_length_exceeded", b"prompt is too long", b"maximum context length")
 _UNSUPPORTED = (b"unsupported_parameter", b"unsupported_value", b"not support")
+_FLAGGED = (b"moderation", b"flagged")  # OpenRouter's 403 is of the prompt, not of the key
 
 
 class UpstreamError(Exception):
@@ -117,6 +118,8 @@ def kind_of(status: int, body: bytes = b"") -> Kind:
         return "too_long"
     if status in (400, 422) and any(words in body for words in _UNSUPPORTED):
         return "unsupported"
+    if status == 403 and any(words in body for words in _FLAGGED):
+        return "refused"
     if 300 <= status < 400:  # a redirect would hand the key on to wherever it leads
         return "missing"
     return _STATUSES.get(status, "server" if status >= 500 else "refused")

@@ -238,11 +238,10 @@ class Fleet:
         try:
             served = await self._through(model, endpoint, call, asked, failures, started)
         except UpstreamError as error:
-            gone = own and error.status in _NO_SUCH_PATH
-            if gone and (bound := call.bound()):  # the path, or what the request refers to
-                said = f"{bound[1]}: {error}: there is no /responses, or not this"
-                raise InvalidInput(said) from None
-            if gone and has is None:
+            gone, bound = error.status in _NO_SUCH_PATH, call.bound()
+            if gone and bound and (own or bound[1] == "messages"):  # a file, a conversation
+                raise InvalidInput(f"{bound[1]}: {error}: what it needs is not there") from None
+            if gone and own and has is None:
                 health.responses = False
             elif "stream_options" in asked.body and b"stream_options" in error.body:
                 health.stream_usage = False

@@ -342,6 +342,26 @@ async def test_what_the_provider_refuses_is_the_clients(ask: Ask, bad: Bad) -> N
     assert "no such parameter" in said["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "answered"),
+    [("403 Forbidden", "your input was flagged", 403), ("404 Not Found", "no such file", 422)],
+)
+async def test_a_request_that_cannot_be_met_makes_nobody_ill(
+    ask: Ask, bad: Bad, status: str, message: str, answered: int
+) -> None:
+    error = json.dumps({"error": {"message": message}}).encode()
+    bad.says = (http(error, status, "application/json", "Connection: close"),)
+    body = {"model": "bad", "messages": [{"role": "user", "content": [
+        {"type": "text", "text": "what is in it?"}, {"type": "file", "file": {"file_id": "f-1"}}
+    ]}]}  # fmt: skip
+    for _ in range(4):
+        answer = await ask.client.post("/v1/chat/completions", json=body)  # type: ignore[attr-defined]
+        assert answer.status == answered
+        assert message in (await answer.json())["error"]["message"]
+    health = next(h for n, _, h in ask.client.app[FLEET].infirmary.known() if n == "bad")  # type: ignore[attr-defined]
+    assert health.failures == 0
+
+
 async def test_a_deadline_passes(ask: Ask, bad: Bad) -> None:
     bad.says = None
     headers = {"x-bandit-router-deadline-ms": "100"}
