@@ -48,6 +48,7 @@ class JsonAnswer(web.Response):
         head = _head(self.status, int(time.time()))
         transport.write(b"%b%d\r\n\r\n%b" % (head, len(self._whole), self._whole))
         self._left = True
+        await request.writer.drain()  # of who does not read, no more is taken in
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -6,6 +6,10 @@ import asyncio
 import json
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bandit_router.service.answer import JsonAnswer
 
 BODY = b'{"prompt": "hello"}'
 
@@ -63,3 +67,27 @@ async def test_one_connection_carries_answers_in_the_order_of_requests(client):
     finally:
         writer.close()
         await writer.wait_closed()
+
+
+async def test_who_does_not_read_is_not_answered_further():
+    """What waits to be sent lies in memory: it must not be as much as somebody asks for."""
+    asked, many = 0, 40
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return JsonAnswer(b'"%s"' % (b"x" * 1_000_000))
+
+    app = web.Application()
+    app.router.add_get("/", handler)
+    async with TestServer(app) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * many)
+        before = -1
+        while asked != before:
+            before = asked
+            await asyncio.sleep(0.1)
+        assert 0 < asked < many
+        while asked < many:  # who reads again is answered
+            assert await reader.read(1_000_000)
+        writer.close()
