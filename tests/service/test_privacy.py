@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 import types
@@ -9,6 +10,7 @@ import types
 import pytest
 
 from bandit_router.exceptions import ConfigError
+from bandit_router.service import caretaker
 from bandit_router.service.caretaker import Caretaker
 from bandit_router.service.keys import ENGINE
 from bandit_router.store import EventStore, verify
@@ -157,3 +159,21 @@ async def test_retention_erases_text_and_folds_events(start, db, tmp_path):
         assert report.checkpoint == checkpoint
     client = await start(config(store=settings))
     assert client.app[ENGINE].router.arms()
+
+
+async def test_a_service_folds_its_log_by_itself(start, db, monkeypatch):
+    monkeypatch.setattr(caretaker, "_PAUSE_SECONDS", 0.05)
+    settings = {"keep_days": 0.3 / 86_400, "snapshot_every": 5}
+    client = await start(config(store=settings))
+    store = client.app[ENGINE].store
+    for _ in range(200):  # whatever it is at meanwhile, requests are answered
+        folded = store.checkpoint() > 0
+        assert (await route(client))[0] == 200
+        if folded:
+            break
+        await asyncio.sleep(0.05)
+    await client.close()
+    with EventStore.open(db, readonly=True) as store:
+        report = verify(store)
+    assert report.agrees
+    assert report.checkpoint > 0
