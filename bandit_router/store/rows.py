@@ -152,11 +152,14 @@ def insert(
         db.conn.execute(sql, [value for one in some for value in one])
 
 
+# The plus keeps SQLite from the index on kinds, which would read every decision there is.
+DECISION = "SELECT seq, version, body FROM events WHERE decision_id = ? AND +kind = 'decision'"
+
+
 def erase(db: Database, decision_ids: Sequence[str]) -> None:
     """Write the events of these decisions anew without text, hash and metadata."""
-    sql = "SELECT seq, version, body FROM events WHERE decision_id = ? AND kind = 'decision'"
     for id_ in decision_ids:
-        for seq, version, body in db.execute(sql, [id_]).fetchall():
+        for seq, version, body in db.execute(DECISION, [id_]).fetchall():
             event = unpack(seq, version, body)
             if isinstance(event, Decision):
                 left = codec.encode_event(without_text(event))

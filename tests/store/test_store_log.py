@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bandit_router.exceptions import StoreError
 from bandit_router.store import EventStore
+from bandit_router.store.rows import DECISION
 from bandit_router.types import Decision, Event, Feedback, History, LineageEvent, Outcome
 
 
@@ -197,3 +198,9 @@ def test_a_snapshot_of_what_is_not_on_disk_is_refused(store):
     with pytest.raises(StoreError, match="no 2"):
         store.save_snapshot(2, b"x", "x", 1)
     assert store.snapshots() == []
+
+
+def test_erasing_a_decision_does_not_read_the_others(store: EventStore, path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        plan = db.execute(f"EXPLAIN QUERY PLAN {DECISION}", ["d"]).fetchall()
+    assert all("decision_id=?" in step[-1] for step in plan), plan
