@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandit_router.exceptions import StoreError
+from bandit_router.memory import with_event
 from bandit_router.store import EventStore
 from bandit_router.store.rows import DECISION
 from bandit_router.types import Decision, Event, Feedback, History, LineageEvent, Outcome
@@ -27,12 +28,11 @@ def expected(events: list[Event], decision_id: str, before: int) -> History | No
     made = [e for e in about if isinstance(e, Decision)]
     if not made:
         return None
-    later = [e for e in about if e.seq > made[-1].seq]
-    return History(
-        decision=made[-1],
-        outcomes=tuple(e for e in later if isinstance(e, Outcome)),
-        feedback=tuple(e for e in later if isinstance(e, Feedback)),
-    )
+    said = History(decision=made[-1])
+    for event in about:
+        if event.seq > made[-1].seq and isinstance(event, Outcome | Feedback):
+            said = with_event(said, event)
+    return said
 
 
 @settings(deadline=None, max_examples=60)
