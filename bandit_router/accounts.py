@@ -54,13 +54,19 @@ class Accounts:
         """Return what paces a key's spending, if its budget does."""
         return None if key is None else self._pacers.get(key)
 
-    def exhausted(self, key: str, time: float) -> str | None:
-        """Return ``day`` or ``total`` if a key has spent that budget, else None."""
-        terms = self.terms.get(key, Terms())
-        total, day, today = self._spent.get(key, [0.0, 0.0, 0.0])
-        if terms.usd_total is not None and total >= terms.usd_total:
+    def exhausted(self, key: str, time: float, pending_usd: float = 0.0) -> str | None:
+        """Return ``day`` or ``total`` if a key has spent that budget, else None.
+
+        `pending_usd` is what it may have spent by requests under way that are no decisions.
+        """
+        terms = self.terms.get(key)
+        if terms is None:
+            return None
+        if terms.usd_total is not None and self.total(key) + pending_usd >= terms.usd_total:
             return "total"
-        if terms.usd_per_day is not None and day >= time // DAY and today >= terms.usd_per_day:
+        if terms.usd_per_day is not None and (
+            self.today(key, time) + pending_usd >= terms.usd_per_day
+        ):
             return "day"
         return None
 

@@ -7,7 +7,7 @@ from .lite import check_installed
 from .prices import with_list_price, with_list_prices
 from .streams import Stream, broken, spoken
 from .translate import Json
-from .usage import Usage, count
+from .usage import Usage, count, estimate
 from .wires import Call, Form
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "broken",
     "check_installed",
     "count",
+    "estimate",
     "spoken",
     "with_list_price",
     "with_list_prices",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from ..accounts import DAY
 from ..store.keys import ApiKey, Scope
-from .engine import Engine
-from .errors import Refused
 from .keys import ENGINE
 from .openapi import Operation
 
@@ -56,7 +52,8 @@ def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
             if key is not None:
                 request[_KEY] = key
                 if request.method == "POST" and "route" in needed:
-                    await _check_budget(engine, key)
+                    await engine.tell_keys()
+                    engine.check_budget(key.id, time.time())
         return await handler(request)
 
     return guarded
@@ -66,18 +63,3 @@ def _of_others(path: str, public: Iterable[str]) -> tuple[Scope, ...]:
     """Return the scopes that a route which is no operation takes."""
     free = any(path.startswith(p) if p.endswith("/") else path == p for p in public)
     return () if free else ("admin",)
-
-
-async def _check_budget(engine: Engine, key: ApiKey) -> None:
-    """Refuse a request of a key that has spent its budget."""
-    await engine.tell_keys()
-    now = time.time()
-    spent = (await engine.wait()).accounts.exhausted(key.id, now)
-    if spent == "total":
-        raise Refused(403, f"{key.name!r} has spent its budget of {key.usd_total:g} USD")
-    if spent == "day":
-        raise Refused(
-            429,
-            f"{key.name!r} has spent its {key.usd_per_day:g} USD of today (UTC)",
-            headers={"Retry-After": str(math.ceil(DAY - now % DAY))},
-        )

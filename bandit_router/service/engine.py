@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..config import Config
@@ -21,6 +22,7 @@ from .encoder import Encoder
 from .errors import Unavailable
 from .keyring import Keyring
 from .links import Links
+from .purse import Purse
 from .recorder import Freshness, Recorder
 from .redaction import redactor
 from .warming import Warming
@@ -63,6 +65,7 @@ class Engine:
     ) -> None:
         self.config = config
         self.keyring = keyring
+        self.purse = Purse()
         self.links = Links.of(config.settings.keys, config.tenant)
         self.redact = redactor(config.settings.store.redact)
         self._journal = recorder
@@ -182,6 +185,7 @@ class Engine:
         outside = self.world.outside(router.models, advice)
 
         def make(batch: Batch) -> tuple[Decision, Demo | None]:
+            self.check_budget(request.key, batch.time)  # others may have been decided meanwhile
             decision = batch.decide(text, found, request, outside, wanted and found is None)
             played = self._fleet.play(batch, decision) if self._fleet else None
             return decision, played
@@ -281,6 +285,22 @@ class Engine:
         """Log what serving observed; it is folded when this returns, and on disk soon after."""
         what = f"an outcome of {outcome.decision_id}"
         self._begin(lambda batch: batch.observe(outcome), what)
+
+    def check_budget(self, key: str | None, now: float) -> None:
+        """Refuse a request of an API key that has spent its budget."""
+        found = None if key is None else self.keyring.keys().get(key)
+        if found is not None:
+            self.purse.check(found, self.router.accounts, now)
+
+    @contextmanager
+    def held(self, key: str, usd: float) -> Iterator[None]:
+        """Hold what a request that is no decision is expected to cost, until it has been billed.
+
+        Refused where that key has spent its budget.
+        """
+        self.check_budget(key, time.time())
+        with self.purse.holding(key, usd):
+            yield
 
     def bill(self, key: str, usd: float) -> None:
         """Log what an API key has spent on a request that was no decision; as `note` does."""

@@ -50,7 +50,7 @@ def run(
     learns: bool = True,
     echo: Callable[[str], object] = click.echo,
 ) -> None:
-    """Serve until SIGINT or SIGTERM, then save a snapshot and return.
+    """Serve until told to stop (see `stopping`), then save a snapshot and return.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def run(
 
 
 def learn(config: Config, *, db: str, demo: bool = False) -> None:
-    """Be a candidate for the learner of a shared database, until SIGINT or SIGTERM.
+    """Be a candidate for the learner of a shared database, until told to stop.
 
     With tenants, for that of each of them.
 
@@ -101,13 +101,23 @@ def learn(config: Config, *, db: str, demo: bool = False) -> None:
         for learner in (candidate, *others):
             learner.stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping():
         signal.signal(number, stop)
     for other in others:
         other.start()
     candidate.run()
     for other in others:
         other.close()
+
+
+def stopping() -> list[signal.Signals]:
+    """Return the signals that tell the service to stop.
+
+    A terminal that is closed sends SIGHUP; whoever started the service with ``nohup`` wants it to
+    be ignored.
+    """
+    hangs_up = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM] + [signal.SIGHUP] * hangs_up
 
 
 def refuse_open(host: str, db: Place, outbox: Path = OUTBOX) -> None:
@@ -158,10 +168,10 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def serve(
     app: web.Application, host: str, port: int, grace: float, echo: Callable[[str], object]
 ) -> None:
-    """Listen, say where, and answer until SIGINT or SIGTERM."""
+    """Listen, say where, and answer until told to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stopping():
         loop.add_signal_handler(number, stop.set)
     # The threads that write to the disk and encode need the interpreter for moments, several times
     # a batch: while the loop is busy they wait so long for each.

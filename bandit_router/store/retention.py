@@ -10,7 +10,7 @@ from .. import codec
 from ..exceptions import StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
-from ..types import Decision, Event
+from ..types import Change, Decision, Event
 from .base import Log
 from .events import EventStore
 from .fold import from_snapshot
@@ -21,7 +21,9 @@ _GONE = (
     " (SELECT decision_id FROM events WHERE seq > ? AND decision_id IS NOT NULL)"
 )
 """Decisions of which something was said since are kept, with all that was said of them, and so
-are changes: the rest of the log can be folded without the others."""
+are most changes: the rest of the log can be folded without the others."""
+_DONE = ("erased", "spent")
+"""Changes that nobody asks for once they are folded, of which there may be one a request."""
 
 
 def fold_until(store: EventStore, before: float) -> int:
@@ -65,6 +67,7 @@ def compact(store: EventStore, checkpoint: int) -> int:
     if codec.digest(found.body) != found.digest:
         raise StoreError(f"{store.path}: the snapshot of event {checkpoint} is damaged")
     Router.restore([], state=found.body)  # what cannot be taken must not be all that is left
+    done = list(_done(store, checkpoint))
     with store.transaction() as db:
         db["meta"].upsert({"key": "checkpoint", "value": str(checkpoint)}, pk="key")
         db.execute(
@@ -72,7 +75,18 @@ def compact(store: EventStore, checkpoint: int) -> int:
             [checkpoint],
         )
         db.execute("DELETE FROM snapshots WHERE seq < ?", [checkpoint])
-        return int(db.execute(f"DELETE FROM events WHERE {_GONE}", [checkpoint] * 2).rowcount)
+        gone = int(db.execute(f"DELETE FROM events WHERE {_GONE}", [checkpoint] * 2).rowcount)
+        for seq in done:
+            db.execute("DELETE FROM events WHERE seq = ?", [seq])
+        return gone + len(done)
+
+
+def _done(store: EventStore, until: int) -> Iterator[int]:
+    for event in store.events(kind="change"):
+        if event.seq > until:
+            return
+        if isinstance(event, Change) and event.what in _DONE:
+            yield event.seq
 
 
 def pin(store: EventStore) -> None:

@@ -163,6 +163,73 @@ async def test_a_key_budget_is_paced(start, keys):
     assert weights[-1] == 0.0  # the other key is not slowed down
 
 
+async def test_a_budget_holds_for_requests_that_come_at_once(start, keys):
+    made, text = keys.add("burst", usd_total=0.005)
+    client = await start()
+    found = await asyncio.gather(*(route(client, text) for _ in range(60)))
+    assert {status for status, _, _ in found} == {200, 403}
+    router = client.app[ENGINE].router
+    dearest = max(arm.cost_usd for arm in router.arms())
+    assert 0.005 <= router.accounts.total(made.id) <= 0.005 + dearest
+
+
+async def test_what_is_under_way_counts_while_it_is_no_bill(start, keys):
+    """Models that are named, with answers that take a while; and one that is not waited for."""
+    made, text = keys.add("app", usd_total=0.0015)
+    provider = OpenAIProvider()
+    provider.gate.clear()
+    async with provider.served("/chat/completions"):
+        model = {"name": "m", "output_usd_per_m": 2.0, "endpoints": [{"base_url": provider.url}]}
+        client = await start(parse_config({"models": [model]}))
+        talk = [{"role": "user", "content": "hello"}]
+
+        async def ask():
+            body = {"model": "m", "messages": talk}
+            return await call(client, "POST", "/v1/chat/completions", text, body)
+
+        asked = [asyncio.create_task(ask()) for _ in range(8)]
+        refused, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        while len(refused) < 5:
+            refused = {task for task in asked if task.done()}
+            await asyncio.sleep(0.01)
+        for task in refused:
+            status, answer, headers = task.result()
+            assert (status, headers["Retry-After"]) == (429, "1"), answer
+        under_way = [task for task in asked if not task.done()]
+        assert len(under_way) == 3  # of 0.0006 each
+        under_way[0].cancel()
+        await asyncio.wait_for(provider.left.wait(), 5)
+        provider.gate.set()
+        assert [status for status, _, _ in await asyncio.gather(*under_way[1:])] == [200, 200]
+        router = client.app[ENGINE].router
+        left, billed = 0.0006, 20 * 2e-6
+        assert router.accounts.total(made.id) == pytest.approx(left + 2 * billed)
+        assert (await ask())[0] == 200  # nothing is held any more
+
+
+async def test_a_routed_stream_that_is_left_is_billed_beyond_what_was_expected(start, keys):
+    made, text = keys.add("app")
+    provider = OpenAIProvider()
+    provider.gate.clear()
+    async with provider.served("/chat/completions"):
+        model = {"name": "m", "input_usd_per_m": 2.0, "endpoints": [{"base_url": provider.url}]}
+        client = await start(parse_config({"models": [model]}))
+        talk = [{"role": "user", "content": "hello " * 5_000}]  # more than is usual
+        body = {"model": "auto", "messages": talk, "stream": True}
+        answer = await client.post("/v1/chat/completions", json=body, headers=bearer(text))
+        id_ = answer.headers["x-bandit-router-decision-id"]
+        await answer.content.readany()
+        answer.close()
+        await asyncio.wait_for(provider.left.wait(), 5)
+        router = client.app[ENGINE].router
+        expected = router.history(id_).decision.chosen.cost_usd
+        for _ in range(200):
+            if (spent := router.accounts.total(made.id)) != expected:
+                break
+            await asyncio.sleep(0.01)
+        assert expected < 0.002 < 0.015 == pytest.approx(spent, rel=0.01)
+
+
 async def test_a_stream_that_is_left_is_billed_all_the_same(start, keys):
     made, text = keys.add("app")
     provider = OpenAIProvider()

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bandit_router import Router
+from bandit_router.service.serving import stopping
 from bandit_router.store import EventStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +85,16 @@ def serving(tmp_path: Path, db: Path) -> Iterator[Service]:
         process.stdout.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_terminal_that_is_closed_stops_the_service_but_not_under_nohup():
+    assert set(stopping()) == {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert set(stopping()) == {signal.SIGINT, signal.SIGTERM}
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_forgotten(tmp_path, db, how):
     with serving(tmp_path, db) as service:
         ids = service.learn(60)

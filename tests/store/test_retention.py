@@ -77,6 +77,20 @@ def test_learning_is_unchanged(store, tmp_path):
     assert restore(store).snapshot() == again.snapshot()
 
 
+def test_changes_that_may_come_with_each_request_go_too(store):
+    router = store.router
+    for time in (102.0, 103.0):
+        put(store, router, router.change("spent", {"key": "k", "usd": 1.0}, time=time))
+        put(store, router, router.change("erased", {"decision_ids": ["d99"]}, time=time))
+    put(store, router, router.change("kill_switch", {"model": None}, time=103.0))
+    live(store, router, 200, 210)
+    compact(store, fold_until(store, before=102.5))
+    left = [event for event in store.events(kind="change") if event.seq > 1]
+    assert [change.what for change in left] == ["spent", "erased", "kill_switch"]
+    assert verify(store).agrees
+    assert restore(store).snapshot() == router.snapshot()
+
+
 def test_the_archive_holds_what_went(store, tmp_path):
     events = list(store.events())
     file = tmp_path / "old.parquet"

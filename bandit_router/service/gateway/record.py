@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic
 from urllib.parse import quote
 
-from ...providers import Call, Failure, Served
+from ...memory import expected_cost
+from ...providers import Call, Failure, Served, estimate
 from ...providers.http import where
 from ...types import Decision, Model, Outcome
 from .. import tracing
@@ -27,6 +29,8 @@ DECISION, MODEL, CLUSTER, ENDPOINT, ATTEMPTS, FAILED, FAILURES, COST, USAGE = (
 )
 _REQUEST_IDS = ("x-request-id", "request-id")
 """What the SDKs of OpenAI and of Anthropic keep of an answer: its decision is found by them."""
+_USUAL_BYTES = 1_200
+"""Of an answer: about 300 tokens."""
 _SAFE = "/@ []=():+.-_"
 
 
@@ -48,6 +52,18 @@ class Record:
         self._key = key
         self.decision = decision
 
+    def held(self, model: Model, call: Call) -> AbstractContextManager[None]:
+        """Hold what the request may cost its key until it is billed; a decision is charged already.
+
+        Raises
+        ------
+        Refused
+            If the key has spent its budget.
+        """
+        if self._key is None or self.decision is not None:
+            return nullcontext()
+        return self._engine.held(self._key, _typical(model, call))
+
     def failures(self, failures: list[Failure]) -> None:
         """Log calls that failed; never a quality observation."""
         for failure in failures:
@@ -63,14 +79,22 @@ class Record:
             )
         )
 
+    def left(self, model: Model, call: Call, message: str) -> None:
+        """Log that the client left before there was an answer, which may have been made."""
+        self.failed(model, None, message)
+        if self.decision is None and self._key is not None:
+            self._bill(_typical(model, call))
+
     def broken_off(self, served: Served, call: Call, message: str) -> None:
         """Log that an answer broke off; what had come of it is billed, by estimate if need be.
 
-        Of a decision the cost that was expected has been booked already.
+        Of a decision the cost that was expected has been booked already: only what goes beyond
+        that is billed.
         """
         self.failed(served.model, where(served.endpoint), message)
-        if self.decision is None:
-            self._bill(served.answer.used(call.raw).cost(served.model, served.endpoint))
+        booked = 0.0 if self.decision is None else expected_cost(self.decision)
+        came_to = served.answer.used(call.raw).cost(served.model, served.endpoint)
+        self._bill(max(0.0, (came_to or 0.0) - booked))
 
     def observed(self, served: Served, call: Call) -> Outcome:
         """Return who answered, at what cost, how fast."""
@@ -105,6 +129,11 @@ class Record:
     @property
     def _decision_id(self) -> str:
         return "" if self.decision is None else self.decision.decision_id
+
+
+def _typical(model: Model, call: Call) -> float:
+    """Return what a request costs if its answer is of a usual length."""
+    return estimate(call.raw, _USUAL_BYTES).cost(model, model.endpoints[0]) or 0.0
 
 
 def headers(decision: Decision | None, served: Served | None = None) -> dict[str, str]:

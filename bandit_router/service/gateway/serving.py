@@ -22,13 +22,20 @@ _ASKED_WRONGLY = ("refused", "too_long", "unsupported")
 async def serve(request: web.Request, call: Call, target: Target) -> web.StreamResponse:
     """Answer a request by the first of the target's models that can be had."""
     record = Record(request.app[ENGINE], target.decision, caller(request))
+    with record.held(target.order[0], call):
+        return await _served(request, call, target, record)
+
+
+async def _served(
+    request: web.Request, call: Call, target: Target, record: Record
+) -> web.StreamResponse:
     try:
         served = await request.app[FLEET].serve(target.order, call)
     except Unserved as unserved:
         record.failures(unserved.failures)
         return _unserved(call, target, unserved)
     except asyncio.CancelledError:
-        record.failed(target.order[0], None, _LEFT)
+        record.left(target.order[0], call, _LEFT)
         raise
     record.failures(served.failures)
     try:
