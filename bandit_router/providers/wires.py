@@ -89,7 +89,7 @@ class Call:
             If it cannot be said so.
         """
         over = over_chat(self)
-        return self.raw if over is None else _said(over)
+        return self.raw if over is None else _said(over, self.raw)
 
     def bound(self) -> tuple[str, str] | None:
         """Return the only kind of endpoint that can answer, and the field that says so."""
@@ -148,7 +148,7 @@ def wire(call: Call, model: Model, endpoint: Endpoint, *, responses: bool = Fals
     over = over_chat(call)
     if endpoint.kind == "anthropic":
         return _anthropic(call, over, named)
-    body = {**(call.raw if over is None else _said(over)), **named}
+    body = {**(call.raw if over is None else _said(over, call.raw)), **named}
     if call.stream:
         options = body.get("stream_options") or {}
         body["stream_options"] = {**options, "include_usage": True}
@@ -160,13 +160,13 @@ def wire(call: Call, model: Model, endpoint: Endpoint, *, responses: bool = Fals
 
 
 def _anthropic(call: Call, over: Translation | None, named: Json) -> Wire:
-    asked = call.raw if over is None else _said(over)
+    asked = call.raw if over is None else _said(over, call.raw)
     if call.form == "messages":
         under = ChatOverMessages({**named, "messages": []})
         body = {**call.raw, **named}
     else:
         under = ChatOverMessages(asked)
-        body = {**_said(under), **named}
+        body = {**_said(under, asked), **named}
 
     def read(answer: Json) -> Answer:
         return of_chat(under.answer(answer))
@@ -221,17 +221,37 @@ def over_chat(call: Call) -> Translation | None:
     return ResponsesOverChat(call.raw) if call.form == "responses" else None
 
 
-def _said(translation: Translation) -> Json:
+_UNREADABLE = (TypeError, AttributeError, IndexError, KeyError, ValueError)
+_BESIDE = (
+    "tool_choice", "tools", "temperature", "output_config", "text", "reasoning",
+    "response_format", "system", "stop", "stop_sequences", "thinking",
+)  # fmt: skip
+"""What translations read of a request beside the conversation."""
+
+
+def _said(translation: Translation, raw: Json) -> Json:
     try:
         return translation.request()
     except ValueError as error:
-        raise InvalidInput(str(error)) from None
+        raise InvalidInput(str(error), _at_fault(type(translation), raw)) from None
     except KeyError as error:
-        name = str(error.args[0])
+        name = str(error.args[0]) or _at_fault(type(translation), raw)
         raise InvalidInput(f"{name}: is missing where its API wants it", name) from None
-    except (TypeError, AttributeError, IndexError) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise InvalidInput(f"the request is not of the form that its API has ({what})") from None
+    except _UNREADABLE as error:
+        name, what = _at_fault(type(translation), raw), f"{type(error).__name__}: {error}"
+        raise InvalidInput(f"{name}: is not of the form that its API has ({what})", name) from None
+
+
+def _at_fault(kind: Callable[[Json], Translation], raw: Json) -> str:
+    """Return the field without which a request could be read; of the conversation, its name."""
+    for name in _BESIDE:
+        if name in raw:
+            try:
+                kind({key: value for key, value in raw.items() if key != name}).request()
+            except _UNREADABLE:
+                continue
+            return name
+    return "input" if "input" in raw else "messages"
 
 
 # -- what only one kind of endpoint can do --------------------------------------------------

@@ -87,7 +87,7 @@ class Links:
         right = self._sign(decision_id, expires)
         if not hmac.compare_digest(right.encode(), signature.encode("utf-8", "replace")):
             raise Refused(403, "the signature of this link is wrong", "signature")
-        if not float(expires) > time.time():
+        if not (expires.isdecimal() and float(expires) > time.time()):
             raise Refused(403, "this link has expired", "expires")
 
     def _sign(self, decision_id: str, expires: str) -> str:

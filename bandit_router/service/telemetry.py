@@ -73,6 +73,14 @@ def _tell(
     log.log(level, "request", extra=facts)
 
 
+def _printable(_: object, __: str, event: Any) -> Any:
+    """Escape what would begin a line of its own or drive a terminal: clients may have said it."""
+    for key, value in event.items():
+        if isinstance(value, str) and not value.isprintable():
+            event[key] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return event
+
+
 def _route(request: web.Request) -> str:
     """The route's template: as many as there are routes, whatever paths are asked for."""
     resource = request.match_info.route.resource
@@ -101,7 +109,7 @@ def configure_logging(form: str, level: str) -> None:
         ]
     else:
         plain = structlog.dev.plain_traceback  # another may show locals, and they hold prompts
-        last = [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
+        last = [_printable, structlog.dev.ConsoleRenderer(colors=False, exception_formatter=plain)]
     logging.config.dictConfig(
         {
             "version": 1,

@@ -265,6 +265,11 @@ async def test_a_signed_link_takes_feedback_without_a_key(start, keys, monkeypat
     for wrong in (stolen, late, link[:-1] + "x", link.replace("expires=", "expires=9"), "?x"):
         path = wrong if wrong.startswith("/") else f"/feedback/signed{wrong}"
         assert (await call(client, "POST", path, body={"rating": "down"}))[0] == 403
+    for when in ("never", "nan", "inf", "1e400"):  # signed by somebody's own code
+        signature = Links(SECRET, days=1)._sign(other["decision_id"], when)
+        path = f"/feedback/signed?decision_id={other['decision_id']}&expires={when}"
+        said = await call(client, "POST", f"{path}&signature={signature}", body={"rating": "up"})
+        assert said[0] == 403
     assert (await call(client, "POST", link, body={"rating": "up", "weight": 9}))[0] == 422
     assert state(client) == before
     async with client.post("/v1/chat/completions", headers=bearer(text)) as response:
@@ -331,6 +336,7 @@ async def test_security_headers(client, path):
         policy = response.headers["Content-Security-Policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+        assert response.headers["Cache-Control"] in ("no-store", "no-cache")
         assert "Access-Control-Allow-Origin" not in response.headers
 
 

@@ -324,6 +324,26 @@ async def test_errors_in_anthropics_words(world: World) -> None:
     assert (answer.status, (await answer.json())["error"]["field"]) == (422, "tool_use_id")
 
 
+@pytest.mark.parametrize("kind", ["openai"], indirect=True)
+async def test_what_is_of_another_form_is_named(world: World) -> None:
+    result = {"type": "tool_result", "tool_use_id": "t", "content": True}
+    message = {"type": "message", "role": None, "content": "hello"}
+    cases: list[tuple[str, dict[str, Any], str]] = [
+        ("messages", {"messages": TALK, "tool_choice": 7}, "tool_choice"),
+        ("messages", {"messages": TALK, "tool_choice": {"type": []}}, "tool_choice"),
+        ("messages", {"messages": TALK, "output_config": {"format": True}}, "output_config"),
+        ("messages", {"messages": [{"role": "user", "content": [result]}]}, "messages"),
+        ("responses", {"input": [message]}, "input"),
+        ("responses", {"input": [{**message, "role": "user", "content": [1]}]}, "input"),
+    ]
+    for path, fields, name in cases:
+        body = {"model": "auto", "max_tokens": 5, **fields}
+        answer = await world.service.post(f"/v1/{path}", json=body)
+        error = (await answer.json())["error"]
+        assert (answer.status, error.get("field") or error["param"]) == (422, name), error
+    assert not world.provider.seen
+
+
 async def test_the_list_of_models_for_both_and_counting(world: World) -> None:
     assert [m.id async for m in world.openai.models.list()] == ["auto", "careful", "m"]
     assert [m.id async for m in world.anthropic.models.list()] == ["auto", "careful", "m"]

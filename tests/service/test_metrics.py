@@ -169,6 +169,19 @@ def test_a_traceback_in_text_shows_no_value():
     assert "a secret" not in done.stderr
 
 
+def test_what_clients_say_begins_no_line_of_text_and_drives_no_terminal():
+    code = (
+        "import logging; from bandit_router.service.telemetry import configure_logging\n"
+        "configure_logging('text', 'info')\n"
+        "said = 'x\\x1b[2J\\x00\\n2026 [error] forged \\u202e é'\n"
+        "logging.getLogger('bandit_router').info('of %s', said, extra={'decision_id': said})\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    [line] = done.stderr.decode().splitlines()
+    assert line.isprintable()
+    assert r"of x\x1b[2J\x00\n2026 [error] forged \u202e é" in line
+
+
 def test_a_call_of_a_model_is_a_span_in_the_words_of_the_genai_conventions():
     pytest.importorskip("opentelemetry.sdk")
     from opentelemetry import trace

@@ -54,8 +54,9 @@ async def target(request: web.Request, call: Call, model: str, user: str | None)
     if router.killed is not None and PIN not in request.headers:
         among = (router.killed.model,)
     chat = call.chat()
-    messages = msgspec.convert(chat["messages"], list[Message])
-    text, meaning = texts_of_messages(messages, router.settings.server.max_prompt_chars)
+    text, meaning = texts_of_messages(
+        _messages(call, chat), router.settings.server.max_prompt_chars
+    )
     wanted = Request(
         models=_servable(router, call, request.app[FLEET], among, engine.demo),
         profile=profile,
@@ -88,6 +89,16 @@ def named_model(request: web.Request, model: str, what: str) -> Target:
     if not found.endpoints:
         raise InvalidInput(f"{model!r} has no endpoint: it cannot be served", "model")
     return Target([found])
+
+
+def _messages(call: Call, chat: Json) -> list[Message]:
+    """Return the conversation; what of it is odd in the words of another API is odd here too."""
+    try:
+        return msgspec.convert(chat["messages"], list[Message])
+    except msgspec.ValidationError as error:
+        field = "input" if call.form == "responses" else "messages"
+        what = str(error).partition(" - at")[0]
+        raise InvalidInput(f"{field}: {what[0].lower()}{what[1:]}", field) from None
 
 
 def _profile(name: str, router: Router) -> str | None:
