@@ -23,6 +23,7 @@ from numba.core.caching import (
 )
 from numba.core.dispatcher import Dispatcher
 from numba.core.types import unliteral
+from numba.extending import intrinsic
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,17 @@ def reordered(function: Function) -> Function:
     run on one machine; elsewhere they agree to rounding.
     """
     return _kept(function, fastmath={"reassoc", "contract", "nsz", "arcp"})
+
+
+def _fused(_: Any, a: Any, b: Any, c: Any) -> Any:
+    def code(_: Any, builder: Any, __: Any, args: Any) -> Any:
+        return builder.fma(*args)
+
+    return a(a, a, a), code
+
+
+fused: Any = intrinsic(_fused)
+"""In compiled code, of one type: the first times the second plus the third, rounded once."""
 
 
 def _kept(function: Function, fastmath: bool | set[str]) -> Function:

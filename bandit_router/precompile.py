@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba.core.event import Listener, install_listener
 
-from .config import BanditSettings, Settings
+from .config import BanditSettings, EmbedderSettings, Settings
 from .embedding import make_embedder, shipped_projection
 from .router import Router
 from .types import Model, Request
@@ -107,12 +107,14 @@ def _play(like: Settings, strategy: str, arms: str) -> None:
         router.feedback(decision.decision_id, 1.0, cost_usd=0.01, latency_ms=1.0)
 
 
-def prepare_embedder() -> None:
-    """Let the default embedder write what it writes once, where it does."""
-    if find_spec("onnxruntime") is not None:
-        make_embedder(Settings().embedder).encode(["once"])
+def prepare_embedder(embedder: EmbedderSettings) -> None:
+    """Let an embedder that is packaged compile or write what it does once."""
+    default = embedder == EmbedderSettings() and find_spec("onnxruntime") is not None
+    if default or embedder.name == "static":
+        make_embedder(embedder).encode(["once"])
 
 
 if __name__ == "__main__":
     precompile()
-    prepare_embedder()
+    for name in ("minilm", "static"):
+        prepare_embedder(EmbedderSettings(name=name))

@@ -133,13 +133,11 @@ def init(file: Path, as_json: bool) -> None:
 @plain_errors
 def precompile(config: Path | None, as_json: bool) -> None:
     """Compile for this machine what decisions run, so that the first start need not."""
-    from ..config import Settings
     from ..precompile import precompile, prepare_embedder
 
     settings = configured(config).settings
     done = precompile(settings)
-    if settings.embedder == Settings().embedder:
-        prepare_embedder()
+    prepare_embedder(settings.embedder)
     if as_json:
         click.echo(json.dumps({"compiled": done.compiled, "seconds": round(done.seconds, 2)}))
     elif not done.compiled:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,24 @@ def test_a_text_has_the_same_vector_alone_and_among_others() -> None:
     together = StaticEmbedder().encode(texts)
     for text, vector in zip(texts, together, strict=True):
         assert (StaticEmbedder().encode([text])[0] == vector).all()
+
+
+@pytest.mark.parametrize(("count", "chains"), [(1, [1]), (48, [48]), (63, [*[8] * 7, 4, 2, 1])])
+def test_rows_are_added_in_the_same_order_everywhere(count: int, chains: list[int]) -> None:
+    rng = np.random.default_rng(3)
+    rows = rng.integers(-127, 128, (500, 16)).astype(np.int8)
+    scale = rng.random(500, np.float32)
+    ids = rng.integers(0, 500, count)
+    expected, at = np.zeros(16, np.float32), 0
+    for size in chains:
+        part = np.zeros(16)
+        for i in ids[at : at + size]:  # the product of two singles is exact in a double
+            part = (rows[i] * np.float64(scale[i]) + part).astype(np.float32).astype(np.float64)
+        expected += part.astype(np.float32)
+        at += size
+    out = np.empty(16, np.float32)
+    static._sum(rows, scale, ids, out)
+    assert (out == expected).all()
 
 
 def test_both_ends_of_a_long_text_count() -> None:
