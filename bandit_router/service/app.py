@@ -34,7 +34,7 @@ from . import (
 from .access import guard
 from .advisor import Advisor
 from .demo import demo_config
-from .errors import errors_as_json
+from .errors import errors_as_json, go_ahead
 from .gateway.record import DECISION
 from .keys import CONNECTIONS, ENGINE, FLEET, METRICS, OPENAPI, TENANT, WATCH
 from .metrics import Metrics
@@ -154,7 +154,7 @@ def _application(
         ],
         client_max_size=config.settings.server.max_body_bytes,
     )
-    expect = None if config.tenant is None else go_ahead_was_given
+    expect = go_ahead if config.tenant is None else go_ahead_was_given
     for o in OPERATIONS:
         app.add_routes([web.route(o.method, o.path, o.handler, expect_handler=expect)])
     app.add_routes(page.ROUTES)

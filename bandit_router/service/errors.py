@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, hdrs, web
 
 from ..exceptions import (
     BanditRouterError,
@@ -153,6 +153,19 @@ def _of_http(request: web.Request, error: web.HTTPException) -> web.Response:
         message = error.text or error.reason
     described = _error(TYPES.get(status, "http_error"), message, None)
     return respond(request, status, described, headers)
+
+
+async def go_ahead(request: web.Request) -> web.Response | None:
+    """Tell a client that waits for it to send its body; refuse whatever else it expects."""
+    if request.version < HttpVersion11:
+        return None
+    expected = request.headers[hdrs.EXPECT]
+    if expected.lower() != "100-continue":
+        message = f"Expect: only '100-continue' is known here, not {expected!r}"
+        return respond(request, 417, _error(TYPES[417], message, None))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer has not begun
+    return None
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

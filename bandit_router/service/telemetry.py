@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from ..absent import absent
@@ -81,6 +82,18 @@ def _printable(_: object, __: str, event: Any) -> Any:
     return event
 
 
+class _Unread(logging.Filter):
+    """Tells that a request was no HTTP, but not what it held: an API key may be among it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let all else pass."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        log.info("a request could not be read: %s", type(error).__name__)
+        return False
+
+
 def _route(request: web.Request) -> str:
     """The route's template: as many as there are routes, whatever paths are asked for."""
     resource = request.match_info.route.resource
@@ -124,6 +137,7 @@ def configure_logging(form: str, level: str) -> None:
                     "foreign_pre_chain": shared,
                 }
             },
+            "filters": {"unread": {"()": _Unread}},
             "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "lines"}},
             "loggers": {
                 "bandit_router": {
@@ -131,6 +145,7 @@ def configure_logging(form: str, level: str) -> None:
                     "handlers": ["stderr"],
                     "propagate": False,
                 },
+                "aiohttp.server": {"filters": ["unread"]},
             },
             "root": {"level": "WARNING", "handlers": ["stderr"]},
         }

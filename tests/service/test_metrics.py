@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -140,6 +141,18 @@ async def test_every_request_is_a_line_with_the_id_of_its_decision(client, lines
     assert (said["route"], said["decision_id"]) == ("/feedback", id_)
     assert (lost["status"], lost["request_id"], lost["level"]) == (404, "r-1", "info")
     assert "secret" not in json.dumps([routed, said, lost])
+
+
+async def test_a_request_that_cannot_be_read_is_told_of_without_what_it_held(client, lines):
+    for bad in (b"Authorization: Bearer br_a_secret\x00\r\n", b"X: br_a_secret" + b"x" * 9000):
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"GET /models HTTP/1.1\r\nHost: x\r\n" + bad + b"\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"400"
+        writer.close()
+    said = lines()
+    assert [line["level"] for line in said] == ["info", "info"]
+    assert all("could not be read" in line["event"] for line in said)
+    assert "secret" not in json.dumps(said)
 
 
 async def test_logs_of_any_part_are_json_too(lines):

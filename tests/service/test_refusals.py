@@ -299,6 +299,16 @@ async def test_a_compressed_body(client, data):
     assert (await client.post("/route", json={"prompt": "a"})).status == 200
 
 
+async def test_what_a_client_may_expect(client):
+    for expected, status in (("100-continue", 200), ("the moon", 417)):
+        asked = {"json": {"prompt": "words"}, "headers": {"Expect": expected}}
+        response = await client.post("/route", **asked)
+        if status == 200:
+            assert response.status == 200
+        else:
+            await refused(response, status, None)
+
+
 @pytest.mark.parametrize("query", ["after=x", "after=-1", "limit=1.5", "after=" + "9" * 30])
 async def test_lineage_refuses_a_page_that_is_none(client, query):
     await refused(await client.get(f"/lineage?{query}"), 422, query.split("=")[0])
