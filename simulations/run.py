@@ -81,6 +81,16 @@ def cold_start(s: Setting) -> list[list[str]]:
     return [[s.joined, *s.small("--seeds", "2")]]
 
 
+def regret(s: Setting) -> list[list[str]]:
+    """How regret grows."""
+    return [[s.joined, *s.small("--seeds", "1")]]
+
+
+def variety(s: Setting) -> list[list[str]]:
+    """Random parts of tables."""
+    return [[s.joined, *s.small("--seeds", "2", "--parts", "2")]]
+
+
 def priors(s: Setting) -> list[list[str]]:
     """What guesses about new models are worth."""
     return [[s.joined, *s.small("--seeds", "2")]]
@@ -107,6 +117,8 @@ STUDIES: dict[str, Callable[[Setting], list[list[str]]]] = {
         embedders,
         learning,
         cold_start,
+        regret,
+        variety,
         priors,
         intervals,
         over_http,
