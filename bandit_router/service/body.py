@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from ..exceptions import InvalidInput
 from .answer import JsonAnswer
 from .errors import Refused
+from .keys import CONNECTIONS
 
 T = TypeVar("T")
 
@@ -42,7 +43,8 @@ async def whole(request: web.Request) -> bytes:
     Raises
     ------
     Refused
-        400 for what cannot be read, 415 for another content type or a compressed body.
+        400 for what cannot be read, 415 for another content type or a compressed body, 503 where
+        too much is held already.
     web.HTTPRequestEntityTooLarge
         If it is larger than allowed, or is going to be.
     """
@@ -72,8 +74,14 @@ async def _arrived(request: web.Request) -> bytes:
         if (size := len(data)) > request.client_max_size:
             raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
         return data
+    bodies, parts = request.app[CONNECTIONS].bodies, bytearray()
     async with asyncio.timeout(request.app[BODY_SECONDS]):
-        return await request.read()
+        while part := await request.content.readany():
+            bodies.take(request, len(part))
+            parts += part
+            if len(parts) > request.client_max_size:
+                raise web.HTTPRequestEntityTooLarge(request.client_max_size, len(parts))
+    return bytes(parts)
 
 
 def decode(data: bytes | msgspec.Raw, type_: type[T]) -> T:

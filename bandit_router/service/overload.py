@@ -23,6 +23,11 @@ _ENDLESS = ("/events",)
 """Streams that only wait; they have bounds of their own."""
 
 
+_BODIES = 64
+"""How many of the largest bodies may be held at once."""
+_TAKEN = web.RequestKey("taken", int)
+
+
 class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         told = cast(asyncio.WriteTransport, transport)  # uvloop's is none by descent
@@ -30,8 +35,36 @@ class _TurnedAway(asyncio.Protocol):
         told.close()
 
 
+class Bodies:
+    """How many bytes of bodies are held for requests that are not answered yet.
+
+    Those that come with their head, of 100 kB at most, are not counted.
+
+    Parameters
+    ----------
+    most
+        Bytes, beyond which more are refused.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    def take(self, request: web.Request, size: int) -> None:
+        """Count bytes that have come for a request, or refuse it."""
+        if self._held + size > self._most:
+            raise Refused(503, f"{self._held:,} bytes of bodies are held already: try again")
+        self._held += size
+        request[_TAKEN] = request.get(_TAKEN, 0) + size
+
+    def give_back(self, request: web.Request) -> None:
+        """Count those of a request no more."""
+        if _TAKEN in request:
+            self._held -= request.pop(_TAKEN)
+
+
 class Connections:
-    """Every open connection, and since when it has been without a request.
+    """Every open connection, since when it has been without a request, and the bodies that came.
 
     Parameters
     ----------
@@ -41,6 +74,7 @@ class Connections:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
+        self.bodies = Bodies(_BODIES * settings.max_body_bytes)
         self._idle_since: dict[Any, float] = {}
         self._busy: dict[Any, int] = {}
         self._met: set[Any] = set()  # those that a request has come by
@@ -113,6 +147,7 @@ def bounded(settings: ServerSettings, connections: Connections) -> Middleware:
             finally:
                 count -= counts
         finally:
+            connections.bodies.give_back(request)
             connections.end(protocol)
 
     return counted

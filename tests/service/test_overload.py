@@ -17,6 +17,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from bandit_router.service.keys import CONNECTIONS
+
 from .conftest import config
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,6 +152,31 @@ async def test_more_requests_than_may_be_answered_at_once_are_refused(start):
     await asyncio.sleep(0.2)
     async with client.get("/healthz") as response:
         assert response.status == 200
+
+
+async def test_bodies_are_bounded_together_not_only_each(start):
+    client = await start(config(server={"max_body_bytes": 300_000}))
+    connections = client.app[CONNECTIONS]
+    head = b"POST /route HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    held = []
+    for _ in range(80):  # all but the last byte
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(head + b"Content-Length: 300000\r\n\r\n" + b" " * 299_999)
+        held.append((reader, writer))
+    answers = [asyncio.create_task(reader.readline()) for reader, _ in held]
+    while sum(answer.done() for answer in answers) < 80 - 64:  # no fewer can be, whichever
+        await asyncio.sleep(0.01)
+    assert all(b" 503 " in answer.result() for answer in answers if answer.done())
+    assert connections.bodies._held <= 64 * 300_000
+    assert (await client.post("/route", json={"prompt": "words"})).status == 200
+    for answer, (_, writer) in zip(answers, held, strict=True):
+        answer.cancel()
+        writer.close()
+    while connections.bodies._held:
+        await asyncio.sleep(0.01)
+    body = json.dumps({"prompt": "words", "metadata": {}}).encode().ljust(250_000)
+    asked = {"data": body, "headers": {"Content-Type": "application/json"}}
+    assert (await client.post("/route", **asked)).status == 200
 
 
 async def test_long_headers_are_refused(client):
