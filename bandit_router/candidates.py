@@ -59,7 +59,9 @@ class Candidates(Sequence[Candidate]):
 
     def of(self, model: str) -> Candidate | None:
         """Return the candidate of this name, or None."""
-        return self[self.models.index(model)] if model in self.models else None
+        if model not in self.models:
+            return None
+        return _candidate(model, self.table[self.models.index(model)].tolist())
 
     def __len__(self) -> int:
         return len(self.models)
@@ -102,7 +104,7 @@ def plain(value: Any) -> Any:
 
 
 def _candidate(model: str, row: list[float]) -> Candidate:
-    chance, quality, sd, cost, latency, utility, draw, evidence, *support = row
+    chance, quality, sd, cost, latency, utility, draw, evidence = row[:SUPPORT]
     return Candidate(
         model,
         chance,
@@ -113,5 +115,5 @@ def _candidate(model: str, row: list[float]) -> Candidate:
         utility,
         draw,
         evidence,
-        tuple(support),
+        tuple(row[SUPPORT:]),
     )

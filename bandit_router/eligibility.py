@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Mapping
 
@@ -59,9 +60,26 @@ def with_profile(request: Request, profile: Profile | None, models: Mapping[str,
     return msgspec.structs.replace(request, **given)
 
 
-def eligible_arms(
-    models: Mapping[str, Model], request: Request, prompt: str | None
-) -> tuple[str, ...]:
+class Roster:
+    """The models there are, and what of the choice among them no request can alter.
+
+    Attributes
+    ----------
+    arms
+        Those that are available.
+    chars
+        Of the longest prompt that each of them takes.
+    """
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        self.models = models
+        there = [m for m in models.values() if m.available]
+        self.arms = tuple(m.name for m in there)
+        takes = [m.context_tokens for m in there if m.context_tokens is not None]
+        self.chars = _CHARS_PER_TOKEN * min(takes, default=math.inf)
+
+
+def eligible_arms(roster: Roster, request: Request, prompt: str | None) -> tuple[str, ...]:
     """Return the available models that the request allows and that can do what it needs.
 
     Raises
@@ -73,8 +91,12 @@ def eligible_arms(
     NoEligibleArm
         If none is left; `field` names the constraint.
     """
-    arms = [m for m in models.values() if m.available]
-    if request != _ANYTHING:
+    anything = request == _ANYTHING
+    if anything and roster.arms and len(prompt or "") <= roster.chars:
+        return roster.arms
+    models = roster.models
+    arms = [models[name] for name in roster.arms]
+    if not anything:
         arms = _allowed(arms, models, request)
     if not arms:
         raise NoEligibleArm("no model is available for this request", "models")
@@ -126,7 +148,7 @@ def killed_arms(
     """
     named = request.models
     if named is not None and len(named) == 1 and named[0] != killed:
-        return eligible_arms(models, request, prompt)
+        return eligible_arms(Roster(models), request, prompt)
     why = f"the kill switch gives every request to {killed!r}"
     if killed not in models:
         raise NoEligibleArm(f"{why}, which is no model: take the switch back", "models")
@@ -135,7 +157,7 @@ def killed_arms(
     served = msgspec.structs.replace(models[killed], available=True)
     request = msgspec.structs.replace(request, models=(killed,))
     try:
-        return eligible_arms({**models, killed: served}, request, prompt)
+        return eligible_arms(Roster({**models, killed: served}), request, prompt)
     except NoEligibleArm as error:
         raise NoEligibleArm(f"{why}: {error}", error.field) from None
 

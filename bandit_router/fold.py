@@ -15,6 +15,7 @@ from .bandits.pacing import BudgetPacer, make_pacer
 from .clustering.names import RegionNames
 from .config import LEAST_REFERENCE, BanditSettings, BudgetSettings, Settings
 from .crowd import Crowd
+from .eligibility import Roster
 from .embedding import shipped_projection
 from .exceptions import BanditRouterError, StoreError
 from .memory import Memory, Recall, expected_cost, settle, spoken, standing, with_event
@@ -50,6 +51,8 @@ class Fold:
         Of the last event.
     models, settings
         As the events left them.
+    roster
+        What follows from the models.
     strategies, pacer, sessions, users, keys, accounts, sources
         What was learnt; the pacer is None without a budget.
     killed
@@ -60,6 +63,7 @@ class Fold:
         self.seq = 0
         self.time = 0.0
         self.models: dict[str, Model] = {}
+        self.roster = Roster(self.models)
         self.settings = Settings()
         self.strategies = Strategies(_NOBODY)
         self.killed: KillSwitch | None = None
@@ -150,12 +154,13 @@ class Fold:
                     total=new.sums if arm == new.arm else None,
                 )
                 self.strategies.learn(lesson)
-        chosen = decision.chosen
-        expected = chosen.cost_usd or 0.0
-        difference = new.cost(expected) - old.cost(expected)
-        if self.pacer:
-            self.pacer.spent(difference, decision.time)
-        self.accounts.spent(decision.request.key, difference, decision.time)
+        chosen, key = decision.chosen, decision.request.key
+        if self.pacer or key is not None:
+            expected = chosen.cost_usd or 0.0
+            difference = new.cost(expected) - old.cost(expected)
+            if self.pacer:
+                self.pacer.spent(difference, decision.time)
+            self.accounts.spent(key, difference, decision.time)
         if isinstance(event, Feedback):
             self._hear(history, event, chosen.quality)
 
@@ -199,6 +204,7 @@ class Fold:
             self.accounts.spent(event.body["key"], event.body["usd"], event.time)
         else:
             self._configure(event)
+        self.roster = Roster(self.models)
 
     def _configure(self, event: Change) -> None:
         before = self.settings
@@ -353,6 +359,7 @@ class Fold:
         self._projection_digest = state["projection"]
         models = msgspec.convert(state["models"], tuple[Model, ...])
         self.models = {model.name: model for model in models}
+        self.roster = Roster(self.models)
         self.strategies = Strategies(self.settings, self._projection())
         self.strategies.load(state["strategies"])
         self.killed = msgspec.convert(state["killed"], KillSwitch | None)

@@ -20,6 +20,7 @@ _MAX_WEIGHT = 100.0
 _FAR = 10.0
 _MOST_UNKNOWN = {"cost_usd": 10.0, "latency_ms": 600_000.0}  # of what nothing was expected
 _MOST = 1e12  # dollars, milliseconds, tokens: their squares are summed up
+_HIGHEST = (1.0, _MOST, _MOST, _MOST, _MOST)
 
 Recall = Callable[[str, int], History | None]
 """``(decision_id, before_seq)`` -> what the log holds of that decision before `before_seq`."""
@@ -193,10 +194,10 @@ def reported_cost(history: History) -> float | None:
 def _reported(history: History, what: str) -> tuple[float, float | None]:
     """Return the weight and the value of what was reported last; what serving saw is believed."""
     last: Outcome | Feedback | None = None
-    reports: tuple[Outcome | Feedback, ...] = (*history.outcomes, *history.feedback)
-    for report in reports:
-        if getattr(report, what) is not None and (last is None or report.seq > last.seq):
-            last = report
+    for reports in (history.outcomes, history.feedback):
+        for report in reports:
+            if getattr(report, what) is not None and (last is None or report.seq > last.seq):
+                last = report
     if last is None:
         return 1.0, None
     value: float = getattr(last, what)
@@ -286,13 +287,14 @@ def check_feedback(feedback: Feedback) -> None:
         With the `field`.
     """
     said = False
-    for field, value in zip(_SAID, _said_by(feedback), strict=True):
+    for field, value, high in zip(_SAID, _said_by(feedback), _HIGHEST, strict=True):
         if value is None:
             continue
         said = True
+        if type(value) is float and 0.0 <= value <= high:
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidInput(f"{field} must be a number, not {value!r}", field)
-        high = 1.0 if field == "reward" else _MOST
         if not (math.isfinite(value) and 0.0 <= value <= high):
             limit = f"between 0 and {high:g}"
             raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)

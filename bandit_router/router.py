@@ -219,7 +219,7 @@ class Router(Fold):
         unit_vector = None if vector is None else self._checked(vector)
         seq = self.seq + 1
         context = Context(
-            arms=eligible_arms(self.models, request, prompt)
+            arms=eligible_arms(self.roster, request, prompt)
             if killed is None
             else killed_arms(self.models, asked, prompt, killed),
             utility=self.utility(request),
@@ -499,7 +499,7 @@ class Router(Fold):
         names = () if self.killed else asked(self.settings.bandit, profile)
         if not any(self.strategies[name].needs_judge for name in names):
             return ()
-        arms = eligible_arms(self.models, with_profile(request, profile, self.models), prompt)
+        arms = eligible_arms(self.roster, with_profile(request, profile, self.models), prompt)
         return tuple(self.models[arm] for arm in arms)
 
     def embed(self, prompt: str) -> Vector:
@@ -588,10 +588,9 @@ class Router(Fold):
         time: float,
         decision_id: str,
     ) -> Decision:
-        choice = verdict.choice
+        choice, prompt = verdict.choice, context.prompt
         trust, capped = self._counted(request)
-        keep = self.settings.store.keep_prompts
-        return Decision(
+        decision = Decision(  # a call of more than 15 arguments takes four times as long
             seq=seq,
             time=time,
             decision_id=decision_id,
@@ -603,20 +602,23 @@ class Router(Fold):
             path=verdict.path,
             vector=b"" if context.vector is None else as_bytes(context.vector),
             exact=choice.exact,
-            propensity_draws=choice.propensity_draws,
             policy=verdict.strategy,
-            role=verdict.role,
-            shadows=verdict.shadows,
-            advice=verdict.advice,
-            trust=trust,
-            capped=capped,
-            prompt_chars=None if context.prompt is None else len(context.prompt),
-            prompt_sha256=None if context.prompt is None else codec.text_digest(context.prompt),
-            prompt=_writable(context.prompt) if keep else None,
+            prompt_chars=None if prompt is None else len(prompt),
+            prompt_sha256=None if prompt is None else codec.text_digest(prompt),
             request=request,
         )
+        rare: dict[str, Any] = {}
+        if not choice.exact:
+            rare["propensity_draws"] = choice.propensity_draws
+        if verdict.role != "live" or verdict.shadows or verdict.advice is not None:
+            rare |= {"role": verdict.role, "shadows": verdict.shadows, "advice": verdict.advice}
+        if trust != 1.0 or capped:
+            rare |= {"trust": trust, "capped": capped}
+        if prompt is not None and self.settings.store.keep_prompts:
+            rare["prompt"] = _writable(prompt)
+        return msgspec.structs.replace(decision, **rare) if rare else decision
 
 
-def _writable(text: str | None) -> str | None:
+def _writable(text: str) -> str:
     """Return `text` with lone surrogates, which no UTF-8 can hold, as escapes."""
-    return text and text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

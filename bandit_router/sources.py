@@ -49,9 +49,13 @@ class Sources:
 
     def heard(self, source: str, reward: float, expected: float, sign: float = 1.0) -> None:
         """Fold a reward and what had been expected of the arm; a `sign` of -1 takes it back."""
-        sums = self._sums.setdefault(source, [0.0] * 5)
-        for i, value in enumerate((1.0, expected, reward, expected**2, expected * reward)):
-            sums[i] += sign * value
+        if (sums := self._sums.get(source)) is None:
+            sums = self._sums[source] = [0.0] * 5
+        sums[N] += sign
+        sums[X] += sign * expected
+        sums[Y] += sign * reward
+        sums[XX] += sign * expected**2
+        sums[XY] += sign * (expected * reward)
         self._sums.move_to_end(source)
         if len(self._sums) > _HELD:
             self._sums.popitem(last=False)

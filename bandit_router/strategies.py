@@ -52,6 +52,7 @@ class Strategies:
         self._policies = {
             name: make_policy(name, settings, projection) for name in _names(settings)
         }
+        self._live = next(iter(self._policies.values()))
 
     def configure(
         self, before: Settings, settings: Settings, projection: Projection | None
@@ -76,6 +77,7 @@ class Strategies:
                 policy = make_policy(name, settings, projection, self._next_cluster)
                 policy.inherit(heir_of)
             self._policies[name] = policy
+        self._live = next(iter(self._policies.values()))
         return not places
 
     def __iter__(self) -> Iterator[Policy]:
@@ -87,7 +89,7 @@ class Strategies:
     @property
     def live(self) -> Policy:
         """The policy that `bandit.strategy` names."""
-        return next(iter(self._policies.values()))
+        return self._live
 
     @property
     def mapped(self) -> ThompsonPolicy | None:

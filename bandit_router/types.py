@@ -230,7 +230,7 @@ class Decision(
 
     def embedding(self) -> Vector | None:
         """Return the logged unit vector, or None if there is none."""
-        return np.frombuffer(self.vector, dtype="<f4") if self.vector else None
+        return np.frombuffer(self.vector, _FLOAT32) if self.vector else None
 
     def candidate(self, model: str) -> Candidate | None:
         """Return what was believed of `model`, or None if it was not eligible."""

@@ -13,7 +13,7 @@ PACKAGE = Path(bandit_router.__file__).parent
 TOP_TO_BOTTOM = """
     __main__ cli commands
     service precompile bench simulator providers store explain
-    router rollout eligibility fold strategies sessions views accounts memory sources crowd
+    router rollout fold eligibility strategies sessions views accounts memory sources crowd
     codec shapes policies bandits clustering embedding page_hinkley
     config types candidates exceptions compiled absent
 """

@@ -95,7 +95,7 @@ class Cells:
         )
 
     def _row(self, id_: int) -> int:
-        return int(self.row_of[id_]) if id_ < len(self.row_of) else 0
+        return self.row_of.item(id_) if id_ < len(self.row_of) else 0
 
     def _new(self, id_: int) -> int:
         row = len(self._ids)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from ..compiled import compiled
@@ -51,8 +51,7 @@ def settled(sums: Array) -> bool:
     return sound
 
 
-@dataclass(frozen=True, slots=True)
-class Credit:
+class Credit(msgspec.Struct, frozen=True, gc=False):
     """What one decision has taught so far: the sums that it adds to its arm.
 
     `sums` has shape (9,): weight, reward, reward squared (both times weight); then count, sum

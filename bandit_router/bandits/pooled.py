@@ -298,40 +298,36 @@ def _descend(
     beside: Array,
 ) -> None:
     """Move the means by one level's clusters: all arms together, then each by its own residual."""
-    near, size = len(rows), len(level)
-    weight, residual = np.empty((near, size)), np.empty((near, size))
-    held, moved, shared = np.empty(near), np.empty(near), np.empty(near)
-    own, seen = np.empty(size), np.zeros(size)
-    total = 0.0
-    for i in range(near):
-        total += kernel[i]
+    count, size = len(strengths), len(level)
+    weight, residual, seen = np.empty(size), np.empty(size), np.zeros(size)
+    own, together, total = np.zeros((count, size)), np.zeros(count), 0.0
+    for i in range(len(rows)):
+        k = kernel[i]
+        total += k
         place = linear(places[rows[i]], slope)
-        held[i], moved[i] = difficulty_strength, 0.0
+        held, moved = difficulty_strength, 0.0
         for a in range(size):
-            weight[i, a] = sums[rows[i], W, a]
-            residual[i, a] = sums[rows[i], R, a] - weight[i, a] * (level[a] + place)
-            held[i] += weight[i, a]
-            moved[i] += residual[i, a]
-            seen[a] += kernel[i] * weight[i, a]
-    for s in range(len(strengths)):
-        together = 0.0
-        own[:] = 0.0
-        for i in range(near):
-            shift = moved[i]
+            weight[a] = sums[rows[i], W, a]
+            residual[a] = sums[rows[i], R, a] - weight[a] * (level[a] + place)
+            held += weight[a]
+            moved += residual[a]
+            seen[a] += k * weight[a]
+        for s in range(count):
+            shared = moved
             for a in range(size):
-                shift -= weight[i, a] * beside[s, a]
-            shared[i] = shift / held[i]
-            together += shared[i] * kernel[i]
+                shared -= weight[a] * beside[s, a]
+            shared /= held
+            together[s] += shared * k
             for a in range(size):
-                rest = residual[i, a] - weight[i, a] * (beside[s, a] + shared[i])
-                own[a] += kernel[i] * rest
-        together /= max(total, 1.0)
+                own[s, a] += k * (residual[a] - weight[a] * (beside[s, a] + shared))
+    for s in range(count):
+        together[s] /= max(total, 1.0)
         for a in range(size):
-            own[a] /= seen[a] + strengths[s]
+            own[s, a] /= seen[a] + strengths[s]
         for a in range(size):
-            beside[s, a] += together + own[a]
+            beside[s, a] += together[s] + own[s, a]
             if kin[a] != a:  # as far as it was not tried here, it is what its kin is
-                beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[kin[a]]
+                beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[s, kin[a]]
 
 
 @compiled

@@ -129,6 +129,7 @@ class Posterior:
         self.arms: list[str] = []
         self.index: dict[str, int] = {}
         self._priors = Priors()
+        self._dearest: float | None = None  # None: to be worked out
         self._active = np.zeros(0, dtype=bool)
         self._total = np.zeros((ROWS, 0))
         self._levels = levels
@@ -176,6 +177,7 @@ class Posterior:
         if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
             self.repriced(arm, cost / listed)
         self._priors.set(index, prior, cost, like)
+        self._dearest = None
         if len(self._prior) < len(self.arms) or (self._prior != self._guess()).any():
             self._refit()
 
@@ -209,9 +211,11 @@ class Posterior:
             What was believed of the arm there just before, for those who watch whether it changes.
         """
         index = self.index[arm]
-        before = float(self._total[W, index])
+        before = self._total.item(W, index)
         said = sums.tolist()
         moves = bool(said[W] or said[R] or said[R2])  # a bill or a latency alone moves no level
+        if said[CN] or said[C]:
+            self._dearest = None
         if self._levels:
             foretold, sound = self._learn(here, path, sums, index, fresh, moves)
         else:
@@ -222,7 +226,7 @@ class Posterior:
             self._adjusted.make_room(min(here.dimension, _COORDINATES))
             self._adjusted.only_level(index, self._total[:, index])
         self._learnt += 1
-        now = float(self._total[W, index])
+        now = self._total.item(W, index)
         young = self._learnt < _YOUNG or now < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
@@ -265,6 +269,7 @@ class Posterior:
         for sums in (self._total[:, index], self._cells.of_arm(index).T):
             sums[C] *= ratio
             sums[C2] *= ratio * ratio
+        self._dearest = None
 
     def merge(self, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it (coarser levels have it)."""
@@ -319,7 +324,9 @@ class Posterior:
 
     def dearest(self) -> float:
         """Return the highest of these costs, 0 if none is known."""
-        return dearest(self._total, self._priors.cost)
+        if self._dearest is None:
+            self._dearest = dearest(self._total, self._priors.cost)
+        return self._dearest
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -348,6 +355,7 @@ class Posterior:
         self._learnt = state["learnt"]
         self._weights = state["weights"]
         self._prior = state["prior"]
+        self._dearest = None
         self._suppose()
 
     def _guess(self) -> Array:

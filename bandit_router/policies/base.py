@@ -75,7 +75,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The probability that the arm had."""
         if isinstance(self.candidates, Candidates):
             row = self.candidates.models.index(self.model)
-            return float(self.candidates.table[row, PROPENSITY])
+            return self.candidates.table.item(row, PROPENSITY)
         for candidate in self.candidates:
             if candidate.model == self.model:
                 return candidate.propensity
