@@ -3,6 +3,7 @@
     python -m simulations.long_log 1000000
     python -m simulations.long_log 1000000 --whole
     python -m simulations.long_log 1000000 --alone
+    python -m simulations.long_log 100000000 --alone --reward-model means
 
 Writes a folder of Parquet files of 250,000 rows each (three models, drawn at random, one of them
 much better at one of two kinds of prompts), replays it, and prints the peak memory of this process
@@ -25,6 +26,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bandit_router.simulator.partitions import Partitions
@@ -45,7 +47,9 @@ def write(folder: Path, rows: int) -> None:
         n = min(FILE, rows - first)
         kind, arm = rng.integers(2, size=n), rng.choice(3, size=n, p=CHANCE)
         columns = {
-            "prompt": [f"question {k} number {first + i}" for i, k in enumerate(kind)],
+            "prompt": pc.binary_join_element_wise(
+                "question", _text(kind), "number", _text(np.arange(first, first + n)), " "
+            ),
             "model": MODELS[arm],
             "reward": (rng.random(n) < QUALITY[kind, arm]).astype(float),
             "propensity": CHANCE[arm],
@@ -53,6 +57,10 @@ def write(folder: Path, rows: int) -> None:
         }
         file = folder / f"part-{number:04}.parquet"
         pq.write_table(pa.table(columns), file, row_group_size=50_000)
+
+
+def _text(numbers: Any) -> Any:
+    return pa.array(numbers).cast(pa.string())
 
 
 def held_mb() -> int:
@@ -68,7 +76,7 @@ def noting(held: dict[int, int], step: int) -> Any:
     def added(self: Tally, part: Any, *rest: Any) -> None:
         add(self, part, *rest)
         rows = self.rows
-        if rows // step > (rows - len(part.rows)) // step:
+        if rows // step > (rows - len(part)) // step:
             held[rows] = held_mb()
 
     return added
@@ -81,6 +89,7 @@ def main() -> None:
     parser.add_argument("--whole", action="store_true", help="in memory")
     parser.add_argument("--alone", action="store_true", help="in one process")
     parser.add_argument("--policy", default="fixed:large")
+    parser.add_argument("--reward-model", default="posterior")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         write(Path(name), args.rows)
@@ -92,7 +101,12 @@ def main() -> None:
                 patched.enter_context(patch("os.cpu_count", lambda: 1))
                 step = max(1, args.rows // 10)
                 patched.enter_context(patch.object(Tally, "add", noting(held, step)))
-            found = replay(Path(name), args.policy.split(","), embedder="none")
+            found = replay(
+                Path(name),
+                args.policy.split(","),
+                embedder="none",
+                reward_model=args.reward_model,
+            )
     mine, theirs = (
         resource.getrusage(who).ru_maxrss // 1024
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from ..exceptions import InvalidInput
-from .options import CONFIG, DATABASE, JSON, configured, must_exist, plain_errors
+from .options import (
+    CONFIG,
+    DATABASE,
+    JSON,
+    TENANT,
+    configured,
+    must_exist,
+    of_tenant,
+    plain_errors,
+)
 
 if TYPE_CHECKING:
     from ..store import Place
@@ -23,14 +32,18 @@ if TYPE_CHECKING:
 )
 @click.argument("log", type=click.Path(path_type=Path))
 @click.option("--db", type=DATABASE, required=True, help="The database.")
+@TENANT
 @CONFIG
 @JSON
 @plain_errors
-def warm_start(log: Path, db: Place, config: Path | None, as_json: bool) -> None:
+def warm_start(
+    log: Path, db: Place, tenant: str | None, config: Path | None, as_json: bool
+) -> None:
     """Learn from a decision log before the first request."""
     from ..simulator.warm import warm_start as learn
+    from ..store import place_of
 
-    found = learn(log, db, configured(config))
+    found = learn(log, place_of(tenant, db), configured(config, tenant))
     words = "learnt {decisions:,} decisions, added {models_added} models".format(**found)
     click.echo(json.dumps(found) if as_json else words)
 
@@ -54,6 +67,7 @@ def _new(path: Path, field: str) -> BinaryIO:
     help="A folder: its rated decisions as a routing table, where prompts were kept.",
 )
 @JSON
+@of_tenant
 @plain_errors
 def export(
     db: Place,
@@ -100,6 +114,7 @@ def export(
 @click.argument("events", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--db", type=DATABASE, required=True, help="The new database.")
 @JSON
+@of_tenant
 @plain_errors
 def import_(events: Path, db: Place, as_json: bool) -> None:
     """Write EVENTS, as `export --events` made them, to a new database."""
@@ -116,6 +131,7 @@ def import_(events: Path, db: Place, as_json: bool) -> None:
 @click.command(epilog="Example: bandit-router verify --db router.db")
 @click.option("--db", type=DATABASE, required=True, help="The database.")
 @JSON
+@of_tenant
 @plain_errors
 def verify(db: Place, as_json: bool) -> None:
     """Fold the log again, read-only, and compare digests at every snapshot."""
@@ -146,6 +162,7 @@ def verify(db: Place, as_json: bool) -> None:
 )
 @click.option("--archive", type=click.Path(path_type=Path), help="Write them to this Parquet file.")
 @JSON
+@of_tenant
 @plain_errors
 def compact(db: Path, keep_days: float, archive: Path | None, as_json: bool) -> None:
     """Fold old events into a checkpoint: what was learnt stays. The service must be stopped."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import DATABASE, JSON, must_exist, not_blank, plain_errors, several
+from .options import DATABASE, JSON, must_exist, not_blank, of_tenant, plain_errors, several
 
 if TYPE_CHECKING:
     from ..store import ApiKey, Place
@@ -36,6 +36,7 @@ KEYS_DB = click.option("--db", type=DATABASE, required=True, help="The database.
 @click.option("--usd-total", type=float, help="Then refused (403).")
 @click.option("--no-pacing", is_flag=True, help="Only refuse beyond --usd-per-day.")
 @JSON
+@of_tenant
 @plain_errors
 def add_key(
     name: str,
@@ -54,9 +55,10 @@ def add_key(
     click.echo(json.dumps({"key": text, **_public(key)}) if as_json else text)
 
 
-@keys.command("list", epilog="Example: bandit-router keys list --db router.db")
+@keys.command("list", epilog="Example: bandit-router keys list --db router.db --tenant acme")
 @KEYS_DB
 @JSON
+@of_tenant
 @plain_errors
 def list_keys(db: Place, as_json: bool) -> None:
     """List the keys, the revoked too; none of them can be read again."""
@@ -79,6 +81,7 @@ def list_keys(db: Place, as_json: bool) -> None:
 @click.argument("which")
 @KEYS_DB
 @JSON
+@of_tenant
 @plain_errors
 def revoke_key(which: str, db: Place, as_json: bool) -> None:
     """Revoke the key of this id or name; a running service refuses it within a second."""

@@ -44,6 +44,37 @@ DB = click.option("--db", type=DATABASE, help="The database: a file, or postgres
 Command = Callable[..., None]
 
 
+def _tenant_name(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    from ..config.tenants import check_tenant_name
+
+    if text is not None:
+        try:
+            check_tenant_name(text)
+        except ConfigError as error:
+            raise click.BadParameter(str(error).removeprefix("tenants: ")) from None
+    return text
+
+
+TENANT = click.option(
+    "--tenant",
+    metavar="NAME",
+    callback=_tenant_name,
+    help="The database of a tenant of [tenants.NAME], beside that of the deployment.",
+)
+
+
+def of_tenant(command: Command) -> Command:
+    """Add `--tenant`: the command's `db` is then the database of that tenant."""
+
+    @functools.wraps(command)
+    def wrapped(*args: Any, db: Place, tenant: str | None, **kwargs: Any) -> None:
+        from ..store import place_of
+
+        command(*args, db=place_of(tenant, db), **kwargs)
+
+    return TENANT(wrapped)
+
+
 def several(_: click.Context, __: click.Parameter, text: str | None) -> list[str]:
     """Return the values of an option that takes several, comma-separated."""
     values = [part.strip() for part in (text or "").split(",") if part.strip()]
@@ -64,11 +95,25 @@ def must_exist(db: Place) -> None:
         raise InvalidInput(f"{db}: there is no database: check the path", "db")
 
 
-def configured(config: Path | None) -> Config:
-    """Return the settings of a file, or the defaults, under the environment's."""
-    from ..config import load_config
+def configured(config: Path | None, tenant: str | None = None) -> Config:
+    """Return the settings of a file, or the defaults, under the environment's.
 
-    return load_config(config, os.environ)
+    Raises
+    ------
+    ConfigError
+        If they cannot be read.
+    InvalidInput
+        If a tenant is named that the file does not have.
+    """
+    from ..config import load_config, nearest
+
+    found = load_config(config, os.environ)
+    if tenant is None or config is None:
+        return found
+    if tenant not in found.tenants:
+        known = nearest(tenant, found.tenants)
+        raise InvalidInput(f"{config} has no [tenants.{tenant}]{known}", "tenant")
+    return found.tenants[tenant]
 
 
 def not_blank(_: click.Context, __: click.Parameter, text: str) -> str:

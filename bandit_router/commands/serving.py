@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..exceptions import InvalidInput
-from .options import CONFIG, DB, JSON, configured, not_blank, plain_errors
+from .options import CONFIG, DB, JSON, TENANT, configured, not_blank, plain_errors
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -147,6 +147,7 @@ def precompile(config: Path | None, as_json: bool) -> None:
 @click.command(epilog="Example: bandit-router route 'Prove that 17 is prime.' --db router.db")
 @click.argument("prompt", callback=not_blank)
 @DB
+@TENANT
 @CONFIG
 @click.option("--cost-weight", type=click.FloatRange(min=0), help="Trade-off of this decision.")
 @JSON
@@ -154,6 +155,7 @@ def precompile(config: Path | None, as_json: bool) -> None:
 def route(
     prompt: str,
     db: Place | None,
+    tenant: str | None,
     config: Path | None,
     cost_weight: float | None,
     as_json: bool,
@@ -163,18 +165,18 @@ def route(
     from ..types import Request
 
     with ExitStack() as stack:
-        router = _router(db, configured(config), stack)
+        router = _router(db, tenant, configured(config, tenant), stack)
         request = Request(cost_weight=cost_weight)
         decision = router.decide(prompt, request=request, time=max(router.time, time.time()))
     click.echo(json.dumps(as_data(decision)) if as_json else as_text(decision))
 
 
-def _router(db: Place | None, config: Config, stack: ExitStack) -> Router:
+def _router(db: Place | None, tenant: str | None, config: Config, stack: ExitStack) -> Router:
     """The router of a database, or an untaught one over the models of the configuration."""
     from ..router import Router
-    from ..store import is_shared, open_log, restore
+    from ..store import is_shared, open_log, place_of, restore
 
-    place = db or config.settings.store.path
+    place = place_of(tenant, db or config.settings.store.path)
     if db is not None or is_shared(place) or Path(place).exists():
         return restore(stack.enter_context(closing(open_log(place, readonly=True))))
     if not config.models:

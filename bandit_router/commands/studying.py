@@ -153,6 +153,13 @@ def _report(
     show_default=True,
     help="Values are reward - weight * cost / cost of the best model.",
 )
+@click.option(
+    "--reward-model",
+    type=click.Choice(["posterior", "means"]),
+    default="posterior",
+    show_default=True,
+    help="Of dm and dr: ours, which learns row by row, or each model's running mean.",
+)
 @click.option("--embedder", default="minilm", show_default=True, help="For logs without vectors.")
 @JSON
 @plain_errors

@@ -32,13 +32,24 @@ def tenant_tables(file: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: _whole(name, base, own) for name, own in file.get("tenants", {}).items()}
 
 
-def _whole(name: str, base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def check_tenant_name(name: str) -> None:
+    """Refuse what cannot be a tenant's name, and part of a file's.
+
+    Raises
+    ------
+    ConfigError
+        With the field `tenants`.
+    """
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"tenants: {name!r} is no name for a tenant: give a lower-case letter and at most 39 "
             "letters, digits, - and _",
             "tenants",
         )
+
+
+def _whole(name: str, base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    check_tenant_name(name)
     for key, why in _SHARED.items():
         table, _, inner = key.partition(".")
         if table in own and (not inner or inner in _keys(own[table])):

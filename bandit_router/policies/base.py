@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -125,9 +125,19 @@ class Policy(ABC):
     paces = False
     """Whether it keeps to a budget by itself."""
 
+    reads = False
+    """Whether a prompt's text is told apart; see `sees`."""
+
     @abstractmethod
     def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose one of the context's arms."""
+
+    def sees(self, prompt: str | None) -> Hashable:
+        """Return what of a prompt a policy that does not learn goes by.
+
+        Prompts of which it sees the same have the same chances, whatever came before.
+        """
+        return None
 
     def expected(self, context: Context) -> dict[str, Expectation]:
         """Return what each arm of the context is expected to cost and take, where known."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable
 from typing import Literal
 
 import msgspec
@@ -133,10 +134,15 @@ class FeaturesPolicy(PricedPolicy):
     """
 
     name = "features"
+    reads = True
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         super().__init__()
         self._rules = rules or DEFAULT_RULES
+
+    def sees(self, prompt: str | None) -> Hashable:
+        """Return its features."""
+        return extract(prompt or "")
 
     def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose by the first rule that fits."""

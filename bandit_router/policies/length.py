@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 
 from ..bandits.draws import Draws
 from .base import Choice, Context
@@ -18,6 +19,11 @@ class LengthPolicy(PricedPolicy):
     """
 
     name = "length"
+    reads = True
+
+    def sees(self, prompt: str | None) -> Hashable:
+        """Return its length."""
+        return len(prompt or "")
 
     def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose by the logarithm of the prompt's length."""

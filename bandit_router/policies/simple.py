@@ -16,6 +16,8 @@ class FixedPolicy(Policy):
         The arm; where it is not eligible the first eligible one stands in for it.
     """
 
+    learns = False
+
     def __init__(self, model: str) -> None:
         self.name = f"fixed:{model}"
         self.model = model
@@ -35,6 +37,7 @@ class RandomPolicy(Policy):
     """Every eligible arm with the same probability: the log that any policy can be judged on."""
 
     name = "random"
+    learns = False
 
     def choose(self, context: Context, draws: Draws) -> Choice:
         """Choose uniformly."""

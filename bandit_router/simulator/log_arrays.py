@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..config import EmbedderSettings
 from ..embedding import CachedEmbedder, make_embedder
 from ..exceptions import InvalidInput
 from ..router import OWN_VECTORS
+from .columns import Columns, of_rows
 from .logs import Logged
 from .ope import Array
 from .overlap import FEW
@@ -27,12 +29,15 @@ _UNEVEN = 0.2
 class Log:
     """Decisions with feedback, as columns; arrays over decisions.
 
-    `cost` is nan where the log has none; `logging` the logging policy's probability of every
-    arm, shape (n, arms), None unless all are known.
+    `cost` is nan where the log has none; `eligible` None where every arm always is; `logging`
+    the logging policy's probability of every arm, shape (n, arms), None unless all are known;
+    `shadows` is of a log of ours only.
     """
 
-    rows: list[Logged]
     models: tuple[str, ...]
+    prompts: NDArray[np.object_]
+    eligible: list[tuple[str, ...]] | None
+    shadows: list[Mapping[str, tuple[float, ...]]] | None
     vectors: NDArray[np.float32] | None
     action: NDArray[np.int64]
     reward: Array
@@ -41,12 +46,15 @@ class Log:
     logging: Array | None
     bills: Bills | None
 
-    @property
+    def __len__(self) -> int:
+        return len(self.action)
+
+    @cached_property
     def paid(self) -> Array:
         """The bills, shape (n,); an arm's mean where one is missing."""
-        gaps = self.filled(np.full((len(self.rows), len(self.models)), np.nan))
-        own = gaps[np.arange(len(self.rows)), self.action]
-        return np.where(np.isnan(self.cost), own, self.cost)
+        if self.bills is None:
+            return self.cost
+        return np.where(np.isnan(self.cost), self.bills.typical[self.action], self.cost)
 
     def filled(self, cost: Array) -> Array:
         """Fill what is not known of an arm's cost, (n, arms), with its mean bill, or all arms'."""
@@ -113,32 +121,36 @@ def prepare(
     if known and len(known) < len(rows):
         notes.append(left_out(len(rows) - len(known)))
         rows = known
-    models = tuple(dict.fromkeys(name for row in rows for name in (*row.eligible, row.model)))
-    column = {name: i for i, name in enumerate(models)}
+    columns = of_rows(rows)
     vectors = vectors_of(rows, EmbedderSettings(name=embedder), progress)
-    log = as_arrays(rows, models, vectors, bool(known))
-    bills = Bills.of(log.action, log.reward, log.cost, len(models))
-    return replace(log, bills=bills, logging=_logging(rows, column)), notes
+    log = as_log(columns, columns.models, vectors, bool(known))
+    return replace(log, bills=Bills.of(log.action, log.reward, log.cost, len(log.models))), notes
 
 
-def as_arrays(
-    rows: list[Logged],
+def as_log(
+    columns: Columns,
     models: tuple[str, ...],
     vectors: NDArray[np.float32] | None,
     with_propensity: bool,
 ) -> Log:
-    """Return decisions as columns."""
+    """Return decisions that can be evaluated, among the `models` of a whole log."""
     column = {name: i for i, name in enumerate(models)}
-    cost = [np.nan if row.cost_usd is None else row.cost_usd for row in rows]
+    eligible = columns.eligible
+    if eligible is not None:
+        eligible = [able or models for able in eligible]
+        if all(able == models for able in set(eligible)):
+            eligible = None
     return Log(
-        rows=rows,
         models=models,
+        prompts=columns.prompts,
+        eligible=eligible,
+        shadows=columns.shadows,
         vectors=vectors,
-        action=np.array([column[row.model] for row in rows]),
-        reward=np.array([row.reward for row in rows], dtype=np.float64),
-        cost=np.array(cost, dtype=np.float64),
-        propensity=np.array([row.propensity for row in rows]) if with_propensity else None,
-        logging=None,
+        action=np.array([column.get(name, -1) for name in columns.models])[columns.action],
+        reward=columns.reward,
+        cost=columns.cost,
+        propensity=columns.propensity if with_propensity else None,
+        logging=_logging(columns, column),
         bills=None,
     )
 
@@ -160,12 +172,13 @@ def silence(decisions: Mapping[str, int], spoken: Mapping[str, int]) -> list[str
     ]
 
 
-def _logging(rows: list[Logged], column: dict[str, int]) -> Array | None:
-    if any(row.chances is None for row in rows):
+def _logging(columns: Columns, column: dict[str, int]) -> Array | None:
+    if columns.chances is None or columns.eligible is None or None in columns.chances:
         return None
-    out = np.zeros((len(rows), len(column)))
-    for i, row in enumerate(rows):
-        out[i, [column[name] for name in row.eligible]] = row.chances
+    out = np.zeros((len(columns), len(column)))
+    both = zip(columns.eligible, columns.chances, strict=True)
+    for i, (eligible, chances) in enumerate(both):
+        out[i, [column[name] for name in eligible]] = chances
     return out
 
 

@@ -27,8 +27,8 @@ WARM_START = "warm-start"
 """The policy of decisions that were learnt from a log, and made by somebody else."""
 
 _MAX_LINE = 4_000_000
-_MAX_USD = 1e9  # a call; sums and squares stay finite
-_LEAST = 1e-12  # a propensity below says that the choice was as good as impossible
+MAX_USD = 1e9  # a call; sums and squares stay finite
+LEAST_PROPENSITY = 1e-12  # a propensity below says that the choice was as good as impossible
 
 
 _UNREADABLE = (UnicodeDecodeError, EOFError, OSError, zlib.error)
@@ -231,7 +231,7 @@ def of_row(where: str, row: dict[str, Any]) -> Logged:
             f"{where}: {row['model']!r} is no model name (printable, no comma)", "model"
         )
     propensity = _number(row, "propensity", where, 1.0)
-    if propensity is not None and propensity < _LEAST:
+    if propensity is not None and propensity < LEAST_PROPENSITY:
         raise InvalidInput(
             f"{where}: a propensity of {propensity:g} says that this choice was impossible",
             "propensity",
@@ -241,7 +241,7 @@ def of_row(where: str, row: dict[str, Any]) -> Logged:
         eligible=(),
         reward=_number(row, "reward", where, 1.0),
         propensity=propensity,
-        cost_usd=_number(row, "cost_usd", where, _MAX_USD),
+        cost_usd=_number(row, "cost_usd", where, MAX_USD),
         prompt=row.get("prompt"),
         vector=vector,
     )

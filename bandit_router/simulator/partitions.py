@@ -99,7 +99,12 @@ class Partitions:
                 raise InvalidInput(f"{file}: event {seq} cannot be read: {error}", "log") from None
 
     def parts(self) -> Iterator[Part]:
-        """Yield some thousand rows at a time, in order.
+        """Yield some thousand rows at a time, in order; see `batches`."""
+        for file, number, batch in self.batches():
+            yield rows_of_batch(file, number, batch)
+
+    def batches(self) -> Iterator[tuple[Path, int, Any]]:
+        """Yield a file, how many of its rows came before, and some thousand more of them.
 
         Raises
         ------
@@ -113,7 +118,7 @@ class Partitions:
                 for batch in dataset.to_batches(
                     columns=names, batch_size=_ROWS, batch_readahead=1, fragment_readahead=1
                 ):
-                    yield _part(file, number, batch)
+                    yield file, number, batch
                     number += batch.num_rows
 
 
@@ -132,7 +137,8 @@ def _opened(dataset: Any, file: Path) -> tuple[Path, Any, list[str]]:
     return file, dataset, [name for name in COLUMNS if name in there]
 
 
-def _part(file: Path, number: int, batch: Any) -> Part:
+def rows_of_batch(file: Path, number: int, batch: Any) -> Part:
+    """Return the rows of a batch, of which `number` of its file came before."""
     vectors: list[Any] | None = None
     if "embedding" in batch.schema.names:
         column = batch.column("embedding")

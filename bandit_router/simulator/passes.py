@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-from tqdm import tqdm
 
 from ..config import Settings
 from ..router import OWN_VECTORS, Router
 from ..types import Decision, Feedback, Request
 from .log_arrays import Log
-from .logs import Logged
 from .ope import Array
-from .parallel import run_all
 
-WORTH_PROCESSES = 10_000  # decisions; below, starting processes takes longer
 SHADOW = "shadow:"
 """Before the name of a strategy: as it was logged, not sent through the log anew."""
 
@@ -33,39 +27,6 @@ class Run:
     target: Array
     quality: Array
     cost: Array
-
-
-def send(
-    log: Log, settings: Settings, base: str, wanted: Sequence[str], progress: bool
-) -> tuple[dict[str, Run], dict[str, list[int]]]:
-    """Send every policy through the log, and once more by rejection sampling."""
-    tasks = todo(base, wanted, log.propensity is not None)
-    total = len(tasks) * len(log.rows)
-    processes = (os.cpu_count() or 1) if total > WORTH_PROCESSES else 1
-    with tqdm(
-        total=total, desc="replaying", unit="decision", file=sys.stderr, disable=not progress
-    ) as bar:
-        found, cut = run_all(_one_pass, (log, settings), tasks, processes, bar)
-    if cut:
-        raise KeyboardInterrupt
-    runs = {name: run for (name, rejecting), run in found.items() if not rejecting}
-    return runs, {name: kept for (name, rejecting), kept in found.items() if rejecting}
-
-
-def todo(base: str, wanted: Sequence[str], propensities: bool) -> list[tuple[str, bool]]:
-    """Return the passes that are to be made: policies, and whether by rejection sampling."""
-    asked = [name for name in dict.fromkeys([base, *wanted]) if not name.startswith(SHADOW)]
-    tasks = [(name, False) for name in asked if not name.startswith("fixed:")]
-    return tasks + [(name, True) for name in asked if propensities and name in wanted]
-
-
-def _one_pass(
-    shared: tuple[Log, Settings], task: tuple[str, bool], tick: Callable[[int], object]
-) -> Run | list[int]:
-    policy, rejecting = task
-    log, settings = shared
-    least = typical(log.propensity) if rejecting and log.propensity is not None else None
-    return Passage(policy, log.models, settings, least).go(log, tick)
 
 
 def go_through(
@@ -116,59 +77,74 @@ class Passage:
 
     def go_through(self, log: Log, tick: Callable[[int], object] = lambda n: None) -> Run:
         """Learn from every decision of the next part."""
-        shape = (len(log.rows), len(log.models))
+        shape = (len(log), len(log.models))
         run = Run(np.zeros(shape), np.zeros(shape), np.full(shape, np.nan))
         column = {name: i for i, name in enumerate(log.models)}
-        for i, row in enumerate(log.rows):
+        for i in range(len(log)):
             decision = self._decide(log, i)
             for candidate in decision.candidates:
                 c = column[candidate.model]
                 run.target[i, c] = candidate.propensity
                 run.quality[i, c] = candidate.quality or 0.0
                 run.cost[i, c] = np.nan if candidate.cost_usd is None else candidate.cost_usd
-            self._learn(decision, row)
+            self._learn(decision, log, i)
             tick(1)
-        run.target[:] /= run.target.sum(axis=1, keepdims=True)
-        return replace(run, cost=log.filled(run.cost))
+        return Run(normal(run.target), run.quality, log.filled(run.cost))
 
     def _live_through(self, log: Log, least: float, tick: Callable[[int], object]) -> list[int]:
         assert log.propensity is not None
-        luck = self._luck.random(len(log.rows))
+        luck = self._luck.random(len(log))
         kept = []
-        for i, row in enumerate(log.rows):
+        for i, action in enumerate(log.action):
             decision = self._decide(log, i)
-            ours = decision.candidate(row.model)
+            ours = decision.candidate(log.models[action])
             if ours is not None and luck[i] < least * ours.propensity / log.propensity[i]:
                 kept.append(i)
-                self._learn(decision, row)
+                self._learn(decision, log, i)
             tick(1)
         return kept
 
     def _decide(self, log: Log, i: int) -> Decision:
-        row, vector = log.rows[i], None if log.vectors is None else log.vectors[i]
-        request = Request(models=row.eligible or log.models)
+        vector = None if log.vectors is None else log.vectors[i]
+        request = Request(models=log.models if log.eligible is None else log.eligible[i])
         router = self._router
-        return router.decide(row.prompt or "", vector=vector, request=request, time=router.time)
+        return router.decide(log.prompts[i] or "", vector=vector, request=request, time=router.time)
 
-    def _learn(self, decision: Decision, row: Logged) -> None:
-        self._router.apply(msgspec.structs.replace(decision, model=row.model))
-        said = Feedback(decision_id=decision.decision_id, reward=row.reward, cost_usd=row.cost_usd)
+    def _learn(self, decision: Decision, log: Log, i: int) -> None:
+        model, cost = log.models[log.action[i]], float(log.cost[i])
+        self._router.apply(msgspec.structs.replace(decision, model=model))
+        said = Feedback(
+            decision_id=decision.decision_id,
+            reward=float(log.reward[i]),
+            cost_usd=None if np.isnan(cost) else cost,
+        )
         self._router.feedback(said)
 
 
-def shadowed(log: Log, strategy: str, base: Run) -> Run:
-    """Return what a shadow said when it was asked, as the log has it."""
+def normal(chances: Array) -> Array:
+    """Return probabilities of arms, (n, arms), that add up to 1."""
+    out: Array = chances / chances.sum(axis=1, keepdims=True)
+    return out
+
+
+def shadowed(log: Log, strategy: str) -> Array:
+    """Return what a shadow said when it was asked, as the log has it; (n, arms)."""
+    assert log.shadows is not None
     column = {name: i for i, name in enumerate(log.models)}
-    target = np.zeros((len(log.rows), len(log.models)))
-    for i, row in enumerate(log.rows):
-        target[i, [column[name] for name in row.eligible]] = row.shadows[strategy]
-    return replace(base, target=target)
+    target = np.zeros((len(log), len(log.models)))
+    for i, said in enumerate(log.shadows):
+        eligible = log.models if log.eligible is None else log.eligible[i]
+        target[i, [column[name] for name in eligible]] = said[strategy]
+    return target
 
 
-def constant(log: Log, column: int, base: Run) -> Run:
-    """Return always the same model; where it is not eligible, the first that is."""
-    target = np.zeros((len(log.rows), len(log.models)))
-    for i, row in enumerate(log.rows):
-        eligible = not row.eligible or log.models[column] in row.eligible
-        target[i, column if eligible else log.models.index(row.eligible[0])] = 1.0
-    return replace(base, target=target)
+def constant(log: Log, column: int) -> Array:
+    """Return always the same model, (n, arms); where it is not eligible, the first that is."""
+    target = np.zeros((len(log), len(log.models)))
+    if log.eligible is None:
+        target[:, column] = 1.0
+        return target
+    for i, eligible in enumerate(log.eligible):
+        able = log.models[column] in eligible
+        target[i, column if able else log.models.index(eligible[0])] = 1.0
+    return target

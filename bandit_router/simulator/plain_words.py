@@ -33,6 +33,8 @@ def _how(log: dict[str, Any]) -> list[str]:
         said.append(f"weights clipped: {log['clip']}")
     if log["interval"] != "normal":
         said.append(f"intervals: {log['interval']}")
+    if log["reward_model"] == "means":
+        said.append("the model of the rewards: each model's mean so far")
     return ["; ".join(said).capitalize() + "."] if said else []
 
 

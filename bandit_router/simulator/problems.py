@@ -265,12 +265,12 @@ class LogProblem(Problem):
 
     def steps(self, held_out: bool) -> int:
         """Return how many decisions one scoring plays."""
-        return len(self.log.rows)
+        return len(self.log)
 
     def describe(self) -> dict[str, Any]:
         """Return what tells this problem from others."""
         return {
-            "decisions": len(self.log.rows),
+            "decisions": len(self.log),
             "models": list(self.log.models),
             "reward": float(self.log.reward.sum()),
             "policy": self.policy,

@@ -31,9 +31,12 @@ from .ope import (
 )
 from .overlap import MOSTLY, Overlap, overlap
 from .partitions import Partitions, is_parquet
-from .passes import SHADOW, constant, send, shadowed
+from .passes import SHADOW, constant, shadowed
+from .plan import Plan, send
+from .standing import RewardModel, check_reward_model
 from .streamed import replay_parts
-from .targets import as_json, base_policy, check, cost_of, value_of, with_weight
+from .survey import PlainLog
+from .targets import as_json, check, cost_of, value_of, with_weight
 from .verdict import worth_it
 
 DEFAULT = ("thompson", "global-thompson", "random")
@@ -47,6 +50,7 @@ def replay(
     clip: str = "none",
     interval: Interval = "normal",
     cost_weight: float = 0.0,
+    reward_model: RewardModel = "posterior",
     settings: Settings | None = None,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -67,6 +71,10 @@ def replay(
         ``normal``, ``bootstrap`` or ``bernstein``; see `ope.ratio_interval`.
     cost_weight
         The value of a decision is ``reward - cost_weight * cost / reference_cost``.
+    reward_model
+        Of the direct method, and within the doubly robust estimate. ``posterior``: ours, which
+        goes through the log decision by decision. ``means``: what each model has earned on
+        average so far; see `standing.RunningMeans`.
     settings
         What the policies run with, their defaults otherwise.
 
@@ -83,15 +91,18 @@ def replay(
     clipping = Clip.parse(clip)
     if interval not in INTERVALS:
         raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
+    check_reward_model(reward_model)
+    settings = settings or Settings()
     if is_parquet(path) and (parts := Partitions(path)).many and not parts.archive:
         return replay_parts(
-            parts,
+            PlainLog(parts, policies),
             policies,
             embedder=embedder,
             clip=clip,
             interval=interval,
             cost_weight=cost_weight,
-            settings=settings or Settings(),
+            reward_model=reward_model,
+            settings=settings,
             progress=progress,
         )
     everything = _shadowed(read_log(path), policies)
@@ -101,15 +112,22 @@ def replay(
     if cost_weight and not log.has_cost:
         raise InvalidInput(f"{path} has no costs: a cost weight means nothing here", "cost_weight")
     check(wanted, log.models)  # again: of some models no decision may be left
-    base = base_policy(log.vectors is not None)
-    settings = with_weight(settings or Settings(), cost_weight, log.reference_cost_usd)
-    runs, lived = send(log, settings, base, wanted, progress)
-    runs |= {f"fixed:{m}": constant(log, c, runs[base]) for c, m in enumerate(log.models)}
+    settings = with_weight(settings, cost_weight, log.reference_cost_usd)
+    plan = Plan.of(
+        wanted,
+        settings,
+        reward_model=reward_model,
+        placed=log.vectors is not None,
+        propensities=log.propensity is not None,
+    )
+    sent = send(log, settings, plan, progress)
+    targets = sent.targets | {f"fixed:{m}": constant(log, c) for c, m in enumerate(log.models)}
     for name in wanted:
         if name.startswith(SHADOW):
-            runs[name] = shadowed(log, name.removeprefix(SHADOW), runs[base])
-    seen = {n: value_of(log, r.target, runs[base], cost_weight, clipping) for n, r in runs.items()}
-    bills = {n: cost_of(log, r.target, runs[base], clipping) for n, r in runs.items()}
+            targets[name] = shadowed(log, name.removeprefix(SHADOW))
+    model, lived = sent.model, sent.lived
+    seen = {n: value_of(log, t, model, cost_weight, clipping) for n, t in targets.items()}
+    bills = {n: cost_of(log, t, model, clipping) for n, t in targets.items()}
     support = {name: overlap(s, log.models, log.logging) for name, s in seen.items()}
     return {
         "log": {
@@ -120,6 +138,7 @@ def replay(
             "cost_weight": cost_weight,
             "clip": clip,
             "interval": interval,
+            "reward_model": reward_model,
             "notes": notes,
         },
         "policies": {

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..exceptions import InvalidInput
+from .columns import Columns, of_batch
 from .log_arrays import Bills, left_out, silence
-from .logs import Logged, of_row
 from .ope import Array
 from .partitions import Partitions
-from .passes import TYPICAL
+from .passes import SHADOW, TYPICAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,41 +55,104 @@ class Survey:
     written: bool
     notes: list[str]
 
-    def usable(self, row: Logged) -> bool:
-        """Tell whether a decision can be evaluated."""
-        return row.reward is not None and (not self.propensities or row.propensity is not None)
+    def usable(self, part: Columns) -> NDArray[np.bool_]:
+        """Tell which decisions can be evaluated."""
+        spoken = ~np.isnan(part.reward)
+        return spoken & ~np.isnan(part.propensity) if self.propensities else spoken
 
 
-def rows_of(log: Partitions) -> Iterator[list[Logged]]:
-    """Yield a log's decisions, some thousand at a time."""
-    for part in log.parts():
-        yield [of_row(where, row) for where, row in part]
+class Source(Protocol):
+    """A log that is read part by part, as often as one likes.
+
+    Attributes
+    ----------
+    path
+        For messages.
+    rows
+        How many decisions it has at most.
+    """
+
+    path: Path
+    rows: int
+
+    def columns(self) -> Iterator[Columns]:
+        """Yield its decisions, some thousand at a time."""
+
+
+class PlainLog:
+    """A log in Parquet that is none of our service's; see `Source`.
+
+    Raises
+    ------
+    InvalidInput
+        If one of the `policies` is a shadow: there are none.
+    """
+
+    def __init__(self, log: Partitions, policies: Sequence[str] = ()) -> None:
+        for name in policies:
+            if name.startswith(SHADOW):
+                strategy = name.removeprefix(SHADOW)
+                raise InvalidInput(
+                    f"no shadow {strategy!r} in this log; it is no log of our service", "policy"
+                )
+        self._log = log
+        self.path, self.rows = log.path, log.rows
+
+    def columns(self) -> Iterator[Columns]:
+        """Yield its decisions, some thousand at a time."""
+        for file, number, batch in self._log.batches():
+            yield of_batch(file, number, batch)
 
 
 class _Sums:
     """Sums over decisions with feedback."""
 
     def __init__(self) -> None:
-        self.by_model: dict[str, Array] = {}  # decisions, rewards, bills, what was paid
+        self._column: dict[str, int] = {}
+        self._sums = np.zeros((0, 4))  # decisions, rewards, bills, what was paid
         self.vectors = 0
         self.lengths: set[int] = set()
         self.prompts = 0
 
-    def add(self, row: Logged) -> None:
-        paid = row.cost_usd
-        sums = self.by_model.setdefault(row.model, np.zeros(4))
-        sums += (1.0, row.reward or 0.0, float(paid is not None), paid or 0.0)
-        if row.vector is not None:
-            self.vectors += 1
-            self.lengths.add(len(row.vector))
-        self.prompts += row.prompt is not None
+    @property
+    def models(self) -> tuple[str, ...]:
+        """In the order in which they could be chosen, or were."""
+        return tuple(self._column)
+
+    def add(self, part: Columns) -> None:
+        if not len(part):
+            return
+        for name in _named(part):
+            self._column.setdefault(name, len(self._column))
+        missing = np.zeros((len(self._column) - len(self._sums), 4))
+        self._sums = np.concatenate([self._sums, missing])
+        arm = np.array([self._column.get(name, -1) for name in part.models])[part.action]
+        billed = ~np.isnan(part.cost)
+        paid = np.where(billed, part.cost, 0.0)
+        np.add.at(
+            self._sums, arm, np.stack([np.ones(len(part)), part.reward, billed, paid], axis=1)
+        )
+        given = [] if part.vectors is None else [len(v) for v in part.vectors if v is not None]
+        self.vectors += len(given)
+        self.lengths.update(given)
+        self.prompts += int(part.written.sum())
 
     def of(self, models: Iterable[str]) -> Array:
         """Return the sums, shape (4, models)."""
-        return np.array([self.by_model.get(name, np.zeros(4)) for name in models]).T
+        rows = [self._column.get(name) for name in models]
+        return np.array([np.zeros(4) if row is None else self._sums[row] for row in rows]).T
 
 
-def survey(log: Partitions) -> Survey:
+def _named(part: Columns) -> Iterable[str]:
+    """Return the models of some decisions, those first that come first."""
+    if part.eligible is None:
+        arms, first = np.unique(part.action, return_index=True)
+        return [part.models[arm] for arm in arms[np.argsort(first)]]
+    both = zip(part.eligible, part.action, strict=True)
+    return dict.fromkeys(name for able, arm in both for name in (*able, part.models[arm]))
+
+
+def survey(log: Source) -> Survey:
     """Read a log once.
 
     Raises
@@ -97,23 +163,28 @@ def survey(log: Partitions) -> Survey:
     said: Counter[str] = Counter()
     known, unknown = _Sums(), _Sums()
     lowest = _Lowest(int(TYPICAL * log.rows) + 2)
-    for rows in rows_of(log):
-        said.update(row.model for row in rows)
-        spoken = [row for row in rows if row.reward is not None]
-        for row in spoken:
-            (unknown if row.propensity is None else known).add(row)
-        lowest.add(np.array([r.propensity for r in spoken if r.propensity is not None]))
+    everybody = True
+    for part in log.columns():
+        counts = np.bincount(part.action, minlength=len(part.models)).tolist()
+        for name in _named(part) if part.eligible is None else part.models:
+            said[name] += counts[part.models.index(name)]
+        everybody = everybody and part.eligible is None
+        spoken = ~np.isnan(part.reward)
+        chance = ~np.isnan(part.propensity)
+        known.add(part.taken(spoken & chance))
+        unknown.add(part.taken(spoken & ~chance))
+        lowest.add(part.propensity[spoken & chance])
     if not said:
         raise InvalidInput(f"{log.path}: the log is empty", "log")
-    models = tuple(said)
-    sums, others = known.of(models), unknown.of(models)
+    sums, others = known.of(said), unknown.of(said)
     if not (sums[0].any() or others[0].any()):
         raise InvalidInput(f"{log.path}: no decision has feedback: nothing can be estimated", "log")
     spoken_by = (sums + others)[0].astype(int).tolist()
-    notes = silence(said, dict(zip(models, spoken_by, strict=True)))
+    notes = silence(said, dict(zip(said, spoken_by, strict=True)))
     if sums[0].any() and others[0].any():
         notes.append(left_out(int(others[0].sum())))
     used = known if sums[0].any() else unknown
+    models = tuple(said) if everybody else used.models
     chosen, earned, bills, paid = used.of(models)
     count = int(chosen.sum())
     return Survey(
@@ -138,18 +209,33 @@ class _Lowest:
     def __init__(self, kept: int) -> None:
         self._kept = kept
         self._numbers: Array = np.zeros(0)
+        self._new: list[Array] = []
+        self._waiting = 0
+        self._bound = math.inf  # as many as are kept are no higher
 
     def add(self, numbers: Array) -> None:
-        both = np.concatenate([self._numbers, numbers])
-        self._numbers = both if len(both) <= self._kept else np.partition(both, self._kept)
-        self._numbers = self._numbers[: self._kept]
+        new = numbers[numbers < self._bound]
+        self._new.append(new)
+        self._waiting += len(new)
+        if self._waiting > self._kept:  # rarely: it looks at everything that is kept
+            self._settle()
+
+    def _settle(self) -> None:
+        both = np.concatenate([self._numbers, *self._new])
+        self._new, self._waiting = [], 0
+        if len(both) > self._kept:
+            both = np.partition(both, self._kept - 1)[: self._kept]
+            self._bound = float(both[-1])
+        self._numbers = both
 
     @property
     def least(self) -> float:
+        self._settle()
         return float(self._numbers.min()) if len(self._numbers) else math.nan
 
     def quantile(self, count: int, share: float) -> float:
         """Return what `np.quantile` would of all `count` of them."""
+        self._settle()
         if not len(self._numbers):
             return math.nan
         place = share * (count - 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ import pytest
 from click.testing import CliRunner
 
 from bandit_router.cli import main
+from bandit_router.config import Settings, parse_config
 from bandit_router.exceptions import InvalidInput
-from bandit_router.simulator import partitions
+from bandit_router.simulator import columns, partitions
+from bandit_router.simulator.columns import of_batch, of_rows
+from bandit_router.simulator.log_arrays import Bills, Log, as_log
+from bandit_router.simulator.logs import of_row
 from bandit_router.simulator.moments import Moments
+from bandit_router.simulator.passes import Passage
 from bandit_router.simulator.replay import replay
+from bandit_router.simulator.standing import RunningMeans, Standing, stands
 from bandit_router.simulator.survey import _Lowest
 
 MODELS = ("small", "maths", "large")
@@ -150,3 +157,147 @@ def test_a_low_quantile_needs_only_the_lowest(n: int) -> None:
         lowest.add(part)
     assert lowest.quantile(n, 0.01) == pytest.approx(np.quantile(numbers, 0.01), rel=1e-12)
     assert lowest.least == numbers.min()
+
+
+def log_of(rows: pa.Table) -> Log:
+    """What can be evaluated of a table, in memory."""
+    part = of_batch(Path("here"), 0, rows.combine_chunks().to_batches()[0])
+    part = part.taken(~np.isnan(part.reward) & ~np.isnan(part.propensity))
+    log = as_log(part, part.models, None, with_propensity=True)
+    bills = Bills.of(log.action, log.reward, log.cost, len(log.models))
+    return replace(log, bills=bills)
+
+
+@pytest.mark.parametrize("some", [False, True])
+@pytest.mark.parametrize("name", ["fixed:large", "random", "length", "features", "failover"])
+def test_a_policy_that_learns_nothing_need_not_go_through_the_log(name: str, some: bool) -> None:
+    log = log_of(table(200, vectors=False))
+    prompts = np.array(["why?", "x" * 900, "def f():", None, "y" * 5000], dtype=object)
+    log = replace(log, prompts=prompts[np.arange(len(log)) % 5])
+    if some:  # of every other decision the last model, if it is not the one that answered
+        able = [log.models[:2] if a < 2 and i % 2 else log.models for i, a in enumerate(log.action)]
+        log = replace(log, eligible=able)
+    assert stands(name, Settings())
+    asked, told = Passage(name, log.models, Settings()), Standing(name, log.models, Settings())
+    assert np.array_equal(told.target(log), asked.go_through(log).target)
+    asked = Passage(name, log.models, Settings(), 0.15)
+    told = Standing(name, log.models, Settings(), 0.15)
+    kept = asked.go(log)
+    assert told.lived(log) == kept
+    assert isinstance(kept, list)
+    assert 0 < len(kept) < len(log)
+
+
+def test_who_learns_or_has_company_goes_through_the_log() -> None:
+    assert not any(stands(name, Settings()) for name in ("thompson", "lints", "global-thompson"))
+    canary = parse_config({"bandit": {"canary": "random"}}).settings
+    paced = parse_config({"budget": {"usd_per_request": 0.1}}).settings
+    assert not stands("length", canary)
+    assert not stands("length", paced)
+
+
+def test_running_means_know_what_came_before_and_nothing_else() -> None:
+    log = log_of(table(300, vectors=False))
+    means, found = RunningMeans(3), []
+    for part in (slice(0, 7), slice(7, 8), slice(8, None)):
+        fields = ("prompts", "action", "reward", "cost", "propensity")
+        cut = replace(log, **{name: getattr(log, name)[part] for name in fields})
+        found.append(means.go_through(cut))
+    quality = np.concatenate([run.quality for run in found])
+    cost = np.concatenate([run.cost for run in found])
+    for i in (0, 1, 7, 150, len(log) - 1):
+        for arm in range(3):
+            mine = log.action[:i] == arm
+            bills = log.cost[:i][mine & ~np.isnan(log.cost[:i])]
+            expected = (log.reward[:i][mine].sum() + 0.5) / (mine.sum() + 1)
+            assert quality[i, arm] == pytest.approx(expected)
+            assert log.bills is not None
+            assert cost[i, arm] == pytest.approx(
+                bills.mean() if len(bills) else log.bills.typical[arm]
+            )
+
+
+def test_means_as_the_model_of_the_rewards(tmp_path: Path) -> None:
+    rows = table(900)
+    pq.write_table(rows, tmp_path / "log.parquet")
+    (tmp_path / "folder").mkdir()
+    pq.write_table(rows, tmp_path / "folder" / "log.parquet")
+    quiet = {"embedder": "none", "progress": False}
+    policies = ("global-thompson", "fixed:maths")
+    ours = replay(tmp_path / "log.parquet", policies, **quiet)
+    in_memory = replay(tmp_path / "log.parquet", policies, reward_model="means", **quiet)
+    in_parts = replay(tmp_path / "folder", policies, reward_model="means", **quiet)
+    assert near(in_parts, in_memory)
+    for name in policies:
+        one, other = (found["policies"][name]["estimators"] for found in (ours, in_memory))
+        assert one["ips"] == other["ips"]  # which need no model
+        assert one["replay"] == other["replay"]
+        assert one["dr"] != other["dr"]
+        assert other["dr"]["ci"][0] < one["dr"]["value"] < other["dr"]["ci"][1]
+    command = ["replay", str(tmp_path / "folder"), "--embedder", "none", "--policy", "random"]
+    told = CliRunner().invoke(main, [*command, "--reward-model", "means"])
+    assert "each model's mean so far" in told.stdout
+    with pytest.raises(InvalidInput, match="give posterior, means"):
+        replay(tmp_path / "folder", policies, **quiet, reward_model="none")
+
+
+ODD: dict[str, list[Any]] = {
+    "model": ["small"] * 6,
+    "prompt": ["a", "b", None, "d", "e", "f"],
+    "reward": [0.0, None, 1.0, 0.5, 1.0, 0.0],
+    "propensity": [0.5, 0.2, None, 1.0, 0.3, 0.4],
+    "cost_usd": [None, 0.0, 1.0, 2.0, 3.0, None],
+    "embedding": [[3.0, 4.0]] * 6,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, None),
+        ({"embedding": [[3.0, 4.0], None, [1.0, 0.0], [1.0], [2.0, 2.0, 1.0], [0.5, 0.5]]}, None),
+        ({"reward": ["0", None, "1.0", ".5", "1", "0"]}, None),
+        ({"reward": [0, None, 1, 0, 1, 0], "cost_usd": [None] * 6}, None),
+        ({"reward": [0.0, None, 1.0, 0.5, 1.5, 0.0]}, "row 105: reward is 1.5"),
+        ({"reward": [0.0, None, float("nan"), 0.5, 1.0, 0.0]}, "row 103: reward is nan"),
+        ({"reward": [True, None, True, False, True, True]}, "row 101: reward is True"),
+        ({"propensity": [0.5, 0.2, None, 0.0, 0.3, 0.4]}, "row 104: a propensity of 0"),
+        ({"cost_usd": [-1.0, 0.0, 1.0, 2.0, 3.0, None]}, "row 101: cost_usd is -1"),
+        ({"model": ["small", "a,b"] * 3}, "row 102: 'a,b' is no model name"),
+        ({"model": ["small", None] * 3}, "row 102: 'model' must be text"),
+        ({"prompt": ["a", "b", "c", " \x1c\u2003", "e", "f"]}, "row 104: 'prompt' must be text"),
+        ({"embedding": None}, "row 103: 'prompt' must be text"),
+        ({"embedding": [[3.0, 4.0], [0.0, 0.0]] * 3}, "row 102: embedding must be finite"),
+        ({"embedding": [[3.0, 4.0], [1.0, None]] * 3}, "row 102: embedding must be finite"),
+        ({"model": None}, "row 101: no 'model'"),
+    ],
+)
+def test_columns_are_what_single_rows_are(changed: dict[str, Any], said: str | None) -> None:
+    held = {name: values for name, values in (ODD | changed).items() if values is not None}
+    (batch,) = pa.table(held).to_batches()
+    if said is not None:
+        with pytest.raises(InvalidInput, match=said):
+            of_batch(Path("here"), 100, batch)
+        return
+    rows = partitions.rows_of_batch(Path("here"), 100, batch)
+    one, other = of_batch(Path("here"), 100, batch), of_rows([of_row(*row) for row in rows])
+    for name in ("action", "reward", "propensity", "cost", "written"):
+        mine, theirs = getattr(one, name), getattr(other, name)
+        assert np.array_equal(mine, theirs, equal_nan=name in ("reward", "propensity", "cost"))
+    assert one.models == other.models
+    assert one.prompts.tolist() == other.prompts.tolist()
+    assert one.vectors is not None
+    assert other.vectors is not None
+    for mine, theirs in zip(one.vectors, other.vectors, strict=True):
+        assert (mine is None) == (theirs is None)
+        assert mine is None or np.array_equal(mine, theirs)
+
+
+def test_what_is_usual_is_not_read_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> None:
+        raise AssertionError("row by row")
+
+    monkeypatch.setattr(columns, "of_row", never)
+    for vectors in (True, False):
+        (batch,) = table(50, vectors=vectors).combine_chunks().to_batches()
+        assert len(of_batch(Path("here"), 0, batch)) == 50
