@@ -3,6 +3,7 @@
 from .answers import Answer
 from .errors import UpstreamError
 from .fleet import Failure, Fleet, Served, Unserved, Whole
+from .http import body_of
 from .lite import check_installed
 from .prices import with_list_price, with_list_prices
 from .streams import Stream, broken, spoken
@@ -23,6 +24,7 @@ __all__ = [
     "UpstreamError",
     "Usage",
     "Whole",
+    "body_of",
     "broken",
     "check_installed",
     "count",

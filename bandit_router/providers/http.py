@@ -19,6 +19,8 @@ from .sse import DONE, Event, Splitter
 from .translate import Json
 from .wires import Call, Wire
 
+MAX_ANSWER_BYTES = 128_000_000
+"""Of a whole answer; two thousand long embeddings take most of that."""
 _MAX_ERROR_BYTES = 8192
 _ANTHROPIC_URL = "https://api.anthropic.com"
 _ANTHROPIC_VERSION = "2023-06-01"
@@ -42,10 +44,11 @@ class Attempt:
         Raises
         ------
         UpstreamError
-            If it breaks off, is no JSON object, or is an error under a good status.
+            If it breaks off, grows beyond all bounds, is no JSON object, or is an error under a
+            good status.
         """
         try:
-            data = await self._response.read()
+            data = await body_of(self._response)
         except _FAILURES as error:
             raise UpstreamError(f"{self._where}: {named(error)}", _broken(error)) from None
         answer = decoded(data, self._where)
@@ -129,6 +132,23 @@ async def _refusal(
         retry_after=_retry_after(response.headers.get("Retry-After")),
         body=body,
     )
+
+
+async def body_of(response: aiohttp.ClientResponse) -> bytes:
+    """Return the body of an answer, unpacked.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than any that is sensible: a small one may unfold to a big one.
+    """
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            raise ValueError(f"an answer of more than {MAX_ANSWER_BYTES:,} bytes")
+        parts.append(part)
+    return b"".join(parts)
 
 
 def where(endpoint: Endpoint) -> str:

@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 
 from ..exceptions import ConfigError
+from ..providers import body_of
 
 _CHARS_PER_TOKEN = 4
 
@@ -135,7 +136,7 @@ async def _reply(
                 continue
             if response.status >= 300:
                 raise _Refused(f"the judge answered {response.status}")
-            return _decode(await response.read())
+            return _decode(await body_of(response))
     raise AssertionError("the last body is answered or refused")
 
 

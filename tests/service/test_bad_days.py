@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import json
 import socket
 import ssl
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from bandit_router.config import Config, parse_config
+from bandit_router.providers import http as upstream
 from bandit_router.service.gateway import ANSWERED
 from bandit_router.service.keys import ENGINE, FLEET
 
@@ -241,6 +243,15 @@ async def test_before_the_answer(ask: Ask, bad: Bad, name: str) -> None:
     bad.says, kind = BEFORE[name]
     await fails_over(ask, kind, streamed=False)
     await is_told(ask, streamed=False)
+
+
+async def test_a_small_answer_does_not_unfold_to_a_big_one(
+    ask: Ask, bad: Bad, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(upstream, "MAX_ANSWER_BYTES", 1_000_000)
+    packed = gzip.compress(b"{" + b" " * 50_000_000 + b"}")
+    bad.says = (http(packed, "200 OK", "application/json", "Content-Encoding: gzip"),)
+    await fails_over(ask, "broke_off", streamed=False)
 
 
 @pytest.mark.parametrize("name", [*STREAMS, "hangs", "resets", "over its limit"])

@@ -13,7 +13,7 @@ import msgspec
 
 from ...config import SignalsSettings
 from ...exceptions import ConfigError
-from ...providers import Json
+from ...providers import Json, body_of
 from ...types import Feedback
 from ..gateway import Answered
 from ..imported import imported
@@ -103,7 +103,7 @@ class Webhook:
         ):
             if response.status >= 300:
                 raise ConnectionError(f"the webhook answered {response.status}")
-            data = await response.read()
+            data = await body_of(response)
         said = _decode(data) if data.strip() else _Word()
         reward = said.reward if said.rating is None else float(said.rating == "up")
         if reward is None:
