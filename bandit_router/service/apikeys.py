@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ..accounts import Accounts
 from ..exceptions import InvalidInput
-from ..store.keys import ApiKey, Keys
+from ..store.keys import ApiKey, Keys, plain
 from . import body
 from .access import caller
 from .errors import Refused
@@ -81,7 +81,7 @@ def _check(request: web.Request, asked: KeyRequest) -> None:
     if caller(request) is None:
         keyring.admit(request, ("admin",))  # another may have made the first key meanwhile
     known = keyring.keys().values()
-    if any(key.name == asked.name and key.revoked is None for key in known):
+    if any(key.name == plain(asked.name) and key.revoked is None for key in known):
         raise Refused(409, f"there is an API key {asked.name!r} already: revoke it first", "name")
     if known:
         return

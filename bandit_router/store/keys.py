@@ -10,6 +10,7 @@ import hmac
 import secrets
 import threading
 import time
+import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -60,6 +61,11 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FIELDS = ApiKey.__struct_fields__
+
+
+def plain(name: str) -> str:
+    """Return a name as it is kept: two that look the same are one."""
+    return unicodedata.normalize("NFKC", name).strip()
 
 
 def check_key(name: str, scopes: Sequence[str], **limits: float | None) -> None:
@@ -121,6 +127,7 @@ class Keys(ABC):
         InvalidInput
             If the name is blank or taken, or a scope is none.
         """
+        name = plain(name)
         check_key(
             name,
             scopes,
@@ -153,12 +160,15 @@ class Keys(ABC):
         InvalidInput
             If there is none, or it has been revoked already.
         """
-        for key in self.all():
-            if which in (key.id, key.name) and key.revoked is None:
-                now = time.time()
-                self._revoke(key.id, now)
-                return msgspec.structs.replace(key, revoked=now)
-        raise InvalidInput(f"there is no key {which!r} in use; `keys list` shows them", "which")
+        used = [key for key in self.all() if key.revoked is None]
+        found = [key for key in used if key.id == which] or [
+            key for key in used if which == key.name or plain(which) == key.name
+        ]
+        if not found:
+            raise InvalidInput(f"there is no key {which!r} in use; `keys list` shows them", "which")
+        now = time.time()
+        self._revoke(found[0].id, now)
+        return msgspec.structs.replace(found[0], revoked=now)
 
 
 class KeyStore(Keys):

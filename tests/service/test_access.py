@@ -353,6 +353,14 @@ def test_limits_that_make_no_sense(keys):
     keys.add("x")
     with pytest.raises(InvalidInput, match="revoke it first"):
         keys.add("x")
+    keys.add("café")
+    for same in ("cafe\u0301", " café", "\uff43\uff41\uff46é"):  # what looks the same is the same
+        with pytest.raises(InvalidInput, match="revoke it first"):
+            keys.add(same)
+    made, _ = keys.add("y")
+    keys.add(made.id)  # an id is one before it is a name
+    assert keys.revoke(made.id).name == "y"
+    assert keys.revoke("cafe\u0301").name == "café"
     with pytest.raises(InvalidInput, match="keys list"):
         keys.revoke("y")
 
