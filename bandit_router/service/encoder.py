@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
 
 from ..embedding import Embedder
 from ..exceptions import EmbedderError, InvalidInput
@@ -48,9 +50,9 @@ class Encoder:
         self._cache_size = cache_size
         self._cache: OrderedDict[str, Vector] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Vector]] = {}
+        self._changing = Lock()  # of the queue and of how many threads are idle
         self._queue: list[str] = []
         self._turn: list[tuple[str, asyncio.Future[Vector]]] = []  # of one that is instant
-        self._batches: set[asyncio.Task[None]] = set()
         self._warm = asyncio.Event()
         self._waiting = 0
 
@@ -62,7 +64,8 @@ class Encoder:
     async def start(self) -> None:
         """Load the weights by encoding one word; what goes wrong is kept in `failure`."""
         try:
-            await self._run(["warm"])
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._threads, self.embedder.encode, ["warm"])
         except EmbedderError as error:  # it may be back when the first prompt comes
             log.warning("the encoder %r does not answer yet: %s", self.embedder.name, error)
         except Exception as error:
@@ -96,9 +99,8 @@ class Encoder:
 
     def close(self) -> None:
         """Let the threads end; prompts that still wait are dropped."""
-        self._queue.clear()
-        for task in self._batches:
-            task.cancel()
+        with self._changing:
+            self._queue.clear()
         for future in self._under_way.values():
             future.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -135,62 +137,67 @@ class Encoder:
         if future is None:
             future = asyncio.get_running_loop().create_future()
             self._under_way[text] = future
-            self._queue.append(text)
-            self._go_on()
+            self._enqueue(text)
         # Others may wait for the same prompt, or ask for it again: it is encoded in any case.
         return await asyncio.shield(future)
 
-    def _go_on(self) -> None:
-        """Begin a batch, if there is anything to encode and a thread to do it."""
-        while self._idle and self._queue:
+    def _enqueue(self, text: str) -> None:
+        """Let a text be encoded: alone if a thread is idle, else in one of the next batches."""
+        with self._changing:
+            if not self._idle:
+                self._queue.append(text)
+                return
+            self._idle -= 1
+        self._threads.submit(self._work, asyncio.get_running_loop(), [text])
+
+    # -- in the encoder's threads -------------------------------------------------------------
+
+    def _work(self, loop: asyncio.AbstractEventLoop, texts: list[str]) -> None:
+        """Encode `texts`, and what waits by then: the event loop may be too busy to hand it out."""
+        while texts:
+            found = self._encoded(texts)
+            with suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(self._settle, texts, found)
+            texts = self._next()
+
+    def _next(self) -> list[str]:
+        """Return what to encode together; nothing if nothing waits, the thread is idle then."""
+        with self._changing:
             # Half of what waits: the other half keeps it busy while answers to this are written.
             size = min(self._batch_size, (len(self._queue) + 1) // 2)
             texts, self._queue = self._queue[:size], self._queue[size:]
-            self._idle -= 1
-            task = asyncio.get_running_loop().create_task(self._batch(texts))
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
+            self._idle += not texts
+            return texts
 
-    async def _batch(self, texts: list[str]) -> None:
+    def _encoded(self, texts: list[str]) -> list[Vector | Exception]:
+        """Return the vector of each text, or why there is none."""
         try:
-            found = await self._attempt(texts)
-            if isinstance(found, InvalidInput) and len(texts) > 1:
-                # One that cannot be encoded must not take the others with it.
-                for text in texts:
-                    self._settle([text], await self._attempt([text]))
-            else:
-                self._settle(texts, found)
-        finally:
-            self._idle += 1
-            self._go_on()
-
-    async def _attempt(self, texts: list[str]) -> list[Vector] | Exception:
-        try:
-            return await self._run(texts)
+            return list(self.embedder.encode(texts))
         except InvalidInput as error:
-            return error
+            if len(texts) == 1:
+                return [error]
+            # One that cannot be encoded must not take the others with it.
+            return [found for text in texts for found in self._encoded([text])]
         except Exception as error:
             log.warning("the encoder %r failed: %s", self.embedder.name, error)
-            return Unavailable(f"the encoder failed: {error}")
+            return [Unavailable(f"the encoder failed: {error}") for _ in texts]
 
-    def _settle(self, texts: list[str], found: list[Vector] | Exception) -> None:
-        for i, text in enumerate(texts):
+    # -- on the event loop --------------------------------------------------------------------
+
+    def _settle(self, texts: list[str], found: list[Vector | Exception]) -> None:
+        for text, result in zip(texts, found, strict=True):
             future = self._under_way.pop(text)
             if future.done():  # closed meanwhile
                 continue
-            if isinstance(found, Exception):
-                future.set_exception(found)
+            if isinstance(result, Exception):
+                future.set_exception(result)
                 future.exception()  # seen, also if every caller has gone
             else:
-                self._keep(text, found[i])
-                future.set_result(found[i])
+                self._keep(text, result)
+                future.set_result(result)
 
     def _keep(self, text: str, vector: Vector) -> None:
         if self._cache_size and len(text) <= KEPT_CHARS:
             self._cache[text] = vector
             if len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)
-
-    async def _run(self, texts: list[str]) -> list[Vector]:
-        loop = asyncio.get_running_loop()
-        return list(await loop.run_in_executor(self._threads, self.embedder.encode, texts))
