@@ -23,7 +23,7 @@ from bandit_router import Feedback, Router
 from bandit_router.config import Settings, load_config, parse_config
 from bandit_router.exceptions import ConfigError, InvalidInput, StoreError
 from bandit_router.simulator.logs import read_log
-from bandit_router.store import EventStore, import_events
+from bandit_router.store import EventStore, import_events, transfer
 
 FAST = settings(
     max_examples=150 * int(os.environ.get("HOSTILE", "1")),
@@ -166,6 +166,34 @@ def test_a_damaged_log_says_where(tmp_path: Path, kind: str, damage: list) -> No
     except InvalidInput as error:
         where = r"log[.a-z]*(:\d+|, row \d+)|after line \d+|is empty|no valid Parquet"
         assert re.search(where, str(error))  # noqa: PT017
+
+
+def test_events_of_odd_parts_or_without_an_end_say_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with EventStore.open(_made(tmp_path), readonly=True) as store:
+        events = [msgspec.to_builtins(event) for event in store.events()]
+    decision = next(i for i, event in enumerate(events) if event["kind"] == "decision")
+    odd = [
+        (decision, {"candidates": [], "request": {"key": "k"}}),
+        (decision, {"candidates": [{"model": None}]}),
+        (0, {"body": {"settings": 5, "models": [], "projection": None}}),
+        (0, {"body": {}}),
+        (0, {"body": {"settings": {}, "models": "a", "projection": "x"}}),
+    ]
+    for number, (at, fields) in enumerate(odd):
+        lines = [*events[:at], {**events[at], **fields}]
+        with (
+            EventStore.open(tmp_path / f"odd{number}.db") as store,
+            pytest.raises(InvalidInput, match=f"line {at + 1}: "),
+        ):
+            import_events(map(msgspec.json.encode, lines), store)
+    monkeypatch.setattr(transfer, "MAX_LINE", 1000)
+    with (
+        EventStore.open(tmp_path / "long.db") as store,
+        pytest.raises(InvalidInput, match="line 1: longer than"),
+    ):
+        import_events([b"[" * 1001], store)
 
 
 @settings(FAST, max_examples=FAST.max_examples // 3)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -121,9 +122,11 @@ def import_(events: Path, db: Place, as_json: bool) -> None:
     from tqdm import tqdm
 
     from ..store import import_events, open_log
+    from ..store.transfer import MAX_LINE
 
     with closing(open_log(db)) as store, events.open("rb") as file:
-        bar = tqdm(file, desc="importing", unit="event", file=sys.stderr)
+        lines = iter(partial(file.readline, MAX_LINE + 1), b"")
+        bar = tqdm(lines, desc="importing", unit="event", file=sys.stderr)
         count = import_events(bar, store)
     click.echo(json.dumps({"events": count}) if as_json else f"imported {count:,} events")
 

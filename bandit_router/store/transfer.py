@@ -11,7 +11,14 @@ from ..router import Router
 from ..types import Change, Decision, Event, Feedback, LineageEvent, Outcome
 from .base import Log
 
+MAX_LINE = 256_000_000
+"""Bytes: what a policy was trained on is one event, and may be long."""
 _BATCH = 500
+_NO_EVENT = (
+    msgspec.MsgspecError, BanditRouterError, LookupError, ValueError, TypeError, AttributeError,
+    ArithmeticError, AssertionError, RecursionError,
+)  # fmt: skip
+"""What reading and folding an event ends in that is none, or not the next one."""
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Decision | Outcome | Feedback | Change)
 
 
@@ -37,13 +44,15 @@ def import_events(lines: Iterable[bytes], store: Log) -> int:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if len(line) > MAX_LINE:
+            raise InvalidInput(f"line {number}: longer than {MAX_LINE:,} bytes", "events")
         try:
             event = _decoder.decode(line)
             if router is None:
                 router = Router.restore([event], recall=store.recall)
             else:
                 lineage += router.apply(event)
-        except (msgspec.MsgspecError, BanditRouterError, LookupError, ValueError) as error:
+        except _NO_EVENT as error:
             raise InvalidInput(f"line {number}: {error}", "events") from None
         batch.append(event)
         count += 1
