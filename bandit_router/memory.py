@@ -20,6 +20,7 @@ _MAX_WEIGHT = 100.0
 _FAR = 10.0
 _MOST_UNKNOWN = {"cost_usd": 10.0, "latency_ms": 600_000.0}  # of what nothing was expected
 _MOST = 1e12  # dollars, milliseconds, tokens: their squares are summed up
+_UNHEARD = (1.0, None)
 _HIGHEST = (1.0, _MOST, _MOST, _MOST, _MOST)
 
 Recall = Callable[[str, int], History | None]
@@ -181,25 +182,36 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
         scale *= min(1.0, most / max(sum(weight for weight, _ in rewards), 1e-12))
     if scale != 1.0:
         rewards = [(scale * weight, reward) for weight, reward in rewards]
-    bill, cost = _reported(history, "cost_usd")
-    clock, latency = _reported(history, "latency_ms")
+    (bill, cost), (clock, latency) = _reported(history)
     return credit(history.answered_by, rewards, cost, latency, (bill, clock))
 
 
 def reported_cost(history: History) -> float | None:
     """Return the cost that was reported last, US dollars; None if none was."""
-    return _reported(history, "cost_usd")[1]
+    return _reported(history)[0][1]
 
 
-def _reported(history: History, what: str) -> tuple[float, float | None]:
-    """Return the weight and the value of what was reported last; what serving saw is believed."""
-    last: Outcome | Feedback | None = None
+Weighed = tuple[float, float | None]
+
+
+def _reported(history: History) -> tuple[Weighed, Weighed]:
+    """Return the weights and the values of cost and latency as they were reported last."""
+    bill: Outcome | Feedback | None = None
+    clock: Outcome | Feedback | None = None
     for reports in (history.outcomes, history.feedback):
         for report in reports:
-            if getattr(report, what) is not None and (last is None or report.seq > last.seq):
-                last = report
-    if last is None:
-        return 1.0, None
+            if report.cost_usd is not None and (bill is None or report.seq > bill.seq):
+                bill = report
+            if report.latency_ms is not None and (clock is None or report.seq > clock.seq):
+                clock = report
+    return (
+        _UNHEARD if bill is None else _believed(history, bill, "cost_usd"),
+        _UNHEARD if clock is None else _believed(history, clock, "latency_ms"),
+    )
+
+
+def _believed(history: History, last: Outcome | Feedback, what: str) -> Weighed:
+    """Return the weight and the value of what a report says; what serving saw is believed."""
     value: float = getattr(last, what)
     decision = history.decision
     if isinstance(last, Outcome) or not decision.capped:

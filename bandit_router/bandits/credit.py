@@ -82,12 +82,14 @@ def credit(
 
     `trust` is what that cost and that latency count.
     """
-    sums = [0.0] * ROWS
-    for weight, reward in rewards:
-        sums[W] += weight
-        sums[R] += weight * reward
-        sums[R2] += weight * reward * reward
-    for first, value, counts in ((CN, cost_usd, trust[0]), (LN, latency_ms, trust[1])):
-        if value is not None:
-            sums[first : first + 3] = counts, counts * value, counts * (value * value)
-    return Credit(arm, np.array(sums))
+    weight = reward = square = 0.0
+    for counts, value in rewards:
+        weight += counts
+        reward += counts * value
+        square += counts * value * value
+    bill, clock = _once(cost_usd, trust[0]), _once(latency_ms, trust[1])
+    return Credit(arm, np.array((weight, reward, square, *bill, *clock)))
+
+
+def _once(value: float | None, counts: float) -> tuple[float, float, float]:
+    return (0.0,) * 3 if value is None else (counts, counts * value, counts * (value * value))

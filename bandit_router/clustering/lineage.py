@@ -75,10 +75,11 @@ class Lineage:
 
     def heirs(self, path: Sequence[int]) -> list[int]:
         """Return the heir of each entry of a path at its own level; 0 where it has faded."""
-        out = []
+        out, first = [], self.first_id
         for depth, id_ in enumerate(path):
             heir = self.heir(id_)
-            out.append(heir if self.level(heir) == depth else WHOLE)
+            level = self._level_of[heir - first] if heir else -1
+            out.append(heir if level == depth else WHOLE)
         return out
 
     def level(self, id_: int) -> int:
