@@ -105,7 +105,7 @@ def _of_events(path: Path, events: Iterable[Event], checkpoint: int = 0) -> list
         since = " since older ones were folded away" if checkpoint else " yet"
         raise StoreError(f"{path} holds no decision{since}")
     return [
-        _of_history(history, settings)
+        of_history(history, settings)
         for history in histories.values()
         if history.answered_by == history.decision.model
     ]
@@ -117,7 +117,8 @@ def _longer(history: History, event: Feedback | Outcome) -> History:
     return with_event(history, event)
 
 
-def _of_history(history: History, settings: FeedbackSettings) -> Logged:
+def of_history(history: History, settings: FeedbackSettings) -> Logged:
+    """Return a decision, and what was said of it, settled."""
     decision = history.decision
     weight, reward, _, bills, cost = settle(history, settings).sums[:5]
     known = decision.exact or decision.propensity_draws > 0

@@ -8,10 +8,11 @@ better at (joins, sorting, many cores on one query) would find nothing to do her
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,12 +26,22 @@ SUFFIXES = (".parquet", ".pq")
 
 _ARCHIVED = {"seq", "kind", "body"}  # columns of what `compact --archive` writes
 _ROWS = 5_000  # of a part
+_EVENTS = 500  # read at once, of each file that is open
 _MANY = 100_000
 
 
 def is_parquet(path: Path) -> bool:
     """Tell whether a path is read as Parquet: by its name, or because it is a folder."""
     return path.is_dir() or path.suffix.lower() in SUFFIXES
+
+
+class _Row(NamedTuple):
+    """An event of an archive."""
+
+    seq: int
+    kind: str
+    body: bytes
+    file: Path
 
 
 Part = list[tuple[str, dict[str, Any]]]
@@ -65,38 +76,85 @@ class Partitions:
 
     @property
     def many(self) -> bool:
-        """Whether it is too much to be held in memory."""
-        return self.path.is_dir() or self.rows > _MANY
+        """Whether it is too much to be held in memory; a folder of anybody's logs always is."""
+        return self.rows > _MANY or (self.path.is_dir() and not self.archive)
 
     @property
     def archive(self) -> bool:
         """Whether it holds events of a database of ours, as `compact --archive` wrote them."""
         return all(set(dataset.schema.names) >= _ARCHIVED for _, dataset, _ in self._files)
 
-    def events(self) -> Iterator[Event]:
+    def events(self, *, without: str | None = None) -> Iterator[Event]:
         """Yield the events of an archive in their order, each once.
 
         What could not be dropped from the log is in the next archive again.
 
+        Parameters
+        ----------
+        without
+            A kind of events that are left out.
+
         Raises
         ------
         InvalidInput
-            If a file turns out to be damaged.
+            If a file turns out to be damaged, or its events are not in their order.
         """
-        found = []
-        for file, dataset, _ in self._files:
-            with _plain_words(file):
-                table = dataset.to_table(columns=["seq", "body"])
-            found += [(seq, file, body) for seq, body in zip(*map(_list_of, table), strict=True)]
         last = None
-        for seq, file, body in sorted(found, key=lambda row: row[0]):
-            if seq == last:
+        for row in self._merged():
+            if row.seq == last:
                 continue
-            last = seq
+            last = row.seq
+            if row.kind == without:
+                continue
             try:
-                yield codec.decode_event(body)
+                yield codec.decode_event(row.body)
             except (msgspec.DecodeError, msgspec.ValidationError, TypeError) as error:
-                raise InvalidInput(f"{file}: event {seq} cannot be read: {error}", "log") from None
+                raise InvalidInput(
+                    f"{row.file}: event {row.seq} cannot be read: {error}", "log"
+                ) from None
+
+    def _merged(self) -> Iterator[_Row]:
+        """Yield the events of all files; one is opened when it is its turn."""
+        waiting = []
+        for number, (file, dataset, _) in enumerate(self._files):
+            with _plain_words(file):
+                first = dataset.head(1, columns=["seq"]).column("seq").to_pylist()
+            waiting += [(seq, number) for seq in first]
+        waiting.sort(reverse=True)
+        under_way: list[tuple[int, int, _Row, Iterator[_Row]]] = []
+        while waiting or under_way:
+            if waiting and (not under_way or waiting[-1][0] <= under_way[0][0]):
+                _, number = waiting.pop()
+                rows = self._archived(number)
+                row = next(rows)
+                heapq.heappush(under_way, (row.seq, number, row, rows))
+                continue
+            _, number, row, rows = under_way[0]
+            yield row
+            if (following := next(rows, None)) is None:
+                heapq.heappop(under_way)
+            else:
+                heapq.heapreplace(under_way, (following.seq, number, following, rows))
+
+    def _archived(self, number: int) -> Iterator[_Row]:
+        file, dataset, _ = self._files[number]
+        last = None
+        with _plain_words(file):
+            for batch in dataset.to_batches(
+                columns=["seq", "kind", "body"],
+                batch_size=_EVENTS,
+                batch_readahead=1,
+                fragment_readahead=1,
+            ):
+                for seq, kind, body in zip(*(c.to_pylist() for c in batch.columns), strict=True):
+                    if last is not None and seq < last:
+                        raise InvalidInput(
+                            f"{file}: event {seq} comes after event {last}: write it anew, "
+                            "sorted by seq",
+                            "log",
+                        )
+                    last = seq
+                    yield _Row(seq, kind, body, file)
 
     def parts(self) -> Iterator[Part]:
         """Yield some thousand rows at a time, in order; see `batches`."""
@@ -149,11 +207,6 @@ def rows_of_batch(file: Path, number: int, batch: Any) -> Part:
     if vectors is not None:
         rows = [row | {"embedding": v} for row, v in zip(rows, vectors, strict=True)]
     return [(f"{file}, row {number + i}", row) for i, row in enumerate(rows, start=1)]
-
-
-def _list_of(column: Any) -> list[Any]:
-    found: list[Any] = column.to_pylist()
-    return found
 
 
 def _list(scalar: Any) -> Any:

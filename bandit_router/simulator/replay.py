@@ -8,6 +8,7 @@ does the model of the rewards, our own posterior. Nothing is judged by what came
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 
 from ..config import Settings
 from ..exceptions import InvalidInput
+from .archives import Archive, check_shadows
 from .log_arrays import prepare
 from .logs import Logged, read_log
 from .ope import (
@@ -93,18 +95,20 @@ def replay(
         raise InvalidInput(f"interval is {interval!r}; give {', '.join(INTERVALS)}", "interval")
     check_reward_model(reward_model)
     settings = settings or Settings()
-    if is_parquet(path) and (parts := Partitions(path)).many and not parts.archive:
-        return replay_parts(
-            PlainLog(parts, policies),
-            policies,
-            embedder=embedder,
-            clip=clip,
-            interval=interval,
-            cost_weight=cost_weight,
-            reward_model=reward_model,
-            settings=settings,
-            progress=progress,
-        )
+    if is_parquet(path) and (parts := Partitions(path)).many:
+        log_of = Archive if parts.archive else PlainLog
+        with closing(log_of(parts, policies)) as source:
+            return replay_parts(
+                source,
+                policies,
+                embedder=embedder,
+                clip=clip,
+                interval=interval,
+                cost_weight=cost_weight,
+                reward_model=reward_model,
+                settings=settings,
+                progress=progress,
+            )
     everything = _shadowed(read_log(path), policies)
     wanted = list(dict.fromkeys(policies))
     check(wanted, [name for row in everything for name in (*row.eligible, row.model)])
@@ -156,15 +160,9 @@ def replay(
 def _shadowed(rows: list[Logged], policies: Sequence[str]) -> list[Logged]:
     """Return the decisions that every shadow among the policies was asked about."""
     known = dict.fromkeys(strategy for row in rows for strategy in row.shadows)
-    for name in policies:
-        strategy = name.removeprefix(SHADOW)
-        if strategy == name:
-            continue
-        if strategy not in known:
-            there = f"there are {', '.join(known)}" if known else "it is no log of our service"
-            raise InvalidInput(f"no shadow {strategy!r} in this log; {there}", "policy")
-        rows = [row for row in rows if strategy in row.shadows]
-    return rows
+    wanted = [name.removeprefix(SHADOW) for name in policies if name.startswith(SHADOW)]
+    check_shadows(wanted, known)
+    return [row for row in rows if all(strategy in row.shadows for strategy in wanted)]
 
 
 def _cost(seen: Evaluation | None) -> Estimate:

@@ -172,7 +172,8 @@ def _parts(log: Source, seen: Survey, encode: Encode | None) -> Iterator[Log]:
         if len(columns):
             vectors = _vectors(columns, seen, encode)
             part = as_log(columns, seen.models, vectors, seen.propensities)
-            yield replace(part, bills=seen.bills)
+            logging = part.logging if seen.logged else None
+            yield replace(part, bills=seen.bills, logging=logging)
 
 
 def _vectors(columns: Columns, seen: Survey, encode: Encode | None) -> NDArray[np.float32] | None:

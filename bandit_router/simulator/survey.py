@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..exceptions import InvalidInput
+from .archives import check_shadows
 from .columns import Columns, of_batch
 from .log_arrays import Bills, left_out, silence
 from .ope import Array
@@ -38,6 +39,8 @@ class Survey:
         The least propensity, and the quantile that rejection sampling takes for it.
     given, written
         Whether all of them have vectors of one length, or prompts and no vectors.
+    logged
+        Whether what every model could have been chosen with is known of all of them.
     notes
         What a reader must know of the rest.
     """
@@ -53,6 +56,7 @@ class Survey:
     typical: float
     given: bool
     written: bool
+    logged: bool
     notes: list[str]
 
     def usable(self, part: Columns) -> NDArray[np.bool_]:
@@ -78,6 +82,9 @@ class Source(Protocol):
     def columns(self) -> Iterator[Columns]:
         """Yield its decisions, some thousand at a time."""
 
+    def close(self) -> None:
+        """Be done with it."""
+
 
 class PlainLog:
     """A log in Parquet that is none of our service's; see `Source`.
@@ -89,12 +96,7 @@ class PlainLog:
     """
 
     def __init__(self, log: Partitions, policies: Sequence[str] = ()) -> None:
-        for name in policies:
-            if name.startswith(SHADOW):
-                strategy = name.removeprefix(SHADOW)
-                raise InvalidInput(
-                    f"no shadow {strategy!r} in this log; it is no log of our service", "policy"
-                )
+        check_shadows([n.removeprefix(SHADOW) for n in policies if n.startswith(SHADOW)], ())
         self._log = log
         self.path, self.rows = log.path, log.rows
 
@@ -102,6 +104,9 @@ class PlainLog:
         """Yield its decisions, some thousand at a time."""
         for file, number, batch in self._log.batches():
             yield of_batch(file, number, batch)
+
+    def close(self) -> None:
+        """Nothing is held between two readings."""
 
 
 class _Sums:
@@ -113,6 +118,7 @@ class _Sums:
         self.vectors = 0
         self.lengths: set[int] = set()
         self.prompts = 0
+        self.logged = True
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -136,6 +142,7 @@ class _Sums:
         self.vectors += len(given)
         self.lengths.update(given)
         self.prompts += int(part.written.sum())
+        self.logged = self.logged and part.chances is not None and None not in part.chances
 
     def of(self, models: Iterable[str]) -> Array:
         """Return the sums, shape (4, models)."""
@@ -199,6 +206,7 @@ def survey(log: Source) -> Survey:
         typical=lowest.quantile(count, TYPICAL),
         given=used.vectors == count and len(used.lengths) == 1,
         written=used.vectors == 0 and used.prompts == count,
+        logged=used.logged,
         notes=notes,
     )
 

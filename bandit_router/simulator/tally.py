@@ -19,7 +19,7 @@ from .ope import (
     spread_of,
 )
 from .overlap import MOSTLY, Overlap, judged, missed, unknown
-from .passes import Run, constant
+from .passes import SHADOW, Run, constant, shadowed
 from .plan import Sent
 from .survey import Survey
 from .targets import cost_of, value_of
@@ -44,7 +44,7 @@ class Tally:
         self._cost_weight = cost_weight
         self._clip = clip
         self._sums = {name: Moments(6) for name in self.names}
-        self._lived = {name: Moments(1) for name in wanted}
+        self._lived = {name: Moments(1) for name in wanted if not name.startswith(SHADOW)}
         self._largest = dict.fromkeys(self.names, 0.0)
         self._low = dict.fromkeys(self.names, np.inf)
         self._high = dict.fromkeys(self.names, -np.inf)
@@ -62,6 +62,8 @@ class Tally:
         for name in self.names:
             if name.startswith("fixed:"):
                 target = constant(part, self._seen.models.index(name.removeprefix("fixed:")))
+            elif name.startswith(SHADOW):
+                target = shadowed(part, name.removeprefix(SHADOW))
             else:
                 target = sent.targets[name]
             terms.append(self._add(name, part, target, sent.model))
@@ -126,7 +128,8 @@ class Tally:
             found["snips"] = _around(value, sums, residual, how, plain / weight, ess)
         if support.unseen > MOSTLY or support.ess == 0:
             found |= dict.fromkeys(("ips", "snips", "dr"), NOTHING)
-        lived = self._lived[name]
+        if (lived := self._lived.get(name)) is None:  # a shadow, which is not sent anew
+            return found
         first = np.ones(1)
         kept = _mean(lived, first, "normal", 1.0, float(lived.count)) if lived.count else NOTHING
         return found | {"replay": kept}
