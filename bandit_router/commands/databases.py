@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from ..exceptions import InvalidInput
+from ..exceptions import InvalidInput, StoreError, StoreHeld
 from .options import (
     CONFIG,
     DATABASE,
@@ -25,7 +25,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..store import Place
+    from ..store import Log, Place
 
 
 @click.command(
@@ -156,10 +156,29 @@ def verify(db: Place, as_json: bool) -> None:
     sys.exit(0 if report.agrees else 1)
 
 
+def _to_write(db: Place) -> Log:
+    """Open a database that is there, and that nobody else writes to."""
+    from ..store import is_shared, open_log
+
+    if not is_shared(db):
+        return open_log(db)
+    open_log(db, readonly=True).close()  # whoever opens it to write makes its tables
+    from ..precompile import precompile
+    from ..store.postgres import PostgresStore
+
+    precompile()  # the server ends the session of a writer who is silent for long
+    try:
+        store = PostgresStore.open(str(db))
+        store.analyze()
+        return store
+    except StoreHeld as error:
+        raise StoreError(
+            f"{error}; stop the learners first, or let them do it: [store] keep_days"
+        ) from None
+
+
 @click.command(epilog="Example: bandit-router compact --db router.db --keep-days 90")
-@click.option(
-    "--db", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The database."
-)
+@click.option("--db", type=DATABASE, required=True, help="The database.")
 @click.option(
     "--keep-days", type=click.FloatRange(min=0), required=True, help="Older events are folded."
 )
@@ -167,19 +186,23 @@ def verify(db: Place, as_json: bool) -> None:
 @JSON
 @of_tenant
 @plain_errors
-def compact(db: Path, keep_days: float, archive: Path | None, as_json: bool) -> None:
-    """Fold old events into a checkpoint: what was learnt stays. The service must be stopped."""
+def compact(db: Place, keep_days: float, archive: Path | None, as_json: bool) -> None:
+    """Fold old events into a checkpoint: what was learnt stays.
+
+    The service must be stopped; over PostgreSQL its learners, the replicas may go on.
+    """
     from ..store import EventStore, retention
 
     must_exist(db)
-    with EventStore.open(db) as store:
+    with closing(_to_write(db)) as store:
         checkpoint = retention.fold_until(store, time.time() - keep_days * 86_400)
         archived = gone = 0
         if checkpoint > store.checkpoint():
             if archive is not None:
                 archived = retention.archive(store, checkpoint, archive)
             gone = retention.compact(store, checkpoint)
-            store.vacuum()
+            if isinstance(store, EventStore):  # PostgreSQL does it by itself
+                store.vacuum()
         found = {"checkpoint": store.checkpoint(), "dropped": gone, "archived": archived}
     words = "dropped {dropped:,} events; the log now starts after event {checkpoint:,}"
     click.echo(json.dumps(found) if as_json else words.format(**found))

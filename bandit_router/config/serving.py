@@ -74,9 +74,9 @@ class StoreSettings(Table, frozen=True):
     `path` is a file, or the URL of a PostgreSQL database that many processes share.
     With `keep_prompts` the text of a prompt is kept for `prompt_days`, else only its length and
     hash. Events older than `keep_days` fold into a checkpoint, which keeps what was learnt; with
-    `archive`, a folder, they are written there as Parquet first. `redact` names a Python function
-    ``"package.module:function"``, text to text, that every prompt goes through before anything
-    of it is embedded, hashed, kept, or sent to a judge.
+    `archive`, a folder (not over PostgreSQL), they are written there as Parquet first. `redact`
+    names a Python function ``"package.module:function"``, text to text, that every prompt goes
+    through before anything of it is embedded, hashed, kept, or sent to a judge.
     """
 
     path: str = "bandit-router.db"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..config import StoreSettings
 from ..exceptions import BanditRouterError
-from ..store.retention import archive, compact, pin, pins, with_text
+from ..store.retention import archive, compact, ripe, with_text
 from .journal import Journal
 from .recorder import Recorder
 
@@ -66,19 +66,16 @@ class Caretaker:
             self._seen = seen
 
     async def _fold(self, now: float, keep: float) -> None:
-        """Compact to the newest of the pinned snapshots that are old enough; pin another."""
+        """Compact to the newest of the pinned snapshots that are old enough."""
         store = self._journal.store
-        pinned = await asyncio.to_thread(pins, store)
-        due = [seq for seq, then in pinned if then <= now - keep]
+        due = await asyncio.to_thread(ripe, store, now, keep)
         if due:
             if self._settings.archive is not None:
-                file = Path(self._settings.archive) / f"events-to-{due[-1]}.parquet"
+                file = Path(self._settings.archive) / f"events-to-{due}.parquet"
                 if not file.exists():
-                    await asyncio.to_thread(archive, store, due[-1], file)
-            gone = await self._journal.forget(due[-1], compact)
-            log.info("%d events were folded into the checkpoint at event %d", gone, due[-1])
-        if not pinned or pinned[-1][1] <= now - min(_DAY, keep / 4):
-            await asyncio.to_thread(pin, store)
+                    await asyncio.to_thread(archive, store, due, file)
+            gone = await self._journal.forget(due, compact)
+            log.info("%d events were folded into the checkpoint at event %d", gone, due)
 
 
 async def erase(journal: Recorder, ids: list[str]) -> None:

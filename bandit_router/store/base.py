@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from ..types import Event, History, LineageEvent
 from .rows import Rows, Snapshot, SnapshotInfo
 
 Kind = Literal["decision", "outcome", "feedback", "change"]
+
+Statement = tuple[str, Sequence[Any]]
+"""SQL that every engine knows, and its parameters, which are marked ``?``."""
 
 Place = Path | str
 """A file, or the URL of a PostgreSQL database."""
@@ -72,6 +75,12 @@ class Log(Protocol):
 
     def counts(self, until: int | None = None) -> dict[str, int]:
         """Return how many events of each kind there are, up to event `until` (None: all)."""
+
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """Return what a query finds, whose parameters are marked ``?``."""
+
+    def run(self, *statements: Statement) -> list[int]:
+        """Do all or nothing; return how many rows each statement changed."""
 
     def note(self, key: str) -> str | None:
         """Return what was last noted under a key; notes are caches, never part of the log."""

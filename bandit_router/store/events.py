@@ -11,6 +11,7 @@ from typing import Any
 from ..exceptions import StoreError
 from ..types import Event, LineageEvent
 from . import schema
+from .base import Statement
 from .connection import connect, copy, plain_words
 from .lock import FileLock
 from .reader import Reader
@@ -150,6 +151,11 @@ class EventStore(Reader):
             sql = f"DELETE FROM snapshots WHERE fold_version != ? AND seq NOT IN ({PINNED})"
             db.execute(sql, [fold_version])
 
+    def run(self, *statements: Statement) -> list[int]:
+        """See `Log.run`."""
+        with self.transaction() as db:
+            return [int(db.execute(sql, list(args)).rowcount) for sql, args in statements]
+
     def vacuum(self) -> None:
         """Give back to the disk what the file no longer needs."""
         with self._write_lock, plain_words(self.path):
@@ -181,15 +187,6 @@ class EventStore(Reader):
 
     # -- reading ----------------------------------------------------------------------------
 
-    def checkpoint(self) -> int:
-        """Return the number of the event that older ones were folded into, 0 if none were."""
-        rows = self._rows("SELECT value FROM meta WHERE key = 'checkpoint'")
-        return int(rows[0][0]) if rows else 0
-
-    def last_seq(self) -> int:
-        """Return the number of the last event on disk, 0 if there is none."""
-        return int(self._rows(LAST_SEQ)[0][0])
-
     def save_note(self, key: str, text: str) -> None:
         """Keep a text under a key, in the place of what was there."""
         with self.transaction() as db:
@@ -207,7 +204,8 @@ class EventStore(Reader):
         self._check_open()
         copy(self.path, Path(path).absolute())
 
-    def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """See `Log.rows`."""
         with self._read_lock, plain_words(self.path):
             self._check_open()
             return list(self._reader.execute(sql, list(args)).fetchall())

@@ -11,7 +11,7 @@ import msgspec
 from ..exceptions import StoreError
 from ..types import Event, History, LineageEvent
 from .base import Kind
-from .rows import LINEAGE_COLUMNS, Snapshot, SnapshotInfo, history_of, unpack
+from .rows import LAST_SEQ, LINEAGE_COLUMNS, Snapshot, SnapshotInfo, history_of, unpack
 
 CHUNK = 500
 """Events read at once: a long read would keep SQLite from shortening its write-ahead log."""
@@ -29,12 +29,17 @@ class Reader(ABC):
     path: Any
 
     @abstractmethod
-    def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
-        """Run a query, whose parameters are marked ``?``."""
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """See `Log.rows`."""
 
-    @abstractmethod
     def checkpoint(self) -> int:
-        """See `Log.checkpoint`."""
+        """Return the number of the event that older ones were folded into, 0 if none were."""
+        rows = self.rows("SELECT value FROM meta WHERE key = 'checkpoint'")
+        return int(rows[0][0]) if rows else 0
+
+    def last_seq(self) -> int:
+        """Return the number of the last event on disk, 0 if there is none."""
+        return int(self.rows(LAST_SEQ)[0][0])
 
     def events(self, after: int = 0, *, kind: Kind | None = None) -> Iterator[Event]:
         """Yield the events after `seq` `after` in order, all or those of one kind.
@@ -49,7 +54,7 @@ class Reader(ABC):
         """
         which, args = ("AND kind = ?", [kind]) if kind else ("", [])
         sql = f"SELECT seq, version, body FROM events WHERE seq > ? {which} ORDER BY seq LIMIT ?"
-        while rows := self._rows(sql, [after, *args, CHUNK]):
+        while rows := self.rows(sql, [after, *args, CHUNK]):
             for seq, version, body in rows:
                 if kind is None and seq != after + 1 and seq > self.checkpoint() + 1:
                     raise StoreError(f"{self.path}: event {after + 1} is missing: restore a backup")
@@ -60,7 +65,7 @@ class Reader(ABC):
         """Return a decision and what was said of it before event `before_seq` (None: ever)."""
         bound = before_seq if before_seq is not None else 2**62
         sql = "SELECT seq, version, body FROM events WHERE decision_id = ? AND seq < ? ORDER BY seq"
-        return history_of(unpack(*row) for row in self._rows(sql, [decision_id, bound]))
+        return history_of(unpack(*row) for row in self.rows(sql, [decision_id, bound]))
 
     def lineage(
         self, cluster: int | None = None, after: int = 0, limit: int = 1000
@@ -83,7 +88,7 @@ class Reader(ABC):
             f"SELECT {', '.join(LINEAGE_COLUMNS)} FROM lineage WHERE {which}"
             f" AND seq <= (SELECT max(seq) FROM ({page}) AS page) ORDER BY id"
         )
-        rows = self._rows(sql, [*args, *args, limit])
+        rows = self.rows(sql, [*args, *args, limit])
         return [
             msgspec.convert(dict(zip(LINEAGE_COLUMNS, row, strict=True)), LineageEvent)
             for row in rows
@@ -101,13 +106,13 @@ class Reader(ABC):
             "SELECT seq, time, digest, fold_version, body FROM snapshots"
             " WHERE body IS NOT NULL AND seq < ? ORDER BY seq DESC LIMIT 1"
         )
-        while rows := self._rows(sql, [before]):
+        while rows := self.rows(sql, [before]):
             yield (found := Snapshot(**dict(zip(names, rows[0], strict=True))))
             before = found.seq
 
     def snapshots(self) -> list[SnapshotInfo]:
         """Return what is known of every snapshot, oldest first."""
-        rows = self._rows(
+        rows = self.rows(
             "SELECT seq, time, digest, fold_version, body IS NOT NULL FROM snapshots ORDER BY seq"
         )
         return [
@@ -119,9 +124,9 @@ class Reader(ABC):
         """Return how many events of each kind there are, up to event `until` (None: all)."""
         bound = until if until is not None else 2**62
         sql = "SELECT kind, count(*) FROM events WHERE seq <= ? GROUP BY kind ORDER BY kind"
-        return dict(self._rows(sql, [bound]))
+        return dict(self.rows(sql, [bound]))
 
     def note(self, key: str) -> str | None:
         """Return what was last noted under a key; notes are caches, never part of the log."""
-        rows = self._rows("SELECT value FROM meta WHERE key = ?", [f"note:{key}"])
+        rows = self.rows("SELECT value FROM meta WHERE key = ?", [f"note:{key}"])
         return str(rows[0][0]) if rows else None

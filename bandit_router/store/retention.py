@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,20 @@ from ..exceptions import StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
 from ..types import Change, Decision, Event
-from .base import Log
-from .events import EventStore
+from .base import Log, Statement
 from .fold import from_snapshot
+from .rows import unpack
 
 _CHUNK = 5_000
-_GONE = (
-    "seq <= ? AND kind != 'change' AND decision_id NOT IN"
-    " (SELECT decision_id FROM events WHERE seq > ? AND decision_id IS NOT NULL)"
-)
-"""Decisions of which something was said since are kept, with all that was said of them, and so
-are most changes: the rest of the log can be folded without the others."""
+_AT_ONCE = 500
+"""Decisions and changes that are looked at by one `drop`: SQLite takes 999 values at least."""
+
+_DAY = 86_400.0
 _DONE = ("erased", "spent")
 """Changes that nobody asks for once they are folded, of which there may be one a request."""
 
 
-def fold_until(store: EventStore, before: float) -> int:
+def fold_until(store: Log, before: float) -> int:
     """Save the fold of all events up to time `before` as a snapshot; return its event, 0 if none.
 
     Raises
@@ -49,12 +47,30 @@ def fold_until(store: EventStore, before: float) -> int:
     if not router.restorable:
         raise StoreError("this strategy starts again from the whole log: nothing can be folded")
     body = router.snapshot()
+    store.run(_noted(f"pin:{router.seq}", router.seq))  # or newer ones would cost it its body
     store.save_snapshot(router.seq, body, codec.digest(body), FOLD_VERSION)
     return router.seq
 
 
-def compact(store: EventStore, checkpoint: int) -> int:
+def compact(store: Log, checkpoint: int) -> int:
     """Drop the events up to a snapshot, which takes their place; return how many.
+
+    Raises
+    ------
+    StoreError
+        If there is no such snapshot that can be used.
+    """
+    settle(store, checkpoint)
+    gone = after = 0
+    while True:
+        some, until = drop(store, checkpoint, after)
+        if until == after:
+            return gone
+        gone, after = gone + some, until
+
+
+def settle(store: Log, checkpoint: int) -> None:
+    """Let a snapshot stand for all events up to its own: from now on they may be missing.
 
     Raises
     ------
@@ -67,48 +83,101 @@ def compact(store: EventStore, checkpoint: int) -> int:
     if codec.digest(found.body) != found.digest:
         raise StoreError(f"{store.path}: the snapshot of event {checkpoint} is damaged")
     Router.restore([], state=found.body)  # what cannot be taken must not be all that is left
-    done = list(_done(store, checkpoint))
-    with store.transaction() as db:
-        db["meta"].upsert({"key": "checkpoint", "value": str(checkpoint)}, pk="key")
-        db.execute(
-            "DELETE FROM meta WHERE substr(key, 1, 4) = 'pin:' AND CAST(value AS INTEGER) <= ?",
+    store.run(
+        _noted("checkpoint", checkpoint),
+        (
+            "DELETE FROM meta WHERE key IN (SELECT 'pin:' || seq FROM snapshots WHERE seq <= ?)",
             [checkpoint],
-        )
-        db.execute("DELETE FROM snapshots WHERE seq < ?", [checkpoint])
-        gone = int(db.execute(f"DELETE FROM events WHERE {_GONE}", [checkpoint] * 2).rowcount)
-        for seq in done:
-            db.execute("DELETE FROM events WHERE seq = ?", [seq])
-        return gone + len(done)
+        ),
+        ("DELETE FROM snapshots WHERE seq < ?", [checkpoint]),
+    )
 
 
-def _done(store: EventStore, until: int) -> Iterator[int]:
-    for event in store.events(kind="change"):
-        if event.seq > until:
-            return
-        if isinstance(event, Change) and event.what in _DONE:
-            yield event.seq
+def drop(store: Log, checkpoint: int, after: int) -> tuple[int, int]:
+    """Drop some of the events that a checkpoint stands for, in one short transaction.
+
+    A decision goes with all that was said of it, so that nobody ever finds a part; it stays with
+    all of it if something was said of it since. Most changes stay. Whoever calls sees to it that
+    meanwhile nothing is said of decisions up to the checkpoint (`Router.forget_until`).
+
+    Parameters
+    ----------
+    after
+        Look at events after this one.
+
+    Returns
+    -------
+    tuple
+        How many were dropped, and where to look on; `after` again if there are no more.
+    """
+    rows = store.rows(
+        "SELECT seq, decision_id, version, CASE WHEN kind = 'change' THEN body END FROM events"
+        " WHERE seq > ? AND seq <= ? AND kind NOT IN ('outcome', 'feedback')"
+        " ORDER BY seq LIMIT ?",
+        [after, checkpoint, _AT_ONCE],
+    )
+    ids = [id_ for _, id_, _, change in rows if change is None]
+    done = [seq for seq, _, version, change in rows if change and _is_done(seq, version, change)]
+    if ids:
+        sql = f"SELECT DISTINCT decision_id FROM events WHERE seq > ? AND {_among(ids)}"
+        spoken_of = {id_ for (id_,) in store.rows(sql, [checkpoint, *ids])}
+        ids = [id_ for id_ in ids if id_ not in spoken_of]
+    statements = []
+    if ids:
+        statements.append((f"DELETE FROM events WHERE {_among(ids)}", ids))
+    if done:
+        statements.append((f"DELETE FROM events WHERE {_among(done, 'seq')}", done))
+    gone = sum(store.run(*statements)) if statements else 0
+    return gone, rows[-1][0] if rows else after
 
 
-def pin(store: EventStore) -> None:
+def _among(values: Sequence[Any], column: str = "decision_id") -> str:
+    return f"{column} IN ({', '.join('?' * len(values))})"
+
+
+def _is_done(seq: int, version: int, body: bytes) -> bool:
+    event = unpack(seq, version, body)
+    return isinstance(event, Change) and event.what in _DONE
+
+
+def _noted(key: str, seq: int) -> Statement:
+    sql = (
+        "INSERT INTO meta (key, value) VALUES (?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+    )
+    return sql, [key, str(seq)]
+
+
+def ripe(store: Log, now: float, keep: float) -> int:
+    """Return the newest snapshot that is `keep` seconds old and was pinned, 0 if there is none.
+
+    Pins another for later where the last one is a day old, or a quarter of `keep`.
+    """
+    pinned = pins(store)
+    if not pinned or pinned[-1][1] <= now - min(_DAY, keep / 4):
+        pin(store)
+    checkpoint = store.checkpoint()
+    return max((s for s, then in pinned if s > checkpoint and then <= now - keep), default=0)
+
+
+def pin(store: Log) -> None:
     """Keep the newest snapshot until it is old enough to be the checkpoint."""
     found = store.latest_snapshot()
     if found is not None and found.fold_version == FOLD_VERSION:
-        with store.transaction() as db:
-            db["meta"].upsert({"key": f"pin:{found.seq}", "value": str(found.seq)}, pk="key")
+        store.run(_noted(f"pin:{found.seq}", found.seq))
 
 
-def pins(store: EventStore) -> list[tuple[int, float]]:
+def pins(store: Log) -> list[tuple[int, float]]:
     """Return event and time of the snapshots that are to become the checkpoint, oldest first."""
-    with store.transaction() as db:
-        rows = db.execute(
-            "SELECT s.seq, s.time FROM snapshots s JOIN meta m ON m.key = 'pin:' || s.seq"
-            " WHERE s.body IS NOT NULL AND s.fold_version = ? ORDER BY s.seq",
-            [FOLD_VERSION],
-        ).fetchall()
+    rows = store.rows(
+        "SELECT s.seq, s.time FROM snapshots s JOIN meta m ON m.key = 'pin:' || s.seq"
+        " WHERE s.body IS NOT NULL AND s.fold_version = ? ORDER BY s.seq",
+        [FOLD_VERSION],
+    )
     return [(int(seq), float(time)) for seq, time in rows]
 
 
-def archive(store: EventStore, until: int, path: Path) -> int:
+def archive(store: Log, until: int, path: Path) -> int:
     """Write the events up to `until` to a new Parquet file; return how many.
 
     `body` holds each event as `codec.decode_event` reads it; the other columns are for analysts.
@@ -147,7 +216,7 @@ def archive(store: EventStore, until: int, path: Path) -> int:
     return count
 
 
-def _rows(store: EventStore, until: int, names: list[str]) -> Iterator[list[dict[str, Any]]]:
+def _rows(store: Log, until: int, names: list[str]) -> Iterator[list[dict[str, Any]]]:
     rows: list[dict[str, Any]] = []
     for event in store.events():
         if event.seq > until:

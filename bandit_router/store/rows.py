@@ -27,11 +27,11 @@ LINEAGE_COLUMNS = ("seq", "time", "what", "cluster", "other", "level", "cause")
 
 EVENT_COLUMNS = ("seq", "time", "kind", "decision_id", "version", "body")
 LAST_SEQ = (
-    "SELECT max(coalesce((SELECT max(seq) FROM events), 0),"
-    " coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'checkpoint'), 0))"
+    "SELECT coalesce(max(seq), 0) FROM (SELECT max(seq) AS seq FROM events UNION ALL"
+    " SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'checkpoint') AS last"
 )
 PINNED = (
-    "SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'checkpoint' OR substr(key, 1, 4) = 'pin:'"
+    "SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'checkpoint' OR substr(key, 1, 4) = 'pin:'"
 )
 """Snapshots that are no mere cache: the checkpoint, and those that are to become it."""
 

@@ -10,6 +10,7 @@ import pytest
 from bandit_router import Router, codec
 from bandit_router.config import parse_config
 from bandit_router.exceptions import InvalidInput, StoreError, UnknownDecision
+from bandit_router.fold import FOLD_VERSION
 from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.replay import replay
 from bandit_router.store import EventStore, restore, verify
@@ -36,6 +37,18 @@ def live(store, router, first, last):
         if i % 3:
             said = Feedback(decision_id=f"d{i}", reward=float(rng.random()))
             put(store, router, router.judge(said, time=float(i))[1])
+
+
+def save(store, until):
+    """Save a snapshot, as a service does now and then."""
+    events = store.events()
+    router = Router.restore([next(events)], recall=store.recall)
+    for event in events:
+        if event.time > until:
+            break
+        router.apply(event)
+    body = router.snapshot()
+    store.save_snapshot(router.seq, body, codec.digest(body), FOLD_VERSION)
 
 
 @pytest.fixture
@@ -143,10 +156,10 @@ def test_a_checkpoint_must_be_sound(store):
 
 
 def test_a_pinned_snapshot_outlives_newer_ones(store):
-    fold_until(store, before=20.0)
+    save(store, 20.0)
     pin(store)
     for time in (30.0, 40.0, 50.0, 60.0, 70.0):
-        fold_until(store, before=time)
+        save(store, time)
     [(seq, time)] = pins(store)
     assert time == 20.0
     assert compact(store, seq) > 0
@@ -170,3 +183,10 @@ def test_what_is_erased_is_in_no_file(store):
     store.close()
     for file in store.path.parent.iterdir():
         assert NEEDLE.encode() not in file.read_bytes(), file
+
+
+def test_newer_snapshots_are_no_hindrance(store):
+    for time in (60.0, 70.0, 80.0, 90.0):
+        save(store, time)
+    assert compact(store, fold_until(store, before=50.0)) > 0
+    assert verify(store).agrees

@@ -57,10 +57,11 @@ def check_shareable(config: Config) -> None:
     ConfigError
         Also if a setting or a model cannot be used at all.
     """
-    if config.settings.store.keep_days is not None:
+    if config.settings.store.keep_days is not None and config.settings.store.archive is not None:
         raise ConfigError(
-            "store.keep_days: events are not folded away in a shared database: leave it out",
-            "store.keep_days",
+            "store.archive: a learner does not archive what it folds away: leave it out, or leave "
+            "out keep_days and run `bandit-router compact --archive` now and then",
+            "store.archive",
         )
     if not Router(config.models, settings=config.settings).restorable:
         raise ConfigError(

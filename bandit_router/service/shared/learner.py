@@ -29,6 +29,7 @@ from ...store.rows import pack
 from ...types import Change, Decision, Event, LineageEvent, Outcome
 from ..configured import configured
 from ..keyring import terms_of
+from .compaction import Compaction
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,8 @@ class Desk:
         self._beat_at = 0.0
         self._keys_at = 0.0
         self._erase_at = 0.0
+        keep = settings.keep_days
+        self._compaction = None if keep is None else Compaction(store, router, keep)
         self._text_until = 0  # no decision up to this event has text that is too old
 
     def work(self) -> int:
@@ -161,6 +164,8 @@ class Desk:
             self._save()
         if self._settings.prompt_days is not None and now >= self._erase_at:
             self._erase(time.time() - self._settings.prompt_days * _DAY)
+        if self._compaction is not None:
+            self._compaction.turn()
         return len(items)
 
     def close(self) -> None:

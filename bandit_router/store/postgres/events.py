@@ -12,9 +12,10 @@ import psycopg
 from ... import codec
 from ...exceptions import StoreError, StoreHeld
 from ...types import Decision, Event, LineageEvent, without_text
+from ..base import Statement
 from ..events import KEPT_BODIES
 from ..reader import Reader
-from ..rows import Rows, pack, unpack
+from ..rows import LAST_SEQ, PINNED, Rows, pack, unpack
 from .connection import (
     LOCK,
     SILENCE_SECONDS,
@@ -124,7 +125,7 @@ class PostgresStore(Reader):
             self._write(db, group)
 
     def _write(self, db: psycopg.Connection[Any], group: Sequence[Rows]) -> None:
-        last = int(db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchall()[0][0])
+        last = int(db.execute(LAST_SEQ).fetchall()[0][0])
         for rows in group:
             last = rows.after(last, self.path)
             if rows.events:
@@ -163,14 +164,30 @@ class PostgresStore(Reader):
             )
             db.execute(
                 "UPDATE snapshots SET body = NULL WHERE body IS NOT NULL AND seq NOT IN"
-                " (SELECT seq FROM snapshots WHERE body IS NOT NULL ORDER BY seq DESC LIMIT %s)",
+                " (SELECT seq FROM snapshots WHERE body IS NOT NULL ORDER BY seq DESC LIMIT %s)"
+                f" AND seq NOT IN ({PINNED})",
                 [KEPT_BODIES],
             )
 
     def drop_stale(self, fold_version: int) -> None:
         """See `Log.drop_stale`."""
         with self.transaction() as db:
-            db.execute("DELETE FROM snapshots WHERE fold_version != %s", [fold_version])
+            sql = f"DELETE FROM snapshots WHERE fold_version != %s AND seq NOT IN ({PINNED})"
+            db.execute(sql, [fold_version])
+
+    def run(self, *statements: Statement) -> list[int]:
+        """See `Log.run`."""
+        with self.transaction() as db:
+            return [
+                db.execute(sql.replace("?", "%s"), list(args)).rowcount for sql, args in statements
+            ]
+
+    def analyze(self) -> None:
+        """Let the server count the log, lest each of many small deletions reads all of it.
+
+        It does so now and then by itself, but perhaps not yet after an import.
+        """
+        self.run(("ANALYZE events", ()))
 
     @contextmanager
     def transaction(self) -> Iterator[psycopg.Connection[Any]]:
@@ -184,14 +201,6 @@ class PostgresStore(Reader):
 
     # -- reading ----------------------------------------------------------------------------
 
-    def checkpoint(self) -> int:
-        """Return 0: no events are folded away in a shared database."""
-        return 0
-
-    def last_seq(self) -> int:
-        """See `Log.last_seq`."""
-        return int(self._rows("SELECT coalesce(max(seq), 0) FROM events")[0][0])
-
     def save_note(self, key: str, text: str) -> None:
         """See `Log.save_note`; a store that only reads keeps none."""
         if self._readonly:
@@ -203,7 +212,8 @@ class PostgresStore(Reader):
                 [f"note:{key}", text],
             )
 
-    def _rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """See `Log.rows`."""
         with self._lock, plain_words(self.path):
             return list(self._live().execute(sql.replace("?", "%s"), list(args)).fetchall())
 

@@ -70,7 +70,7 @@ class LearnerStore(PostgresStore):
     def take(self, limit: int) -> list[Item]:
         """Return the next items, in the order in which they are to be folded."""
         sql = f"{_ITEMS} WHERE NOT waiting AND refused IS NULL ORDER BY id LIMIT %s"
-        return [_item(row) for row in self._rows(sql, [limit])]
+        return [_item(row) for row in self.rows(sql, [limit])]
 
     def waiting(self) -> list[Item]:
         """Return what waits for its decision; what has waited for too long is refused."""
@@ -80,12 +80,12 @@ class LearnerStore(PostgresStore):
                 " WHERE waiting AND arrived < now() - make_interval(days => %s)",
                 [KEPT_DAYS],
             )
-        return [_item(row) for row in self._rows(f"{_ITEMS} WHERE waiting ORDER BY id")]
+        return [_item(row) for row in self.rows(f"{_ITEMS} WHERE waiting ORDER BY id")]
 
     def marks(self) -> dict[str, int]:
         """Return each replica's last number that was taken."""
         recent = "seen > now() - make_interval(days => %s)"
-        return dict(self._rows(f"SELECT name, folded FROM replicas WHERE {recent}", [KEPT_DAYS]))
+        return dict(self.rows(f"SELECT name, folded FROM replicas WHERE {recent}", [KEPT_DAYS]))
 
     def commit(self, rows: Rows, taken: Taken) -> None:
         """Write events and strike their items from the inbox, both or neither."""
@@ -140,7 +140,7 @@ class LearnerStore(PostgresStore):
 
     def api_keys(self) -> list[ApiKey]:
         """Return every API key."""
-        return [of_row(row) for row in self._rows(SELECT_KEYS)]
+        return [of_row(row) for row in self.rows(SELECT_KEYS)]
 
 
 def _item(row: Sequence[Any]) -> Item:
