@@ -197,10 +197,10 @@ def compact(db: Place, keep_days: float, archive: Path | None, as_json: bool) ->
     with closing(_to_write(db)) as store:
         checkpoint = retention.fold_until(store, time.time() - keep_days * 86_400)
         archived = gone = 0
-        if checkpoint > store.checkpoint():
-            if archive is not None:
+        if checkpoint:
+            if archive is not None and checkpoint > store.checkpoint():
                 archived = retention.archive(store, checkpoint, archive)
-            gone = retention.compact(store, checkpoint)
+            gone = retention.compact(store, checkpoint)  # also what was interrupted
             if isinstance(store, EventStore):  # PostgreSQL does it by itself
                 store.vacuum()
         found = {"checkpoint": store.checkpoint(), "dropped": gone, "archived": archived}

@@ -32,6 +32,9 @@ def fold_until(store: Log, before: float) -> int:
     StoreError
         If the log cannot be folded, or its strategy needs the whole of it to start again.
     """
+    checkpoint = store.checkpoint()
+    if any(s.seq == checkpoint and s.time > before for s in store.snapshots()):
+        return checkpoint  # of what is older nothing is left to fold
     router = from_snapshot(store, before=before)
     for event in store.events(after=router.seq if router else 0):
         if event.time > before:
@@ -42,7 +45,7 @@ def fold_until(store: Log, before: float) -> int:
             router.apply(event)
     if router is None:
         return 0
-    if router.seq == store.checkpoint():  # nothing has happened since
+    if router.seq == checkpoint:  # nothing has happened since
         return router.seq
     if not router.restorable:
         raise StoreError("this strategy starts again from the whole log: nothing can be folded")

@@ -13,8 +13,17 @@ from bandit_router.exceptions import InvalidInput, StoreError, UnknownDecision
 from bandit_router.fold import FOLD_VERSION
 from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.replay import replay
-from bandit_router.store import EventStore, restore, verify
-from bandit_router.store.retention import archive, compact, fold_until, pin, pins, with_text
+from bandit_router.store import EventStore, restore, retention, verify
+from bandit_router.store.retention import (
+    archive,
+    compact,
+    drop,
+    fold_until,
+    pin,
+    pins,
+    settle,
+    with_text,
+)
 from bandit_router.types import Feedback, Request
 
 SETTINGS = parse_config({"store": {"keep_prompts": True}}).settings
@@ -183,6 +192,18 @@ def test_what_is_erased_is_in_no_file(store):
     store.close()
     for file in store.path.parent.iterdir():
         assert NEEDLE.encode() not in file.read_bytes(), file
+
+
+def test_what_was_interrupted_is_ended_and_what_is_older_is_no_error(store, monkeypatch):
+    monkeypatch.setattr(retention, "_AT_ONCE", 10)
+    checkpoint = fold_until(store, before=50.0)
+    settle(store, checkpoint)
+    some, _ = drop(store, checkpoint, 0)
+    assert fold_until(store, before=40.0) == checkpoint
+    assert verify(store).agrees
+    assert some > 0
+    assert compact(store, checkpoint) > some
+    assert verify(store).agrees
 
 
 def test_newer_snapshots_are_no_hindrance(store):
