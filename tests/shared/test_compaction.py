@@ -179,6 +179,8 @@ async def test_a_learner_folds_while_feedback_arrives(
     fresh: list[str] = []
     try:
         one, two = await start("one"), await start("two")
+        for client in (one, two):  # a busy machine may be slow to begin
+            await until(lambda c=client: not c.app[ENGINE]._journal.away)
         with closing(open_log(url, readonly=True)) as log:
             for i in range(119, 0, -7):  # towards those that are dropped first
                 fresh.append(await decide(one))
