@@ -9,7 +9,7 @@ import msgspec
 
 from .. import codec
 from ..embedding import Embedder
-from ..exceptions import StoreError
+from ..exceptions import BanditRouterError, StoreError
 from ..fold import FOLD_VERSION
 from ..router import Router
 from ..types import Decision
@@ -140,6 +140,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 def verify(store: Log, progress: Callable[[int], object] = lambda seq: None) -> Report:
     """Fold the whole log again and compare digests at every snapshot; writes nothing.
 
+    Begins again if old events are folded into a checkpoint meanwhile.
+
     Parameters
     ----------
     progress
@@ -150,12 +152,24 @@ def verify(store: Log, progress: Callable[[int], object] = lambda seq: None) -> 
     StoreError
         If the log is empty or cannot be folded.
     """
+    while True:
+        checkpoint = store.checkpoint()
+        try:
+            report = _verified(store, checkpoint, progress)
+        except BanditRouterError:
+            if store.checkpoint() == checkpoint:
+                raise
+        else:
+            if report.agrees or store.checkpoint() == checkpoint:
+                return report
+
+
+def _verified(store: Log, checkpoint: int, progress: Callable[[int], object]) -> Report:
     expected = {snapshot.seq: snapshot for snapshot in store.snapshots()}
     last = store.last_seq()
     if not last:
         raise StoreError("the log is empty: there is nothing to verify")
     mismatches: list[Mismatch] = []
-    checkpoint = store.checkpoint()
     if checkpoint:
         events = store.events(after=checkpoint)
         start = next((s for s in store.bodies() if s.seq == checkpoint), None)

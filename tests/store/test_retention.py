@@ -13,7 +13,7 @@ from bandit_router.exceptions import InvalidInput, StoreError, UnknownDecision
 from bandit_router.fold import FOLD_VERSION
 from bandit_router.simulator.logs import read_log
 from bandit_router.simulator.replay import replay
-from bandit_router.store import EventStore, restore, retention, verify
+from bandit_router.store import EventStore, reader, restore, retention, verify
 from bandit_router.store.retention import (
     archive,
     compact,
@@ -211,3 +211,19 @@ def test_newer_snapshots_are_no_hindrance(store):
         save(store, time)
     assert compact(store, fold_until(store, before=50.0)) > 0
     assert verify(store).agrees
+
+
+def test_verify_begins_again_when_events_are_folded_away_meanwhile(store, monkeypatch):
+    monkeypatch.setattr(reader, "CHUNK", 3)
+    checkpoint = fold_until(store, before=50.0)
+    seen = []
+
+    def progress(seq):
+        seen.append(seq)
+        if len(seen) == 5:
+            compact(store, checkpoint)
+
+    report = verify(store, progress)
+    assert report.agrees
+    assert report.checkpoint == checkpoint
+    assert min(seen) <= 5 < checkpoint
