@@ -16,6 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
+pytest.importorskip(
+    "psycopg", reason="psycopg is not installed: pip install '.[postgres]'", exc_type=ImportError
+)
+
 from bandit_router import Router, codec
 from bandit_router.cli import main
 from bandit_router.exceptions import ConfigError, UnknownDecision
