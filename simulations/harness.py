@@ -14,7 +14,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before anybody imports num
 
 from tqdm import tqdm
 
+from bandit_router.config import Settings
 from bandit_router.simulator.parallel import Work, run_all
+from bandit_router.simulator.run import Job, prepare
+from bandit_router.simulator.tables import RoutingTable
 
 RESULTS = Path(__file__).parent / "results"
 Task = TypeVar("Task", bound=Hashable)
@@ -52,6 +55,24 @@ def on_all_cores(
     if cut:
         raise KeyboardInterrupt
     return [found[task] for task in tasks]
+
+
+def as_shipped(table: RoutingTable, passes: int, cost_weight: float, *, progress: bool) -> Job:
+    """Return what runs on a table share: nothing changes, shipped defaults, MiniLM."""
+    job, _ = prepare(
+        table,
+        ["thompson"],
+        models="all",
+        steps=passes * len(table.prompts),
+        cost_weight=cost_weight,
+        budget=None,
+        scenario="stationary",
+        embedder="minilm",
+        train=0,
+        settings=Settings(),
+        progress=progress,
+    )
+    return job
 
 
 def keep(out: Path, name: str, result: Any, words: str = "") -> None:

@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from bandit_router.config import Settings
 from bandit_router.simulator import read_table
-from bandit_router.simulator.run import Job, prepare
+from bandit_router.simulator.run import Job
 
-from .harness import grid, keep_rows, on_all_cores, parser_of
+from .harness import as_shipped, grid, keep_rows, on_all_cores, parser_of
 from .learning import OURS
 
 BEST = "best-single"
@@ -37,19 +36,7 @@ def played(job: Job, task: tuple[str, int], tick: Callable[[int], object]) -> li
 def study(folder: Path, seeds: int) -> dict[str, Any]:
     """Return the figures of one table."""
     table = read_table(folder)
-    job, _ = prepare(
-        table,
-        [OURS],
-        models="all",
-        steps=PASSES * len(table.prompts),
-        cost_weight=0.0,
-        budget=None,
-        scenario="stationary",
-        embedder="minilm",
-        train=0,
-        settings=Settings(),
-        progress=True,
-    )
+    job = as_shipped(table, PASSES, 0.0, progress=True)
     tasks = [(name, seed) for name in (BEST, OURS) for seed in range(seeds)]
     steps = job.steps * len(tasks)
     found = np.array(on_all_cores(played, job, tasks, label=table.name, steps=steps))

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from bandit_router.config import Settings
 from bandit_router.simulator import read_table
-from bandit_router.simulator.run import Job, prepare
+from bandit_router.simulator.run import Job
 from bandit_router.simulator.tables import RoutingTable
 
-from .harness import grid, keep, on_all_cores, parser_of
+from .harness import as_shipped, grid, keep, on_all_cores, parser_of
 from .learning import OTHERS, OURS, WEIGHTS
 
 PROMPTS = (400, 1_000, 2_500)
@@ -51,19 +50,7 @@ def part(table: RoutingTable, number: int) -> Part:
     chosen = ",".join(rng.permutation(table.names)[:models])
     few = table.rows(some).select(chosen)
     weight = float(rng.choice(WEIGHTS)) if few.has_cost else 0.0
-    job, _ = prepare(
-        few,
-        [OURS],
-        models="all",
-        steps=2 * len(few.prompts),
-        cost_weight=weight,
-        budget=None,
-        scenario="stationary",
-        embedder="minilm",
-        train=0,
-        settings=Settings(),
-        progress=False,
-    )
+    job = as_shipped(few, 2, weight, progress=False)
     return Part(table.name, len(tasks), weight, job)
 
 
