@@ -29,7 +29,8 @@ class Embedder(Protocol):
     Notes
     -----
     One that takes microseconds may say `instant = True`: the service then encodes on its event
-    loop. One that waits for a network says by `parallel` how many calls may be under way.
+    loop. One that waits for a network, or wants its next call before it is done with one, says by
+    `parallel` how many calls may be under way.
     """
 
     name: str

@@ -6,7 +6,8 @@ import logging
 import os
 import platform
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,13 +26,16 @@ REVISION = 1
 """Rises whenever the graph would give other vectors."""
 
 MAX_TOKENS = 256  # as sentence-transformers reads with this model
-BATCH_TOKENS = 1024  # more at once no longer fit the processor's caches
-PADDING = 1.125  # a batch may be so much longer than what is in it
 NEEDED = ("onnxruntime", "onnx", "tokenizers", "safetensors")
 
 
 class OnnxMiniLM:
     """all-MiniLM-L6-v2 in 8-bit integers: unit vectors close to those of sentence-transformers.
+
+    Each prompt is a run of its own, on one core, as many at once as there are threads: on a
+    processor padding costs more than batching saves, and so does waiting for one another after
+    every product. A prompt alone has all threads for itself. So the vector of a prompt does not
+    depend on what else is encoded.
 
     The ONNX file is written from the packaged weights at the first use, into the user's cache
     folder.
@@ -45,13 +49,17 @@ class OnnxMiniLM:
     """
 
     name = MINILM
+    parallel = 2  # so that threads which are done with one call have another to go on with
 
     def __init__(self, *, threads: int | None = None, folder: Path | None = None) -> None:
-        self._threads = threads
+        self._threads = threads or os.cpu_count() or 1
         self._folder = folder
-        self._session: Any = None
-        self._loading = threading.Lock()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="minilm")
+        self._changing = threading.Lock()  # of what is loaded and of how many calls there are
+        self._calls = 0
         self._tokenizer: Any = None
+        self._on_one: Any = None  # the network, run by one thread
+        self._on_all: Any = None
 
     @staticmethod
     def installed() -> bool:
@@ -72,7 +80,7 @@ class OnnxMiniLM:
         ConfigError
             If a package is missing.
         """
-        if self._session is not None:
+        if self._on_all is not None:
             return
         if not self.installed():
             raise ConfigError(
@@ -80,36 +88,53 @@ class OnnxMiniLM:
                 "or take 'torch'",
                 "embedder.backend",
             )
-        import onnxruntime
         from tokenizers import Tokenizer
 
         self._tokenizer = Tokenizer.from_file(str(packaged_minilm() / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self._threads or os.cpu_count() or 1
-        options.log_severity_level = 3
-        # A thread that waits in a loop takes the processor from those that answer requests.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            self._file(), options, providers=["CPUExecutionProvider"]
-        )
+        self._on_one = self._session(1)
+        self._on_all = self._session(self._threads)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), 384). Any thread may call it."""
-        with self._loading:
+        with self._changing:
             self.load()
-        clean = [text.encode("utf-8", "replace").decode() for text in texts]
-        tokens = [found.ids for found in self._tokenizer.encode_batch_fast(clean)]
-        out = np.empty((len(tokens), 384), dtype=np.float32)
-        for group in batches([len(ids) for ids in tokens]):
-            ids = np.zeros((len(group), len(tokens[group[-1]])), dtype=np.int32)
-            mask = np.zeros_like(ids)
-            for row, i in enumerate(group):
-                ids[row, : len(tokens[i])] = tokens[i]
-                mask[row, : len(tokens[i])] = 1
-            [out[group]] = self._session.run(None, {"ids": ids, "mask": mask})
-        return out
+            alone = not self._calls
+            self._calls += 1
+        try:
+            if alone and len(texts) == 1:
+                return self._run(self._on_all, texts[0])
+            out = np.empty((len(texts), 384), dtype=np.float32)
+            order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+
+            def share(start: int) -> None:
+                for i in order[start :: self._threads]:
+                    out[i] = self._run(self._on_one, texts[i])[0]
+
+            list(self._pool.map(share, range(min(self._threads, len(texts)))))
+            return out
+        finally:
+            with self._changing:
+                self._calls -= 1
+
+    def _run(self, session: Any, text: str) -> NDArray[np.float32]:
+        [found] = self._tokenizer.encode_batch_fast([text.encode("utf-8", "replace").decode()])
+        ids = np.array([found.ids], dtype=np.int32)
+        [out] = session.run(None, {"ids": ids, "mask": np.ones_like(ids)})
+        return out  # type: ignore[no-any-return]
+
+    def _session(self, threads: int) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        # A thread that waits in a loop takes the processor from those that answer requests.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        return onnxruntime.InferenceSession(
+            self._file(), options, providers=["CPUExecutionProvider"]
+        )
 
     def _file(self) -> Path:
         folder = self._folder or user_cache_path("bandit-router") / "models"
@@ -120,25 +145,6 @@ class OnnxMiniLM:
             log.warning("writing the 8-bit MiniLM to %s, once", path)
             write_int8(packaged_minilm(), path, reduce_range=_adds_up_badly())
         return path
-
-
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the indices of texts to encode together, by length, the longest of each last.
-
-    What a batch saves is little beside what padding costs, so only like lengths share one.
-    """
-    order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    group: list[int] = []
-    total = 0
-    for i in order:
-        size = (len(group) + 1) * lengths[i]
-        if group and (size > BATCH_TOKENS or size > PADDING * (total + lengths[i])):
-            yield group
-            group, total = [], 0
-        group.append(i)
-        total += lengths[i]
-    if group:
-        yield group
 
 
 def _adds_up_badly() -> bool:

@@ -42,7 +42,7 @@ class Encoder:
     def __init__(self, embedder: Embedder, *, batch_size: int = 64, cache_size: int = 0) -> None:
         self.embedder = embedder
         self.failure: str | None = None
-        # One thread, unless it only waits for a network: an encoder uses every core by itself.
+        # One thread, unless it says otherwise: an encoder uses every core by itself.
         self._idle = getattr(embedder, "parallel", 1)
         self._threads = ThreadPoolExecutor(self._idle, thread_name_prefix="encoder")
         self._instant = getattr(embedder, "instant", False)

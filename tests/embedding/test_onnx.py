@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from bandit_router.config import EmbedderSettings
 from bandit_router.embedding import SentenceTransformerEmbedder, make_embedder
-from bandit_router.embedding.minilm_onnx import BATCH_TOKENS, PADDING, OnnxMiniLM, batches
+from bandit_router.embedding.minilm_onnx import OnnxMiniLM
 from bandit_router.exceptions import ConfigError
 
 PROMPTS = [
@@ -37,20 +38,17 @@ def test_it_agrees_with_sentence_transformers(tmp_path: Path) -> None:
     assert [path.suffix for path in tmp_path.iterdir()] == [".onnx"]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_batches_hold_every_text_once_and_pad_little(seed: int) -> None:
-    lengths = np.random.default_rng(seed).integers(3, 257, 200).tolist()
-    found = list(batches(lengths))
-    assert sorted(i for group in found for i in group) == list(range(200))
-    for group in found:
-        padded = len(group) * lengths[group[-1]]
-        assert lengths[group[-1]] == max(lengths[i] for i in group)
-        assert len(group) == 1 or padded <= BATCH_TOKENS
-        assert padded <= PADDING * sum(lengths[i] for i in group) + 1e-9
-
-
-def test_nothing_makes_no_batch() -> None:
-    assert list(batches([])) == []
+@needs_onnx
+@pytest.mark.minilm
+def test_a_vector_depends_on_its_own_prompt_alone(tmp_path: Path) -> None:
+    embedder = OnnxMiniLM(threads=2, folder=tmp_path)
+    alone = np.concatenate([embedder.encode([prompt]) for prompt in PROMPTS])
+    assert np.array_equal(embedder.encode(PROMPTS), alone)
+    assert np.array_equal(embedder.encode(PROMPTS[::-1]), alone[::-1])
+    assert embedder.encode([]).shape == (0, 384)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(embedder.encode, [[prompt] for prompt in PROMPTS * 3]))
+    assert np.array_equal(np.concatenate(found), np.tile(alone, (3, 1)))
 
 
 def test_the_settings_name_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
