@@ -87,21 +87,17 @@ class _Graph:
         self._constants: Weights | dict[str, NDArray[Any]] = {}
 
     def model(self) -> Any:
-        """Return the ONNX model: `ids` and `mask`, int32 (batch, tokens), to `embedding`."""
+        """Return the ONNX model: `ids`, int32 (batch, tokens) without padding, to `embedding`."""
         from onnx import TensorProto, helper, numpy_helper
 
         self._pool(self._encoder(self._embeddings()))
-        shape = ["batch", "tokens"]
-        inputs = [
-            helper.make_tensor_value_info(name, TensorProto.INT32, shape)
-            for name in ("ids", "mask")
-        ]
+        ids = helper.make_tensor_value_info("ids", TensorProto.INT32, ["batch", "tokens"])
         width = len(self._weights["embeddings.LayerNorm.weight"])
         output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", width])
         graph = helper.make_graph(
             self._nodes,
             "minilm",
-            inputs,
+            [ids],
             [output],
             [numpy_helper.from_array(array, name) for name, array in self._constants.items()],
         )
@@ -131,9 +127,7 @@ class _Graph:
             weight = np.concatenate([self._weights[f"{p}.weight"] for p in parts]).T
             bias = np.concatenate([self._weights[f"{p}.bias"] for p in parts])
             qkv = [self._constant(f"{at}.qkv", weight), self._constant(f"{at}.qkv_bias", bias)]
-            seen = self._node(
-                "Attention", [x, *qkv, "mask"], domain=MICROSOFT, num_heads=self._heads
-            )
+            seen = self._node("Attention", [x, *qkv], domain=MICROSOFT, num_heads=self._heads)
             x = self._add_normal(x, self._matmul(seen, f"{at}.output.dense"), f"{at}.output")
             up = self._matmul(x, f"{layer}.intermediate.dense")
             bias_up = self._weight(f"{layer}.intermediate.dense.bias")
@@ -144,15 +138,8 @@ class _Graph:
         return x
 
     def _pool(self, x: str) -> None:
-        """Mean over the tokens that are there, at norm 1."""
-        from onnx import TensorProto
-
-        mask = self._node("Cast", ["mask"], to=TensorProto.FLOAT)
-        axes = self._integers("axes", [2])
-        wide = self._node("Unsqueeze", [mask, axes])
-        total = self._node(
-            "ReduceSum", [self._node("Mul", [x, wide]), self._integers("one", [1])], keepdims=0
-        )
+        """Mean over the tokens, at norm 1."""
+        total = self._node("ReduceSum", [x, self._integers("one", [1])], keepdims=0)
         # The mean and the sum point the same way.
         self._node("LpNormalization", [total], "embedding", axis=-1, p=2)
 

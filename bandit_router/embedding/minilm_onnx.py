@@ -22,7 +22,7 @@ from .sentence import MINILM, packaged_minilm
 
 log = logging.getLogger(__name__)
 
-REVISION = 1
+REVISION = 2
 """Rises whenever the graph would give other vectors."""
 
 MAX_TOKENS = 256  # as sentence-transformers reads with this model
@@ -121,7 +121,7 @@ class OnnxMiniLM:
     def _run(self, session: Any, text: str) -> NDArray[np.float32]:
         [found] = self._tokenizer.encode_batch_fast([text.encode("utf-8", "replace").decode()])
         ids = np.array([found.ids], dtype=np.int32)
-        [out] = session.run(None, {"ids": ids, "mask": np.ones_like(ids)})
+        [out] = session.run(None, {"ids": ids})
         return out  # type: ignore[no-any-return]
 
     def _session(self, threads: int) -> Any:
