@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .connection import connect, copy, plain_words
 from .lock import FileLock
 from .reader import Reader
 from .rows import (
+    AT_ONCE,
     EVENT_COLUMNS,
     LAST_SEQ,
     LINEAGE_COLUMNS,
@@ -45,6 +46,7 @@ class EventStore(Reader):
         self._on_close = on_close
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()
+        self._last: int | None = None  # the last event, where nothing else was written after it
         self._closed = False
 
     @classmethod
@@ -108,14 +110,21 @@ class EventStore(Reader):
 
     def write(self, group: Sequence[Rows]) -> None:
         """Write several packed appends in one transaction."""
-        with self.transaction() as db:
-            last = _last_seq(db)
-            for rows in group:
-                last = rows.after(last, self.path)
-            insert(db, "events", EVENT_COLUMNS, [row for rows in group for row in rows.events])
-            insert(db, "lineage", LINEAGE_COLUMNS, [row for rows in group for row in rows.lineage])
-            erase(db, [id_ for rows in group for id_ in rows.erased])
-        if any(rows.erased for rows in group):
+        events = [row for rows in group for row in rows.events]
+        lineage = [row for rows in group for row in rows.lineage]
+        erased = [id_ for rows in group for id_ in rows.erased]
+        # One statement is a transaction by itself: most writes need no other, see `insert`.
+        alone = len(events) <= AT_ONCE and not lineage and not erased
+        with self._writing() as (db, known):
+            with nullcontext() if alone else _whole(db):
+                last = _last_seq(db) if known is None else known
+                for rows in group:
+                    last = rows.after(last, self.path)
+                insert(db, "events", EVENT_COLUMNS, events)
+                insert(db, "lineage", LINEAGE_COLUMNS, lineage)
+                erase(db, erased)
+            self._last = last
+        if erased:
             self._forget_wal()
 
     def save_snapshot(self, seq: int, body: bytes | None, digest: str, fold_version: int) -> None:
@@ -171,16 +180,23 @@ class EventStore(Reader):
     @contextmanager
     def transaction(self) -> Iterator[Database]:
         """Yield the writing connection: at the end all that it did is on disk, or nothing."""
+        with self._writing() as (db, _), _whole(db):
+            yield db
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Database, int | None]]:
+        """Yield the writing connection, and the last event on disk where that is known.
+
+        It is not any more from then on: whoever knows what was written notes it.
+        """
         with self._write_lock, plain_words(self.path):
             self._check_open()
             db = self._writer
             if db is None:
                 raise StoreError(f"{self.path}: opened to read only")
-            # Immediate, so that a write by another connection is waited for, not stumbled over.
-            db.execute("BEGIN IMMEDIATE")
+            last, self._last = self._last, None
             try:
-                yield db
-                db.commit()
+                yield db, last
             except BaseException:
                 db.rollback()
                 raise
@@ -225,6 +241,15 @@ def _check_place(path: Path, readonly: bool) -> None:
             raise StoreError(f"{path}: there is no folder {path.parent}: make it first")
     except OSError as error:
         raise StoreError(f"{path}: cannot be opened: {error.strerror}") from None
+
+
+@contextmanager
+def _whole(db: Database) -> Iterator[None]:
+    """Let several statements be one transaction; whoever writes takes it back if one fails."""
+    # Immediate, so that a write by another connection is waited for, not stumbled over.
+    db.execute("BEGIN IMMEDIATE")
+    yield
+    db.commit()
 
 
 def _last_seq(db: Database) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -35,7 +36,7 @@ PINNED = (
 )
 """Snapshots that are no mere cache: the checkpoint, and those that are to become it."""
 
-_AT_ONCE = 100
+AT_ONCE = 100
 """Rows of one statement: SQLite takes 999 values at least."""
 
 
@@ -138,18 +139,22 @@ def pack(events: Iterable[Event], lineage: Iterable[LineageEvent] = ()) -> Rows:
 
 
 def insert(
-    db: Database, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]
+    db: Database, table: str, columns: tuple[str, ...], rows: Sequence[tuple[Any, ...]]
 ) -> None:
     """Insert rows, many by one statement.
 
     Each statement hands the interpreter to other threads and has to wait until it gets it back:
     row by row, a writer beside a busy event loop would do little else.
     """
-    for start in range(0, len(rows), _AT_ONCE):
-        some = rows[start : start + _AT_ONCE]
-        row = f"({', '.join('?' * len(columns))})"
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(some))}"
-        db.conn.execute(sql, [value for one in some for value in one])
+    for start in range(0, len(rows), AT_ONCE):
+        some = rows[start : start + AT_ONCE]
+        db.conn.execute(_sql(table, columns, len(some)), [value for one in some for value in one])
+
+
+@cache
+def _sql(table: str, columns: tuple[str, ...], count: int) -> str:
+    row = f"({', '.join('?' * len(columns))})"
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"
 
 
 # The plus keeps SQLite from the index on kinds, which would read every decision there is.

@@ -16,7 +16,10 @@ from .conftest import config
 
 
 class Faulty:
-    """A connection whose commits fail at random, before they are made or after."""
+    """A connection whose commits fail at random, before they are made or after.
+
+    Rows that are inserted outside a transaction are committed by that.
+    """
 
     def __init__(self, real, seed, chance):
         self._real = real
@@ -27,12 +30,26 @@ class Faulty:
     def __getattr__(self, name):
         return getattr(self._real, name)
 
+    @property
+    def conn(self):
+        return self
+
+    def execute(self, sql, *args):
+        def run():
+            return self._real.conn.execute(sql, *args)
+
+        commits = sql.startswith("INSERT") and not self._real.conn.in_transaction
+        return self._at_risk(run) if commits else run()
+
     def commit(self):
+        return self._at_risk(self._real.commit)
+
+    def _at_risk(self, commit):
         if self._rng.random() >= self.chance:
-            return self._real.commit()
+            return commit()
         self.faults += 1
         if self._rng.random() < 0.5:
-            self._real.commit()  # it is on the disk, and nobody was told
+            commit()  # it is on the disk, and nobody was told
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
         raise error

@@ -80,6 +80,15 @@ def test_an_append_that_does_not_go_on_from_the_last_event_is_refused(store, fir
     assert store.last_seq() == 4
 
 
+def test_an_append_goes_on_from_what_others_left_of_the_log(store):
+    store.append(run_of(1, 3))
+    store.run(("DELETE FROM events WHERE seq = ?", [3]))
+    with pytest.raises(StoreError, match="no gap"):
+        store.append(run_of(4, 4))
+    store.append(run_of(3, 4))
+    assert store.last_seq() == 4
+
+
 def test_an_append_with_a_gap_inside_is_refused_whole(store):
     with pytest.raises(StoreError, match="no gap"):
         store.append([feedback(1), feedback(3)])
