@@ -446,19 +446,20 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
         raise InvalidInput(f"{field} must be a flat, non-empty list of numbers", field)
     if not out.flags.c_contiguous:
         out = np.ascontiguousarray(out)
-    length = _length(out)
+    scaled = np.empty(len(out), _FLOAT32)
+    length = _scale(out, scaled)
     if not math.isfinite(length) or length < 1e-12:
         raise InvalidInput(f"{field} must be finite and not all zeros", field)
-    if abs(length - 1.0) > _ROUNDING:
-        given, out = out, np.empty(len(out), _FLOAT32)
-        _scale(given, length, out)
-    return out
+    return scaled if abs(length - 1.0) > _ROUNDING else out
 
 
 @compiled
-def _scale(vector: Vector, length: float, out: Vector) -> None:
+def _scale(vector: Vector, out: Vector) -> float:
+    """Write a vector of norm 1; return the norm that it had."""
+    length = _length(vector)
     for i in range(len(vector)):
         out[i] = vector[i] / np.float32(length)
+    return length
 
 
 @reordered

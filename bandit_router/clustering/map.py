@@ -65,7 +65,7 @@ class ClusterMap:
         self.projection = projection
         self.levels: list[Level] = _levels(settings)
         self._radii = np.array([level.radius for level in self.levels])
-        self._axes = np.zeros((0, 0)) if projection is None else projection.components
+        self._axes = np.zeros((0, 0), np.float32) if projection is None else projection.components
         self._middle = np.zeros(0) if projection is None else projection.mean
         self.lineage = Lineage(first_id)
         self._shares = ShareWatch()

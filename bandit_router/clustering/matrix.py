@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -167,8 +168,9 @@ class CenterMatrix:
 
     def nearest(self, x: Array) -> tuple[int, float]:
         """The row closest to `x` (the first of equals) and its distance."""
-        rows, distances = nearest(self.centers, x, 1)
-        return int(rows[0]), float(distances[0])
+        row, square = np.empty(1, np.int64), np.empty(1)
+        nearest(self.centers, x, row, square)
+        return row.item(), math.sqrt(square.item())
 
     def closest_pair(self) -> tuple[int, int]:
         """The two rows nearest to each other (the first of equals), of at least two."""

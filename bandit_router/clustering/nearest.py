@@ -13,8 +13,8 @@ Rows = NDArray[np.int64]
 
 
 @compiled
-def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
-    """Return up to `most` rows of `centers`, nearest first (equals in order), and distances.
+def nearest(centers: Array, x: Array, rows: Rows, squares: Array) -> int:
+    """Write the rows of `centers` nearest to `x`, nearest first (equals in order).
 
     What is infinitely far, or no number at all, comes last: a row is a row whatever the numbers.
 
@@ -24,14 +24,24 @@ def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
         Shape (n, dimension).
     x
         Shape (dimension,).
+    rows, squares
+        Take the rows and their squared distances, as many as fit.
+
+    Returns
+    -------
+    int
+        How many were written.
     """
     n, dimension = centers.shape
     if n and len(x) != dimension:
         raise ValueError("a point and the centres must have one dimension")
-    size = min(most, n)
-    rows, squares, found = np.empty(size, np.int64), np.empty(size), 0
+    # All distances first: while some are compared, none is computed.
+    far = np.empty(n)
     for row in range(n):
-        square = squared(centers[row], x)
+        far[row] = squared(centers[row], x)
+    size, found = int(min(len(rows), n)), 0
+    for row in range(n):
+        square = far[row]
         if not square >= 0.0:
             square = np.inf
         if found < size or square < squares[size - 1]:
@@ -41,7 +51,7 @@ def nearest(centers: Array, x: Array, most: int) -> tuple[Rows, Array]:
                 squares[place], rows[place] = squares[place - 1], rows[place - 1]
                 place -= 1
             squares[place], rows[place] = square, row
-    return rows, np.sqrt(squares)
+    return size
 
 
 @reordered
@@ -75,19 +85,24 @@ def around(
     tuple
         How many were written, and the distance of the nearest.
     """
-    rows, distances = nearest(centers, x, len(near))
-    for i in range(len(rows)):
-        near[i] = ids[rows[i]]
-        kernel[i] = 1.0 if i == 0 else 0.0
-        if i and bandwidth > 0:
-            apart = distances[i] * distances[i] - distances[0] * distances[0]
-            kernel[i] = np.exp(-apart / (2.0 * bandwidth * bandwidth))
-    return len(rows), distances[0] if len(rows) else np.inf
+    count = nearest(centers, x, near, kernel)
+    if not count:
+        return 0, np.inf
+    distance = np.sqrt(kernel[0])
+    for i in range(count):
+        near[i] = ids[near[i]]
+        apart = np.sqrt(kernel[i])
+        apart = apart * apart - distance * distance
+        if i == 0:
+            kernel[i] = 1.0
+        else:
+            kernel[i] = np.exp(-apart / (2.0 * bandwidth * bandwidth)) if bandwidth > 0 else 0.0
+    return count, distance
 
 
 @compiled
 def survey(
-    components: Array,
+    components: NDArray[np.float32],
     mean: Array,
     vector: NDArray[np.float32],
     levels: tuple[tuple[Rows, Array], ...],

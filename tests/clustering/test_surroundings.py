@@ -8,19 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit_router.clustering import ClusterMap
-from bandit_router.clustering.nearest import around, nearest
+from bandit_router.clustering.nearest import Array, around, nearest
 from bandit_router.clustering.surroundings import MOST, parts
 from bandit_router.config import ClustererSettings
+
+
+def _nearest(centers: Array, x: Array, most: int) -> tuple[list[int], Array]:
+    rows, squares = np.empty(most, np.int64), np.empty(most)
+    count = nearest(centers, x, rows, squares)
+    return rows[:count].tolist(), squares[:count]
 
 
 @given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 2**32 - 1))
 def test_the_nearest_rows_are_the_nearest(size: int, most: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     centers, x = rng.normal(size=(size, 5)), rng.normal(size=5)
-    rows, distances = nearest(centers, x, most)
+    rows, squares = _nearest(centers, x, most)
     exact = np.linalg.norm(centers - x, axis=1)
-    assert rows.tolist() == np.argsort(exact, kind="stable")[:most].tolist()
-    assert distances == pytest.approx(exact[rows])
+    assert rows == np.argsort(exact, kind="stable")[:most].tolist()
+    assert np.sqrt(squares) == pytest.approx(exact[rows])
 
 
 @pytest.mark.parametrize(("bandwidth", "falls"), [(0.4, True), (0.0, False)])
@@ -61,11 +67,11 @@ def test_the_path_of_a_survey_is_where_the_map_locates(name: str) -> None:
 @pytest.mark.parametrize("far", [np.nan, np.inf, 1e200])
 def test_rows_are_rows_whatever_the_numbers(far: float) -> None:
     centers = np.arange(6.0).reshape(3, 2)
-    assert sorted(nearest(centers, np.array([far, 0.0]), 3)[0]) == [0, 1, 2]
+    assert sorted(_nearest(centers, np.array([far, 0.0]), 3)[0]) == [0, 1, 2]
     centers[1] = far
-    rows, distances = nearest(centers, np.zeros(2), 3)
-    assert rows.tolist() == [0, 2, 1]
-    assert distances[2] == np.inf
+    rows, squares = _nearest(centers, np.zeros(2), 3)
+    assert rows == [0, 2, 1]
+    assert squares[2] == np.inf
     ids, kernel = np.zeros(2, np.int64), np.zeros(2)
     assert around(centers, np.array([7, 8, 9]), np.full(2, far), 0.5, ids, kernel)[0] == 2
     assert set(ids.tolist()) <= {7, 8, 9}
@@ -73,4 +79,4 @@ def test_rows_are_rows_whatever_the_numbers(far: float) -> None:
 
 def test_a_point_of_another_dimension_is_refused() -> None:
     with pytest.raises(ValueError, match="one dimension"):
-        nearest(np.zeros((3, 40)), np.zeros(2), 1)
+        _nearest(np.zeros((3, 40)), np.zeros(2), 1)
