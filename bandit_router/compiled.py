@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
@@ -30,6 +33,11 @@ log = logging.getLogger(__name__)
 _HOW_LONG = "ten to fifteen seconds of one core"
 
 Function = TypeVar("Function", bound=Callable[..., object])
+
+# Numba names machine code by numbers that begin at 1 in every process, and takes two of one name
+# for one. What two processes have compiled and kept, a third one loads: were both called alike, it
+# would use the constants of the one with the code of the other.
+FunctionIdentity._unique_ids = count(secrets.randbits(48))
 
 
 def compiled(function: Function) -> Function:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,3 +245,38 @@ def _twice(x: float) -> float:
 
 def _thrice(x: float) -> float:
     return 3.0 * x
+
+
+PAIR = """
+from bandit_router.compiled import compiled
+@compiled
+def pair(x):
+    return x[1:], x.astype(np.int64)
+"""
+OF_PAIR = """
+from pair import compiled, np, pair
+@compiled
+def total(x):
+    return pair(x)[0].sum()
+"""
+
+
+def test_what_two_processes_have_compiled_does_not_mix_in_a_third(tmp_path: Path) -> None:
+    def process(*lines: str) -> None:
+        script = "; ".join(("import numpy as np", "from total import pair, total", *lines))
+        env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.getcwd()}"}
+        env.pop("NUMBA_CACHE_DIR", None)
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    (tmp_path / "pair.py").write_text("import numpy as np" + PAIR)
+    (tmp_path / "total.py").write_text(OF_PAIR)
+    process("pair(np.ones(3))", "total(np.ones(3))")
+    with (tmp_path / "pair.py").open(
+        "a"
+    ) as file:  # another release: one of the two is compiled again
+        file.write("# more\n")
+    process("total(np.ones(3))", "pair(np.ones(3))")
+    process("total(np.ones(3))", "assert len(pair(np.ones(3))) == 2")
