@@ -63,6 +63,10 @@ class Candidates(Sequence[Candidate]):
             return None
         return _candidate(model, self.table[self.models.index(model)].tolist())
 
+    def number(self, model: str, column: int) -> float:
+        """Return what a column says of a model."""
+        return self.table.item(self.models.index(model), column)
+
     def __len__(self) -> int:
         return len(self.models)
 

@@ -154,15 +154,15 @@ class Fold:
                     total=new.sums if arm == new.arm else None,
                 )
                 self.strategies.learn(lesson)
-        chosen, key = decision.chosen, decision.request.key
+        key = decision.request.key
         if self.pacer or key is not None:
-            expected = chosen.cost_usd or 0.0
+            expected = expected_cost(decision)
             difference = new.cost(expected) - old.cost(expected)
             if self.pacer:
                 self.pacer.spent(difference, decision.time)
             self.accounts.spent(key, difference, decision.time)
-        if isinstance(event, Feedback):
-            self._hear(history, event, chosen.quality)
+        if isinstance(event, Feedback) and event.reward is not None:
+            self._hear(history, event.source, event.reward)
 
     def _voice(self, decision: Decision) -> str | None:
         """Return whose word the feedback of a decision is, where voices are capped."""
@@ -175,14 +175,15 @@ class Fold:
         """Return the embedding of a decision, if it is of the space that the map is drawn in."""
         return decision.embedding() if decision.seq > self._drawn_at else None
 
-    def _hear(self, history: History, event: Feedback, expected: float | None) -> None:
+    def _hear(self, history: History, source: str, reward: float) -> None:
         """Let a source's word be held against what had been expected of the arm chosen."""
-        if event.reward is None or expected is None:
+        expected = history.decision.expected_quality
+        if expected is None:
             return
-        before, name = standing(history).get(event.source), spoken(history.decision, event.source)
+        before, name = standing(history).get(source), spoken(history.decision, source)
         if before is not None and before.reward is not None:
             self.sources.heard(name, before.reward, expected, sign=-1.0)
-        self.sources.heard(name, event.reward, expected)
+        self.sources.heard(name, reward, expected)
 
     def _change(self, event: Change) -> None:
         if event.what == "model_removed":

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from .candidates import QUALITY, Candidates
 from .candidates import Candidate as Candidate
-from .candidates import Candidates
 from .compiled import compiled, reordered
 from .exceptions import InvalidInput
 
@@ -247,6 +247,13 @@ class Decision(
         found = self.candidate(self.model)
         assert found is not None
         return found
+
+    @property
+    def expected_quality(self) -> float | None:
+        """The mean quality that was believed of the model chosen; None if nothing was."""
+        if isinstance(self.candidates, Candidates):
+            return self.candidates.number(self.model, QUALITY)
+        return self.chosen.quality
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome", gc=False):

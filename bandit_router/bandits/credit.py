@@ -87,9 +87,12 @@ def credit(
         weight += counts
         reward += counts * value
         square += counts * value * value
-    bill, clock = _once(cost_usd, trust[0]), _once(latency_ms, trust[1])
-    return Credit(arm, np.array((weight, reward, square, *bill, *clock)))
-
-
-def _once(value: float | None, counts: float) -> tuple[float, float, float]:
-    return (0.0,) * 3 if value is None else (counts, counts * value, counts * (value * value))
+    sums = np.zeros(ROWS)
+    sums[W], sums[R], sums[R2] = weight, reward, square
+    bill, clock = trust
+    if cost_usd is not None:
+        sums[CN], sums[C], sums[C2] = bill, bill * cost_usd, bill * (cost_usd * cost_usd)
+    if latency_ms is not None:
+        sums[LN], sums[L] = clock, clock * latency_ms
+        sums[L2] = clock * (latency_ms * latency_ms)
+    return Credit(arm, sums)

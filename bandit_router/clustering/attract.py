@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from ..compiled import compiled, reordered
 from .nearest import Array, Rows, squared
 
+HUGE = 1e30
+"""Squares beyond do not fit a float32."""
+
 TIE = 1e-12
 """Relative; closer than this to the threshold River's own arithmetic decides."""
 
@@ -16,6 +19,7 @@ TIE = 1e-12
 def attract(
     centers: Array,
     rough: NDArray[np.float32],
+    half: NDArray[np.float32],
     weights: Array,
     updated: Array,
     x: Array,
@@ -23,24 +27,26 @@ def attract(
     fading: float,
     time: float,
     slack: float,
-) -> tuple[Rows, Array, bool]:
-    """Let `x` draw every centre that is closer than the threshold; weights and times in place.
+    near: Rows,
+) -> tuple[int, float]:
+    """Let `x` draw every centre that is closer than the threshold; all in place.
 
     Parameters
     ----------
-    centers, rough, weights, updated
-        Of the micro-clusters, shape (n, dimension), twice, and (n,), twice; `rough` is a copy in
-        single precision, which rules out most at half the cost.
+    centers, rough, half, weights, updated
+        Of the micro-clusters, see `place`, and shape (n,); `rough` rules out most at half the cost.
     fading
         Exponent of the fading of weights, per unit of time.
     slack
         How far off a rough squared distance may be.
+    near
+        Takes the rows that are drawn, ascending; shape (n,).
 
     Returns
     -------
     tuple
-        The rows that are drawn, ascending; where their centres come to lie; whether any distance
-        is too close to the threshold to tell: then nothing was altered.
+        How many are drawn, -1 where a distance is too close to the threshold to tell: then nothing
+        was altered; and the largest square of their centres.
 
     Notes
     -----
@@ -49,15 +55,14 @@ def attract(
     Pairs are looked at in order, centres already taken back as they are.
     """
     n, dimension = centers.shape
-    near, distances = np.empty(n, np.int64), np.empty(n)
-    count = 0
+    distances, count = np.empty(n), 0
     about, most = x.astype(np.float32), threshold * threshold + slack
     for row in range(n):
         if slack < np.inf and _roughly(rough[row], about) > most:
             continue
         distance = _distance(centers[row], x)
         if abs(distance - threshold) <= TIE * threshold:
-            return near[:0], centers[:0], True
+            return -1, 0.0
         if distance < threshold:
             near[count], distances[count] = row, distance
             count += 1
@@ -72,7 +77,7 @@ def attract(
         for b in range(a + 1, count):
             distance = _distance(new[a], new[b])
             if abs(distance - threshold) <= TIE * threshold:
-                return near[:0], centers[:0], True
+                return -1, 0.0
             if distance < threshold:
                 for j in range(dimension):
                     new[a, j], new[b, j] = centers[near[a], j], centers[near[b], j]
@@ -80,7 +85,32 @@ def attract(
         row = near[i]
         weights[row] = weights[row] * 2.0 ** (-fading * (time - updated[row])) + 1.0
         updated[row] = time
-    return near[:count].copy(), new, False
+    return count, place(centers, rough, half, near[:count], new)
+
+
+@compiled
+def place(
+    centers: Array, rough: NDArray[np.float32], half: NDArray[np.float32], rows: Rows, new: Array
+) -> float:
+    """Set the centres of `rows`, and what follows from them; return the largest square.
+
+    Parameters
+    ----------
+    centers, rough
+        Shape (n, dimension), twice; `rough` is a copy in single precision.
+    half
+        Half the squares, shape (n,).
+    """
+    largest = 0.0
+    for i in range(len(rows)):
+        row, square = rows[i], 0.0
+        for j in range(new.shape[1]):
+            centers[row, j] = new[i, j]
+            rough[row, j] = new[i, j]
+            square += new[i, j] * new[i, j]
+        half[row] = 0.5 * min(square, HUGE)
+        largest = max(largest, square)
+    return largest
 
 
 @reordered

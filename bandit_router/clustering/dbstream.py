@@ -172,13 +172,12 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         """Algorithm 1 of Hahsler and Bolaños, as River's `_update` has it."""
         t, matrix = self._time_stamp, self._matrix
         threshold, fading = self.clustering_threshold, self.fading_factor
-        rows, new, unsure = matrix.attract(x, threshold, fading, float(t))
-        if unsure:
+        rows = matrix.attract(x, threshold, fading, float(t))
+        if rows is None:
             self._attract(x, *self._neighbours(x), t)
         elif len(rows):
             if len(rows) > 1:
                 self._share_density(matrix.ids[rows].tolist(), t)
-            matrix.move(rows, new)
         else:
             self._open(x, t)
         self._time_stamp = t + 1

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
-from .attract import attract
+from .attract import HUGE, attract, place
 from .nearest import nearest
 
 Array = NDArray[np.float64]
@@ -18,7 +17,6 @@ Rows = NDArray[np.int64]
 _COLUMNS = ("_ids", "_centers", "_rough", "_half", "_weights", "_updated", "_apart")
 _FEW = 16
 _CHUNK = 256  # rows whose distances to all others are held at once
-_HUGE = 1e30  # squares beyond do not fit a float32
 
 
 class CenterMatrix:
@@ -105,7 +103,10 @@ class CenterMatrix:
 
     def move(self, rows: Rows, centers: Array) -> None:
         """Set the centres of `rows`."""
-        largest = _place(self._centers, self._rough, self._half, rows, centers)
+        self._moved(rows, place(self._centers, self._rough, self._half, rows, centers))
+
+    def _moved(self, rows: Rows, largest: float) -> None:
+        """Note where centres have come to lie: the largest of their squares."""
         self._largest = max(self._largest, largest)
         if self.paired:
             self._dirty.update(rows.tolist())
@@ -139,23 +140,35 @@ class CenterMatrix:
             raise KeyError(id_)
         return row
 
-    def attract(
-        self, x: Array, threshold: float, fading: float, time: float
-    ) -> tuple[Rows, Array, bool]:
-        """Let `x` draw every centre closer than a threshold; see `attract.attract`."""
+    def attract(self, x: Array, threshold: float, fading: float, time: float) -> Rows | None:
+        """Let `x` draw every centre closer than a threshold; see `attract.attract`.
+
+        Returns
+        -------
+        Rows or None
+            The rows that were drawn, ascending; None where that cannot be told.
+        """
         square = float(x @ x)
         scale = square + self._largest
-        return attract(
+        near = np.empty(self.size, np.int64)
+        count, largest = attract(
             self.centers,
             self._rough[: self.size],
+            self._half,
             self.weights,
             self.updated,
             x,
             threshold,
             fading,
             time,
-            3e-7 * (len(x) + 8) * scale if scale < _HUGE else np.inf,
+            3e-7 * (len(x) + 8) * scale if scale < HUGE else np.inf,
+            near,
         )
+        if count < 0:
+            return None
+        rows = near[:count]
+        self._moved(rows, largest)
+        return rows
 
     def within(self, x: Array, radius: float) -> tuple[Rows, Array]:
         """Rows that may be closer to `x` than `radius`, ascending, and their exact distances.
@@ -212,7 +225,7 @@ class CenterMatrix:
         """``c x - |c|^2 / 2`` of every row (high is near), ``|x|^2``, and the slack."""
         square = float(x @ x)
         scale = square + self._largest
-        if not scale < _HUGE:
+        if not scale < HUGE:
             centers = self.centers
             scores = centers @ x - 0.5 * np.vecdot(centers, centers)
             return scores, square, 1e-12 * scale
@@ -249,20 +262,3 @@ class CenterMatrix:
             larger[: self.size] = column[: self.size]
             setattr(self, name, larger)
         self._live = None
-
-
-@compiled
-def _place(
-    centers: Array, rough: NDArray[np.float32], half: NDArray[np.float32], rows: Rows, new: Array
-) -> float:
-    """Set the centres of `rows`, and what follows from them; return the largest square."""
-    largest = 0.0
-    for i in range(len(rows)):
-        row, square = rows[i], 0.0
-        for j in range(new.shape[1]):
-            centers[row, j] = new[i, j]
-            rough[row, j] = new[i, j]
-            square += new[i, j] * new[i, j]
-        half[row] = 0.5 * min(square, _HUGE)
-        largest = max(largest, square)
-    return largest

@@ -74,8 +74,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def propensity(self) -> float:
         """The probability that the arm had."""
         if isinstance(self.candidates, Candidates):
-            row = self.candidates.models.index(self.model)
-            return self.candidates.table.item(row, PROPENSITY)
+            return self.candidates.number(self.model, PROPENSITY)
         for candidate in self.candidates:
             if candidate.model == self.model:
                 return candidate.propensity
