@@ -22,11 +22,12 @@ def attract(
     half: NDArray[np.float32],
     weights: Array,
     updated: Array,
+    n: int,
     x: Array,
     threshold: float,
     fading: float,
     time: float,
-    slack: float,
+    largest: float,
     near: Rows,
 ) -> tuple[int, float]:
     """Let `x` draw every centre that is closer than the threshold; all in place.
@@ -34,11 +35,14 @@ def attract(
     Parameters
     ----------
     centers, rough, half, weights, updated
-        Of the micro-clusters, see `place`, and shape (n,); `rough` rules out most at half the cost.
+        Of the micro-clusters, see `place`, and shape (n or more,); `rough` rules out most at half
+        the cost, with a slack above its rounding.
+    n
+        How many there are.
     fading
         Exponent of the fading of weights, per unit of time.
-    slack
-        How far off a rough squared distance may be.
+    largest
+        An upper bound of the squares of the centres.
     near
         Takes the rows that are drawn, ascending; shape (n,).
 
@@ -46,7 +50,7 @@ def attract(
     -------
     tuple
         How many are drawn, -1 where a distance is too close to the threshold to tell: then nothing
-        was altered; and the largest square of their centres.
+        was altered; and an upper bound of the squares of the centres as they are now.
 
     Notes
     -----
@@ -54,15 +58,15 @@ def attract(
     kernel of its distance, and two that would come too close to one another stay where they were.
     Pairs are looked at in order, centres already taken back as they are.
     """
-    n, dimension = centers.shape
+    dimension = centers.shape[1]
     distances, count = np.empty(n), 0
-    about, most = x.astype(np.float32), threshold * threshold + slack
+    about, most = x.astype(np.float32), threshold * threshold + rounding(x, largest)
     for row in range(n):
-        if slack < np.inf and _roughly(rough[row], about) > most:
+        if most < np.inf and _roughly(rough[row], about) > most:
             continue
         distance = _distance(centers[row], x)
         if abs(distance - threshold) <= TIE * threshold:
-            return -1, 0.0
+            return -1, largest
         if distance < threshold:
             near[count], distances[count] = row, distance
             count += 1
@@ -77,7 +81,7 @@ def attract(
         for b in range(a + 1, count):
             distance = _distance(new[a], new[b])
             if abs(distance - threshold) <= TIE * threshold:
-                return -1, 0.0
+                return -1, largest
             if distance < threshold:
                 for j in range(dimension):
                     new[a, j], new[b, j] = centers[near[a], j], centers[near[b], j]
@@ -85,7 +89,22 @@ def attract(
         row = near[i]
         weights[row] = weights[row] * 2.0 ** (-fading * (time - updated[row])) + 1.0
         updated[row] = time
-    return count, place(centers, rough, half, near[:count], new)
+    return count, max(largest, place(centers, rough, half, near[:count], new))
+
+
+@compiled
+def rounding(x: Array, largest: float) -> float:
+    """Return how far off a squared distance of `x` may be in single precision.
+
+    Parameters
+    ----------
+    largest
+        An upper bound of the squares of the centres.
+    """
+    scale = largest
+    for i in range(len(x)):
+        scale += x[i] * x[i]
+    return 3e-7 * (len(x) + 8) * scale if scale < HUGE else np.inf
 
 
 @compiled

@@ -22,6 +22,10 @@ class Turnover:
     merged: list[tuple[int, int]] = field(default_factory=list)
     faded: list[int] = field(default_factory=list)
 
+    def __bool__(self) -> bool:
+        """Whether it did anything but draw centres nearer."""
+        return bool(self.born or self.merged or self.faded)
+
 
 class Level(Protocol):
     """What the map asks of a clusterer.
@@ -141,7 +145,9 @@ class DbstreamLevel(DBSTREAM):
 
     def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover:
         """Learn one vector; see `Level`."""
-        self._next, self._turnover = new_id, Turnover()
+        self._next = new_id
+        if self._turnover:
+            self._turnover = Turnover()
         if self.timed:
             self._now = self._time_stamp = max(self._now, time)
         self.learn_vector(z)

@@ -20,7 +20,7 @@ from ..embedding.base import Projection
 from ..exceptions import ConfigError
 from ..types import LineageEvent, Vector
 from .drift import ShareWatch
-from .level import DbstreamLevel, Level
+from .level import DbstreamLevel, Level, Turnover
 from .lineage import WHOLE, Lineage
 from .matrix import Array
 from .nearest import survey
@@ -68,6 +68,7 @@ class ClusterMap:
         self._axes = np.zeros((0, 0), np.float32) if projection is None else projection.components
         self._middle = np.zeros(0) if projection is None else projection.mean
         self.lineage = Lineage(first_id)
+        self._new_ids = [partial(self.lineage.new_id, depth) for depth in range(len(self.levels))]
         self._shares = ShareWatch()
 
     @property
@@ -124,21 +125,27 @@ class ClusterMap:
         lineage = self.lineage
         lineage.begin(seq, time)
         for depth, level in enumerate(self.levels):
-            turnover = level.learn(z, partial(lineage.new_id, depth), time)
-            for id_ in turnover.born:
-                lineage.born(id_, self._parent_for(depth, level.center(id_, z)))
-            for id_, heir in turnover.merged:
-                lineage.merged(id_, heir)
-            for id_ in turnover.faded:
-                for child in lineage.faded(id_):
-                    held = level.locate(self.levels[depth + 1].center(child, z))
-                    lineage.moved(child, WHOLE if held is None else held, "its parent faded")
+            turnover = level.learn(z, self._new_ids[depth], time)
+            if turnover:
+                self._follow(depth, turnover, z)
             if depth and self._shares.seen % _EVERY == 0:
                 self._draw(depth, z)
         if self._shares.count(self.levels[0].locate(z)):
             for moved in self._shares.moves(self.levels[0].view()[0].tolist()):
                 lineage.drifted(*moved)
         return lineage.events
+
+    def _follow(self, depth: int, turnover: Turnover, z: Array) -> None:
+        """Note what became of the clusters of a level."""
+        level, lineage = self.levels[depth], self.lineage
+        for id_ in turnover.born:
+            lineage.born(id_, self._parent_for(depth, level.center(id_, z)))
+        for id_, heir in turnover.merged:
+            lineage.merged(id_, heir)
+        for id_ in turnover.faded:
+            for child in lineage.faded(id_):
+                held = level.locate(self.levels[depth + 1].center(child, z))
+                lineage.moved(child, WHOLE if held is None else held, "its parent faded")
 
     def heir(self, id_: int) -> int:
         """Return the live cluster that `id_` has come to (0: the whole map); see `Lineage`."""

@@ -148,20 +148,19 @@ class CenterMatrix:
         Rows or None
             The rows that were drawn, ascending; None where that cannot be told.
         """
-        square = float(x @ x)
-        scale = square + self._largest
         near = np.empty(self.size, np.int64)
         count, largest = attract(
-            self.centers,
-            self._rough[: self.size],
+            self._centers,
+            self._rough,
             self._half,
-            self.weights,
-            self.updated,
+            self._weights,
+            self._updated,
+            self.size,
             x,
             threshold,
             fading,
             time,
-            3e-7 * (len(x) + 8) * scale if scale < HUGE else np.inf,
+            self._largest,
             near,
         )
         if count < 0:
@@ -182,7 +181,7 @@ class CenterMatrix:
     def nearest(self, x: Array) -> tuple[int, float]:
         """The row closest to `x` (the first of equals) and its distance."""
         row, square = np.empty(1, np.int64), np.empty(1)
-        nearest(self.centers, x, row, square)
+        nearest(self.live[1], x, row, square)
         return row.item(), math.sqrt(square.item())
 
     def closest_pair(self) -> tuple[int, int]:
