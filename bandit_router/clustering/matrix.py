@@ -57,6 +57,10 @@ class CenterMatrix:
         self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
         self._live: tuple[Rows, Array] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out views: of a copy they would be arrays of their own."""
+        return self.__dict__ | {"_live": None}
+
     @property
     def live(self) -> tuple[Rows, Array]:
         """Ids and centres, kept until there are more or fewer."""
