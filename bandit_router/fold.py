@@ -136,7 +136,8 @@ class Fold:
         new = settle(after, self.settings.feedback)
         decision = history.decision
         if old.arm == new.arm:
-            steps = [(new.arm, new.sums - old.sums)]
+            said = history.feedback or history.outcomes
+            steps = [(new.arm, new.sums - old.sums if said else new.sums)]
         else:
             steps = [(old.arm, -old.sums), (new.arm, new.sums)]
         for arm, sums in steps:

@@ -16,12 +16,13 @@ from .types import Decision, Feedback, History, Model, Outcome, without_text
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
 _said_by = attrgetter(*_SAID)
+_UNSAID = (None,) * len(_SAID)
 _MAX_WEIGHT = 100.0
 _FAR = 10.0
 _MOST_UNKNOWN = {"cost_usd": 10.0, "latency_ms": 600_000.0}  # of what nothing was expected
 _MOST = 1e12  # dollars, milliseconds, tokens: their squares are summed up
 _UNHEARD = (1.0, None)
-_HIGHEST = (1.0, _MOST, _MOST, _MOST, _MOST)
+_LIMITS = tuple(zip(_SAID, (1.0, _MOST, _MOST, _MOST, _MOST), strict=True))
 
 Recall = Callable[[str, int], History | None]
 """``(decision_id, before_seq)`` -> what the log holds of that decision before `before_seq`."""
@@ -298,19 +299,16 @@ def check_feedback(feedback: Feedback) -> None:
     InvalidInput
         With the `field`.
     """
-    said = False
-    for field, value, high in zip(_SAID, _said_by(feedback), _HIGHEST, strict=True):
-        if value is None:
-            continue
-        said = True
-        if type(value) is float and 0.0 <= value <= high:
+    values = _said_by(feedback)
+    for (field, high), value in zip(_LIMITS, values):  # noqa: B905 - "strict" costs a third
+        if value is None or (type(value) is float and 0.0 <= value <= high):
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidInput(f"{field} must be a number, not {value!r}", field)
         if not (math.isfinite(value) and 0.0 <= value <= high):
             limit = f"between 0 and {high:g}"
             raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
-    if not said:
+    if values == _UNSAID:
         raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
     if not 0.0 < feedback.weight <= _MAX_WEIGHT:
         raise InvalidInput(f"weight must be above 0 and at most {_MAX_WEIGHT:g}", "weight")

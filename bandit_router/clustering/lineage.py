@@ -75,11 +75,12 @@ class Lineage:
 
     def heirs(self, path: Sequence[int]) -> list[int]:
         """Return the heir of each entry of a path at its own level; 0 where it has faded."""
-        out, first = [], self.first_id
+        out, first, last = [], self.first_id, self.next_id
         for depth, id_ in enumerate(path):
-            heir = self.heir(id_)
-            level = self._level_of[heir - first] if heir else -1
-            out.append(heir if level == depth else WHOLE)
+            if not (first <= id_ < last and self._heirs[id_ - first] == 0):  # most are alive
+                id_ = self.heir(id_)
+            level = self._level_of[id_ - first] if id_ else -1
+            out.append(id_ if level == depth else WHOLE)
         return out
 
     def level(self, id_: int) -> int:

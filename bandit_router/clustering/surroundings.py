@@ -29,6 +29,8 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     ----------
     levels
         How many resolutions the map has.
+    dimension
+        Of the map's space; 0 without a place.
     clusters
         `levels`; the path; then what `parts` has, with room for as many clusters as may be around.
     numbers
@@ -36,6 +38,7 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     """
 
     levels: int
+    dimension: int
     clusters: Rows
     numbers: Array
 
@@ -44,7 +47,7 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
         """Return room for what lies around a place, to be written to."""
         around = levels * MOST
         clusters = np.empty(2 * levels + 2 + around, np.int64)
-        return cls(levels, clusters, np.empty(around + dimension))
+        return cls(levels, dimension, clusters, np.empty(around + dimension))
 
     @classmethod
     def of(
@@ -52,7 +55,7 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     ) -> Surroundings:
         """Return the surroundings of these `parts`."""
         clusters = np.array([len(path), *path, *starts, *ids], np.int64)
-        return cls(len(path), clusters, np.concatenate([kernel, z]))
+        return cls(len(path), len(z), clusters, np.concatenate([kernel, z]))
 
     @classmethod
     def inside(cls, path: Sequence[int], z: Array | None = None) -> Surroundings:
@@ -65,11 +68,6 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     def path(self) -> tuple[int, ...]:
         """The cluster that holds the prompt at each level, coarsest first; 0 where none does."""
         return tuple(self.clusters[1 : self.levels + 1].tolist())
-
-    @property
-    def dimension(self) -> int:
-        """Of the map's space; 0 without a place."""
-        return len(self.numbers) - len(self.clusters) + 2 * self.levels + 2
 
 
 @compiled
