@@ -22,7 +22,7 @@ from ..clustering.surroundings import parts
 from .adjusted import AdjustedLevels
 from .belief import COST, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, R2, ROWS, C, R, W, added
+from .credit import C2, CN, LN, ROWS, C, R, W, added
 from .learning import learn, noises
 from .pooled import Widths, believe
 from .priors import Priors
@@ -212,12 +212,14 @@ class Posterior:
         """
         index = self.index[arm]
         before = self._total.item(W, index)
-        said = sums.tolist()
-        moves = bool(said[W] or said[R] or said[R2])  # a bill or a latency alone moves no level
-        if said[CN] or said[C]:
+        weight, reward, square, bills, cost, *_ = sums.tolist()
+        moves = bool(weight or reward or square)  # a bill or a latency alone moves no level
+        if bills or cost:
             self._dearest = None
         if self._levels:
-            foretold, sound = self._learn(here, path, sums, index, fresh, moves)
+            dimension = min(here.dimension, _COORDINATES)
+            self._make_room(path, dimension if weight else None, dimension if moves else 0)
+            foretold, sound = self._learn(here, path, sums, index, fresh, bool(bills))
         else:
             foretold, sound = self._learn_placeless(here, sums, index)
         if sound and not moves:
@@ -307,7 +309,7 @@ class Posterior:
                 self._active,
                 self._widths,
                 self.pooling.sharpening,
-                *self._evidence(here, self._adjusted.seen, self._adjusted.slope),
+                *self._evidence(here),
             )
             belief = Belief(table, self.pooling.sharpening)
         return self._flat(finest(here.path), belief) if self.pooling.flat else belief
@@ -365,6 +367,13 @@ class Posterior:
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
+    def _make_room(self, path: Sequence[int], places: int | None, dimension: int) -> None:
+        """Have a row for each cluster of a path, and room for places of these dimensions."""
+        for id_ in path:
+            if id_:
+                self._cells.make_room(id_, places)
+        self._adjusted.make_room(dimension)
+
     def _learn(
         self,
         here: Surroundings,
@@ -372,30 +381,23 @@ class Posterior:
         sums: Array,
         index: int,
         fresh: bool,
-        moves: bool,
+        billed: bool,
     ) -> tuple[Foretold, bool]:
         """See `learning.learn`: what was foretold, and whether no more was taken than was held."""
-        adjusted, cells = self._adjusted, self._cells
-        seen, slope = adjusted.seen, adjusted.slope
-        dimension = min(here.dimension, _COORDINATES)
-        for id_ in path:
-            if id_:
-                cells.make_room(id_, dimension if sums[W] else None)
-        if moves:
-            adjusted.make_room(dimension)
+        adjusted = self._adjusted
         quality, cost, sound = learn(
             sums,
             index,
             tuple(path),
             fresh,
-            bool(sums[CN]),
+            billed,
             self._log_weights,
             self._prior,
             self._noise,
             adjusted.gram,
             adjusted.seen,
             adjusted.moment,
-            *self._evidence(here, seen, slope),
+            *self._evidence(here),
         )
         return Foretold(quality, cost), sound
 
@@ -408,7 +410,7 @@ class Posterior:
         noises(self._total, self._prior, self._noise)
         return Foretold(float(believed[MEAN, index]), cost), sound
 
-    def _evidence(self, here: Surroundings, seen: Array, slope: Array) -> tuple[Any, ...]:
+    def _evidence(self, here: Surroundings) -> tuple[Any, ...]:
         """Return what `believe` and `learn` both end with."""
         adjusted, cells, dimension = self._adjusted, self._cells, here.dimension
         return (
@@ -421,10 +423,10 @@ class Posterior:
             cells.row_of,
             here.clusters,
             here.numbers,
-            seen,
+            adjusted.seen,
             _folding(dimension) if dimension > _COORDINATES else _AS_IT_IS,
-            slope,
-            self._adjusted.tilts,
+            adjusted.slope,
+            adjusted.tilts,
             self._strengths,
             self._weights,
             self.pooling.difficulty_strength,
