@@ -103,7 +103,7 @@ def with_event(history: History, event: Outcome | Feedback) -> History:
     if isinstance(event, Outcome):
         return msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
     source = event.source
-    before = [f for f in history.feedback if f.source == source]
+    before = history.feedback and [f for f in history.feedback if f.source == source]
     if not before:
         return msgspec.structs.replace(history, feedback=(*history.feedback, event))
     # What its word counts goes with the first one, or with its vote: see `_over`.

@@ -118,7 +118,7 @@ class ThompsonPolicy(Policy):
 
     def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
-        weight, reward, _, bills, cost = lesson.sums[:5].tolist()
+        weight, reward, _, bills, cost, *_ = lesson.sums.tolist()
         if lesson.fresh and weight > 0:
             residual = self._agreed("quality", lesson, reward / weight - foretold.quality)
             if (detector := self._detectors.get(lesson.arm)) is None:
