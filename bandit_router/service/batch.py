@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class Batch:
-    """What is made in one turn of the event loop; awaited, it is on disk.
+    """What is made one after another; awaited, it is on disk.
 
     Awaiting it raises `StoreError` if it could not be written: nothing has happened then.
     """

@@ -13,6 +13,7 @@ from ..embedding import Embedder
 from ..exceptions import EmbedderError, InvalidInput
 from ..types import Vector
 from .errors import Unavailable
+from .gathering import gather
 
 log = logging.getLogger(__name__)
 
@@ -108,13 +109,11 @@ class Encoder:
     async def _at_once(self, text: str) -> Vector:
         """Return the vector of a text, made on the event loop: a thread would cost more.
 
-        All that one turn of the loop asks for is encoded in a row, and decided in a row after
-        that: work of one kind finds its code and tables in the processor's caches.
+        All that is asked for meanwhile is encoded in a row, and decided in a row after that.
         """
-        loop = asyncio.get_running_loop()
         if not self._turn:
-            loop.call_soon(self._encode_turn)
-        future: asyncio.Future[Vector] = loop.create_future()
+            gather(lambda: len(self._turn), self._encode_turn)
+        future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
         self._turn.append((text, future))
         return await future
 

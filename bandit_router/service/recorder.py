@@ -1,6 +1,6 @@
 """The one way of writing: made on the event loop, folded at once, awaited until it is on disk.
 
-What one turn of the event loop makes is handed to the writer together. If it cannot be written
+What is made one after another is handed to the writer together. If it cannot be written
 the router has folded what never happened: it is thrown away, with all that was made after it.
 """
 
@@ -20,6 +20,7 @@ from ..router import Router
 from ..store import Log, Writer
 from .batch import Batch
 from .errors import Unavailable
+from .gathering import gather
 
 T = TypeVar("T")
 MAX_PENDING = 8_000
@@ -66,7 +67,7 @@ class Recorder(ABC):
         self._writer = writer
         self._router: Router | None = None
         self._folded = asyncio.Event()
-        self._open: Batch | None = None  # what this turn of the event loop has made so far
+        self._open: Batch | None = None  # what has been made since the last was handed over
         self._last: Batch | None = None  # made last
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners: list[Callable[[Batch], None]] = []  # told of what is on disk
@@ -164,7 +165,7 @@ class Recorder(ABC):
             batch.settle()
         elif self._open is None:
             self._open = self._last = batch
-            asyncio.get_running_loop().call_soon(self._hand_over)
+            gather(lambda: len(batch.events), self._hand_over)
         return result, batch
 
     # -- inside -----------------------------------------------------------------------------
