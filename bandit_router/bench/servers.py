@@ -122,6 +122,13 @@ def empty() -> Iterator[Server]:
 
 
 @contextmanager
+def encoder() -> Iterator[Server]:
+    """Serve MiniLM, with the least around it."""
+    with _started([sys.executable, "-m", "bandit_router.bench.bare"], lambda line: line) as server:
+        yield server
+
+
+@contextmanager
 def upstream() -> Iterator[Server]:
     """Serve the instant mock of an LLM provider."""
     with _started([sys.executable, "-m", "bandit_router.bench.mock"], lambda line: line) as server:
