@@ -67,6 +67,12 @@ class Candidates(Sequence[Candidate]):
         """Return what a column says of a model."""
         return self.table.item(self.models.index(model), column)
 
+    @property
+    def best(self) -> str:
+        """The name of the candidate of the highest expected utility, the first if several are."""
+        utility: list[float] = self.table[:, UTILITY].tolist()
+        return self.models[utility.index(max(utility))]
+
     def __len__(self) -> int:
         return len(self.models)
 

@@ -105,7 +105,7 @@ class Strategies:
     @property
     def needs_vector(self) -> bool:
         """Whether any of them asks where a prompt lies."""
-        return any(policy.needs_vector for policy in self)
+        return self._live.needs_vector or any(policy.needs_vector for policy in self)
 
     @property
     def restorable(self) -> bool:

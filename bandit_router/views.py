@@ -62,7 +62,7 @@ def interval(mean: float, sd: float) -> tuple[float, float]:
 
 
 def _unit(value: float) -> float:
-    return min(max(value, 0.0), 1.0)
+    return 0.0 if value < 0.0 else 1.0 if value > 1.0 else value
 
 
 def arm_views(policy: Policy, arms: list[str], place: Place | None = None) -> tuple[ArmView, ...]:

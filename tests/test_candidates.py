@@ -37,6 +37,7 @@ def test_a_decision_just_made_is_the_one_that_is_read_again() -> None:
     for model in MODELS:
         assert decision.candidate(model) == again.candidate(model)
     assert decision.candidate("unknown") is None
+    assert decision.candidates.best == max(again.candidates, key=lambda c: c.utility).model
     assert decision.chosen.propensity == decision.propensity
     assert pickle.loads(pickle.dumps(decision.candidates)) == again.candidates  # noqa: S301
 

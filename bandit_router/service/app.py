@@ -143,11 +143,12 @@ def _application(
     """Return the application of one engine; what is `first` sees requests before it."""
     check_installed(config.models)
     config = with_list_prices(config)
+    origins = config.settings.server.cors_origins
     app = web.Application(
         middlewares=[
             *first,
             observed(),
-            browsers.cors(config.settings.server.cors_origins),
+            *([browsers.cors(origins)] if origins else []),
             errors_as_json,
             bounded(config.settings.server, connections),
             guard(OPERATIONS, page.PUBLIC),

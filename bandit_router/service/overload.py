@@ -59,7 +59,7 @@ class Bodies:
 
     def give_back(self, request: web.Request) -> None:
         """Count those of a request no more."""
-        if _TAKEN in request:
+        if self._held and _TAKEN in request:
             self._held -= request.pop(_TAKEN)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..bandits.credit import CN, C, R, W
+from ..candidates import Candidates
 from ..memory import standing
 from ..types import Decision, History
 from .chronicle import Chronicle
@@ -44,7 +45,10 @@ def overview(chronicle: Chronicle) -> dict[str, Any]:
 
 def explored(decision: Decision) -> bool:
     """Tell whether another arm than the one of the highest expected utility was chosen."""
-    known = [c for c in decision.candidates if c.utility is not None]
+    candidates = decision.candidates
+    if isinstance(candidates, Candidates):  # of each decision that is made
+        return candidates.best != decision.model
+    known = [c for c in candidates if c.utility is not None]
     return bool(known) and max(known, key=lambda c: c.utility or 0.0).model != decision.model
 
 
