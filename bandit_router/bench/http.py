@@ -89,7 +89,7 @@ def static(run: Run) -> dict[str, float]:
 def minilm(run: Run) -> dict[str, float]:
     """`/route` with MiniLM beside its encoder alone, and that beside sentence-transformers.
 
-    `bare` is the encoder with the least around it: the limit of a service on this machine.
+    `bare`, at one connection, is the encoder with the least around it.
     """
     texts = prompts()
     bodies = [json.dumps({"prompt": prompt}) for prompt in texts]
@@ -111,7 +111,6 @@ def minilm(run: Run) -> dict[str, float]:
             ours, ours_cpu = service.measured(
                 "/route", bodies, connections=CONNECTIONS, seconds=run.seconds
             )
-            least = bare.load("/route", bodies, connections=CONNECTIONS, seconds=run.seconds)
             wait = _wait(embedder, texts, run.seconds)
             one, one_bare = (
                 server.load("/route", bodies, connections=1, seconds=run.seconds).quantile(0.5)
@@ -122,7 +121,6 @@ def minilm(run: Run) -> dict[str, float]:
                 route_minilm_per_s=ours.rate,
                 route_minilm_ratio=ours.rate / alone,
                 route_minilm_cpu_ratio=encoder_cpu / ours_cpu,  # of the encoder in a request's
-                minilm_bare_ratio=least.rate / alone,
                 minilm_encoder_ms=wait,
                 route_minilm_ms=one,
                 route_minilm_added_ms=one - wait,
