@@ -88,13 +88,16 @@ def around(
     count = nearest(centers, x, near, kernel)
     if not count:
         return 0, np.inf
-    least = kernel[0]
+    distance = np.sqrt(kernel[0])
     for i in range(count):
         near[i] = ids[near[i]]
-        apart, kernel[i] = kernel[i] - least, 1.0 if i == 0 else 0.0
-        if i and bandwidth > 0:
-            kernel[i] = np.exp(-apart / (2.0 * bandwidth * bandwidth))
-    return count, np.sqrt(least)
+        apart = np.sqrt(kernel[i])
+        apart = apart * apart - distance * distance
+        if i == 0:
+            kernel[i] = 1.0
+        else:
+            kernel[i] = np.exp(-apart / (2.0 * bandwidth * bandwidth)) if bandwidth > 0 else 0.0
+    return count, distance
 
 
 @compiled

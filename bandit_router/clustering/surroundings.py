@@ -10,7 +10,7 @@ import numpy as np
 from ..compiled import compiled
 from .nearest import Array, Rows
 
-MOST = 8
+MOST = 16
 """Clusters of one level that are looked at, at the most."""
 
 
