@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,10 +35,20 @@ _HOW_LONG = "ten to fifteen seconds of one core"
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
-# Numba names machine code by numbers that begin at 1 in every process, and takes two of one name
-# for one. What two processes have compiled and kept, a third one loads: were both called alike, it
-# would use the constants of the one with the code of the other.
-FunctionIdentity._unique_ids = count(secrets.randbits(48))
+
+def _number_anew() -> None:
+    """Let what this process compiles have names that no other's has.
+
+    Numba names machine code by numbers that begin at 1 in every process, and takes two of one name
+    for one. What two processes have compiled and kept, a third one loads: were both called alike,
+    it would use the constants of the one with the code of the other.
+    """
+    FunctionIdentity._unique_ids = count(secrets.randbits(48))
+
+
+_number_anew()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_number_anew)
 
 
 def compiled(function: Function) -> Function:

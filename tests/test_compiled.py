@@ -16,6 +16,7 @@ import numba
 import numpy as np
 import pytest
 from numba.core import caching
+from numba.core.bytecode import FunctionIdentity
 from numba.core.event import install_listener
 
 import bandit_router
@@ -280,3 +281,12 @@ def test_what_two_processes_have_compiled_does_not_mix_in_a_third(tmp_path: Path
         file.write("# more\n")
     process("total(np.ones(3))", "pair(np.ones(3))")
     process("total(np.ones(3))", "assert len(pair(np.ones(3))) == 2")
+
+
+def test_a_process_that_is_forked_off_names_its_code_by_itself() -> None:
+    read, write = os.pipe()
+    if not (child := os.fork()):
+        os.write(write, str(next(FunctionIdentity._unique_ids)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert abs(int(os.read(read, 20)) - next(FunctionIdentity._unique_ids)) > 1_000_000

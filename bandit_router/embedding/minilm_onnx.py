@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import threading
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
@@ -103,7 +104,7 @@ class OnnxMiniLM:
             alone = not self._calls
             self._calls += 1
         try:
-            if alone and len(texts) == 1:
+            if alone and len(texts) == 1 and self._threads > 1:
                 return self._run(self._on_all, texts[0])
             out = np.empty((len(texts), 384), dtype=np.float32)
             # The longest first, so that all are done at nearly the same time.
@@ -113,7 +114,10 @@ class OnnxMiniLM:
                 for i in left:
                     out[i] = self._run(self._on_one, texts[i])[0]
 
-            list(self._pool.map(work, range(min(self._threads, len(texts)))))
+            try:
+                list(self._pool.map(work, range(min(self._threads, len(texts)))))
+            finally:  # interrupted or failed: the others take no more
+                deque(left, maxlen=0)
             return out
         finally:
             with self._changing:

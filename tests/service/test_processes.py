@@ -85,6 +85,14 @@ def serving(tmp_path: Path, db: Path) -> Iterator[Service]:
         process.stdout.close()
 
 
+@pytest.fixture(autouse=True)
+def _terminal() -> Iterator[None]:
+    """Be as in a terminal, also where the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_a_terminal_that_is_closed_stops_the_service_but_not_under_nohup():
     assert set(stopping()) == {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
