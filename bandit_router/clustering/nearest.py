@@ -91,7 +91,7 @@ def around(
     distance = np.sqrt(kernel[0])
     for i in range(count):
         near[i] = ids[near[i]]
-        apart = np.sqrt(kernel[i])
+        apart = np.sqrt(kernel[i])  # the root and back: so rounded every log was folded
         apart = apart * apart - distance * distance
         if i == 0:
             kernel[i] = 1.0
