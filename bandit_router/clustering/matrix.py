@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .attract import HUGE, attract, place
+from .attract import attract, place, rounding
 from .nearest import nearest
 
 Array = NDArray[np.float64]
@@ -226,15 +226,14 @@ class CenterMatrix:
 
     def _scores(self, x: Array) -> tuple[NDArray[np.float32 | np.float64], float, float]:
         """``c x - |c|^2 / 2`` of every row (high is near), ``|x|^2``, and the slack."""
-        square = float(x @ x)
-        scale = square + self._largest
-        if not scale < HUGE:
+        square, slack = float(x @ x), float(rounding(x, self._largest))
+        if slack == np.inf:
             centers = self.centers
             scores = centers @ x - 0.5 * np.vecdot(centers, centers)
-            return scores, square, 1e-12 * scale
+            return scores, square, 1e-12 * (square + self._largest)
         rough = self._rough[: self.size] @ x.astype(np.float32)
         rough -= self._half[: self.size]
-        return rough, square, 3e-7 * (len(x) + 8) * scale
+        return rough, square, slack
 
     def _exact(self, rows: Rows, x: Array) -> Array:
         difference = self._centers[rows] - x
