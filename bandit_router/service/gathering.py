@@ -22,13 +22,12 @@ def gather(count: Callable[[], int], work: Callable[[], None]) -> None:
     count
         How much there is to do.
     """
-    loop = asyncio.get_running_loop()
+    asyncio.get_running_loop().call_soon(_look, count, work, 0)
 
-    def look(before: int) -> None:
-        now = count()
-        if before < now < ENOUGH:
-            loop.call_soon(look, now)
-        else:
-            work()
 
-    loop.call_soon(look, 0)
+def _look(count: Callable[[], int], work: Callable[[], None], before: int) -> None:
+    now = count()
+    if before < now < ENOUGH:
+        asyncio.get_running_loop().call_soon(_look, count, work, now)
+    else:
+        work()

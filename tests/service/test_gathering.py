@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 from bandit_router.service.gathering import ENOUGH, gather
 
@@ -26,3 +28,21 @@ async def test_what_every_turn_brings_more_of_is_done_at_the_first_that_brings_n
 
 async def test_no_more_is_waited_for_than_is_worth_it() -> None:
     assert await done([ENOUGH // 2] * 4) == ENOUGH
+
+
+async def test_nothing_of_it_is_left_for_the_garbage_collector() -> None:
+    class Work:
+        def done(self) -> None:
+            return
+
+    gc.disable()
+    try:
+        work = Work()
+        left = weakref.ref(work)
+        gather(lambda: 1, work.done)
+        del work
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert left() is None
+    finally:
+        gc.enable()
