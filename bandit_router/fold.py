@@ -38,7 +38,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 20
+FOLD_VERSION = 21
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 

@@ -64,6 +64,7 @@ def open_engine(
             recorder, keys = replica, replica.keys
         else:
             store = opened.enter_context(EventStore.open(db))
+            store.flush_decisions = config.settings.store.flush_decisions
             keys = opened.enter_context(KeyStore(db))
             recorder = Journal(store, config, embedder)
         keyring = Keyring(

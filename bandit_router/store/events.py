@@ -11,6 +11,7 @@ from typing import Any
 from ..exceptions import StoreError
 from ..types import Event, LineageEvent
 from . import schema
+from .backfill import LONGEST, Backfill
 from .base import Statement
 from .connection import connect, copy, plain_words
 from .lock import FileLock
@@ -18,6 +19,7 @@ from .reader import Reader
 from .rows import (
     AT_ONCE,
     EVENT_COLUMNS,
+    KIND,
     LAST_SEQ,
     LINEAGE_COLUMNS,
     PINNED,
@@ -37,15 +39,28 @@ class EventStore(Reader):
 
     Every method may be called from any thread. Reads use a connection of their own, so that
     they never wait for a write.
+
+    Attributes
+    ----------
+    flush_decisions
+        Whether the disk is flushed for decisions too. If not, they are safe from the end of the
+        process as soon as they are written, and from a power failure with whatever else is written
+        after them, a second later at the latest: of what was lost nobody had said anything yet.
     """
 
     def __init__(self, path: Path, reader: Database, writer: Database | None, on_close: ExitStack):
         self.path = path
+        self.flush_decisions = True
+        self._flushes: bool | None = None
         self._reader = reader
         self._writer = writer
         self._on_close = on_close
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()
+        self._backfill: Backfill | None = None
+        if writer is not None:
+            writer.execute(f"PRAGMA wal_autocheckpoint = {LONGEST}").fetchall()
+            self._backfill = Backfill(path, self._write_lock)
         self._last: int | None = None  # the last event, where nothing else was written after it
         self._closed = False
 
@@ -86,6 +101,8 @@ class EventStore(Reader):
 
     def close(self) -> None:
         """Close the file and let the next process write. Safe to call twice."""
+        if self._backfill is not None:
+            self._backfill.close()
         with self._read_lock, self._write_lock, plain_words(self.path):
             self._closed = True
             self._on_close.close()
@@ -115,7 +132,8 @@ class EventStore(Reader):
         erased = [id_ for rows in group for id_ in rows.erased]
         # One statement is a transaction by itself: most writes need no other, see `insert`.
         alone = len(events) <= AT_ONCE and not lineage and not erased
-        with self._writing() as (db, known):
+        flush = self.flush_decisions or any(row[KIND] != "decision" for row in events)
+        with self._writing(flush) as (db, known):
             with nullcontext() if alone else _whole(db):
                 last = _last_seq(db) if known is None else known
                 for rows in group:
@@ -124,8 +142,10 @@ class EventStore(Reader):
                 insert(db, "lineage", LINEAGE_COLUMNS, lineage)
                 erase(db, erased)
             self._last = last
-        if erased:
-            self._forget_wal()
+        self._written(len(events))
+        if erased and self._backfill is not None:
+            with plain_words(self.path):  # not in the write-ahead log either
+                self._backfill.empty()
 
     def save_snapshot(self, seq: int, body: bytes | None, digest: str, fold_version: int) -> None:
         """Keep the fold after event `seq`, or (`body` None) only its digest.
@@ -171,23 +191,23 @@ class EventStore(Reader):
             if self._writer is not None:
                 self._writer.execute("VACUUM")
 
-    def _forget_wal(self) -> None:
-        """Leave nothing that was erased in the write-ahead log, if no reader is in the way."""
-        with self._write_lock, plain_words(self.path):
-            if self._writer is not None and not self._closed:
-                self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
     @contextmanager
     def transaction(self) -> Iterator[Database]:
         """Yield the writing connection: at the end all that it did is on disk, or nothing."""
         with self._writing() as (db, _), _whole(db):
             yield db
+        self._written(1)
+
+    def _written(self, rows: int) -> None:
+        if self._backfill is not None:
+            self._backfill.written(rows)
 
     @contextmanager
-    def _writing(self) -> Iterator[tuple[Database, int | None]]:
+    def _writing(self, flush: bool = True) -> Iterator[tuple[Database, int | None]]:
         """Yield the writing connection, and the last event on disk where that is known.
 
-        It is not any more from then on: whoever knows what was written notes it.
+        It is not any more from then on: whoever knows what was written notes it. With `flush` what
+        is written survives a power failure, and all that was written before.
         """
         with self._write_lock, plain_words(self.path):
             self._check_open()
@@ -195,6 +215,9 @@ class EventStore(Reader):
             if db is None:
                 raise StoreError(f"{self.path}: opened to read only")
             last, self._last = self._last, None
+            if flush != self._flushes:
+                db.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
+                self._flushes = flush
             try:
                 yield db, last
             except BaseException:

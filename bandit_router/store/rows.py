@@ -27,6 +27,7 @@ from .sqlite import Database
 LINEAGE_COLUMNS = ("seq", "time", "what", "cluster", "other", "level", "cause")
 
 EVENT_COLUMNS = ("seq", "time", "kind", "decision_id", "version", "body")
+KIND = EVENT_COLUMNS.index("kind")
 LAST_SEQ = (
     "SELECT coalesce(max(seq), 0) FROM (SELECT max(seq) AS seq FROM events UNION ALL"
     " SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'checkpoint') AS last"
