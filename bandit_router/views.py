@@ -57,8 +57,8 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
 def interval(mean: float, sd: float) -> tuple[float, float]:
     """Return the 95 % interval of a quality, clipped to [0, 1]."""
-    middle = _unit(mean)
-    return _unit(middle - Z95 * sd), _unit(middle + Z95 * sd)
+    middle, reach = min(max(mean, 0.0), 1.0), Z95 * sd
+    return max(middle - reach, 0.0), min(middle + reach, 1.0)
 
 
 def _unit(value: float) -> float:

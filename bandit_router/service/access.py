@@ -45,8 +45,9 @@ def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         info = request.match_info
         if info.http_exception is None:
-            known = info.handler in scopes
-            needed = scopes[info.handler] if known else _of_others(request.path, public)
+            needed = scopes.get(info.handler)
+            if needed is None:
+                needed = _of_others(request.path, public)
             engine = request.app[ENGINE]
             key = engine.keyring.admit(request, needed)
             if key is not None:

@@ -144,10 +144,11 @@ def _application(
     check_installed(config.models)
     config = with_list_prices(config)
     origins = config.settings.server.cors_origins
+    metrics = Metrics()
     app = web.Application(
         middlewares=[
             *first,
-            observed(),
+            observed(metrics),
             *([browsers.cors(origins)] if origins else []),
             errors_as_json,
             bounded(config.settings.server, connections),
@@ -179,8 +180,8 @@ def _application(
         yield
         await asyncio.to_thread(candidate.close)
 
-    app[METRICS] = Metrics()
-    app[METRICS].registry.register(Gauges(app))
+    app[METRICS] = metrics
+    metrics.registry.register(Gauges(app))
 
     async def watch(app: web.Application) -> AsyncIterator[None]:
         app[WATCH] = Watch(app[ENGINE])

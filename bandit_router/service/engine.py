@@ -169,7 +169,8 @@ class Engine:
         """
         router = await self.wait()
         request = request or Request()
-        text, meaning = (None if t is None else self.redact(t) for t in (text, meaning))
+        text = text and self.redact(text)
+        meaning = meaning and self.redact(meaning)
         judged = router.judge_among(request, text)
         found: Any = vector
         advice = None

@@ -6,13 +6,14 @@ beyond a limit. Every name is described in ``docs/monitoring.md``.
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Callable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
 from ..exceptions import BanditRouterError
-from ..types import Decision, Event, Feedback, Outcome
+from ..types import Change, Decision, Event, Feedback, Outcome
 from .batch import Batch
 from .overview import explored
 
@@ -88,6 +89,7 @@ class Metrics:
 
     def written(self, batch: Batch) -> None:
         """Count events that are on disk."""
+        self._routed([event for event in batch.events if isinstance(event, Decision)])
         for event in batch.events:
             self._event(event, batch)
         for seen in batch.lineage:
@@ -100,16 +102,17 @@ class Metrics:
         self._requests(method, route, status).inc()
         self._http_seconds(route).observe(seconds)
 
+    def _routed(self, decisions: list[Decision]) -> None:
+        for model, count in Tally([decision.model for decision in decisions]).items():
+            self._decisions(self._model(model)).inc(count)
+        self._explored.inc(sum(map(explored, decisions)))
+
     def _event(self, event: Event, batch: Batch) -> None:
-        if isinstance(event, Decision):
-            self._decisions(self._model(event.model)).inc()
-            if explored(event):
-                self._explored.inc()
-        elif isinstance(event, Outcome):
+        if isinstance(event, Outcome):
             self._outcome(event)
         elif isinstance(event, Feedback):
             self._said(event, batch)
-        else:
+        elif isinstance(event, Change):
             self._changes(event.what).inc()
 
     def _outcome(self, event: Outcome) -> None:

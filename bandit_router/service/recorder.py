@@ -118,7 +118,8 @@ class Recorder(ABC):
 
     async def wait(self) -> Router:
         """Return the router as soon as the log has been folded."""
-        await self._folded.wait()
+        if self._router is None:
+            await self._folded.wait()
         return self.router
 
     async def write(self, make: Callable[[Batch], T]) -> T:

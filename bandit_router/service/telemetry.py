@@ -19,7 +19,8 @@ from aiohttp.typedefs import Handler, Middleware
 from ..absent import absent
 from . import tracing
 from .gateway.record import DECISION
-from .keys import DECISION_ID, METRICS, TENANT
+from .keys import DECISION_ID, TENANT
+from .metrics import Metrics
 
 with absent("rich"):  # 3 MB
     import structlog
@@ -31,7 +32,7 @@ QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 log = logging.getLogger("bandit_router.request")
 
 
-def observed() -> Middleware:
+def observed(metrics: Metrics) -> Middleware:
     """Return the outermost middleware: it sees every answer, also a refusal."""
 
     @web.middleware
@@ -46,7 +47,7 @@ def observed() -> Middleware:
                 return response
             finally:
                 seconds = perf_counter() - start
-                request.app[METRICS].request(_method(request), route, status, seconds)
+                metrics.request(_method(request), route, status, seconds)
                 span.finish(status, decision)
                 if route not in QUIET:
                     _tell(request, route, status, seconds, decision)

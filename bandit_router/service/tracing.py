@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
@@ -59,7 +60,7 @@ _UNTRACED = nullcontext(Span())
 
 def request(request: web.Request, route: str) -> AbstractContextManager[Span]:
     """Trace an HTTP request; a route of no name is not traced."""
-    return _traced(request, route) if route and _received() else _UNTRACED
+    return _traced(request, route) if route and _received(int(time.monotonic())) else _UNTRACED
 
 
 @contextmanager
@@ -75,8 +76,12 @@ def _traced(request: web.Request, route: str) -> Iterator[Span]:
         yield Span(span if span.is_recording() else None)
 
 
-def _received() -> bool:
-    """Whether anybody receives spans: until a provider is set there is only a stand-in."""
+@lru_cache(1)
+def _received(second: int) -> bool:
+    """Whether anybody receives spans, looked up once a second.
+
+    Until a provider is set there is only a stand-in.
+    """
     return trace is not None and not isinstance(
         trace.get_tracer_provider(), trace.ProxyTracerProvider
     )
