@@ -57,8 +57,9 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
 def interval(mean: float, sd: float) -> tuple[float, float]:
     """Return the 95 % interval of a quality, clipped to [0, 1]."""
-    middle, reach = min(max(mean, 0.0), 1.0), Z95 * sd
-    return max(middle - reach, 0.0), min(middle + reach, 1.0)
+    middle = _unit(mean)
+    low, high = middle - Z95 * sd, middle + Z95 * sd
+    return (0.0 if low < 0.0 else low), (1.0 if high > 1.0 else high)
 
 
 def _unit(value: float) -> float:

@@ -132,19 +132,6 @@ class Engine:
                 raise Unavailable(failure or "the encoder is being loaded")
         return router
 
-    async def route(
-        self,
-        text: str | None = None,
-        *,
-        meaning: str | None = None,
-        vector: Sequence[float] | None = None,
-        request: Request | None = None,
-    ) -> tuple[Decision, Demo | None]:
-        """Choose a model; the decision is on disk when this returns; see `decide`."""
-        found, written = await self.decide(text, meaning=meaning, vector=vector, request=request)
-        await written
-        return found
-
     async def decide(
         self,
         text: str | None = None,

@@ -76,19 +76,16 @@ def _chosen(decision: Decision) -> dict[str, Any]:
 
 
 def _candidate(candidate: Candidate) -> CandidateAnswer:
+    c = candidate
     return CandidateAnswer(
-        model=candidate.model,
-        propensity=candidate.propensity,
-        expected=Expected(
-            quality=candidate.quality,
-            cost_usd=candidate.cost_usd,
-            latency_ms=candidate.latency_ms,
-        ),
-        quality_interval=quality_interval(candidate),
-        draw=candidate.draw,
-        evidence=candidate.evidence,
-        support=list(candidate.support),
-        insufficient_evidence=insufficient(candidate),
+        c.model,
+        c.propensity,
+        Expected(c.quality, c.cost_usd, c.latency_ms),
+        quality_interval(c),
+        c.draw,
+        c.evidence,
+        c.support,
+        insufficient(c),
     )
 
 

@@ -42,9 +42,10 @@ async def route(request: web.Request) -> web.Response:
         key=caller(request),
     )
     wanted = with_pins(request, wanted, (await engine.wait()).models)
-    decision, demo = await engine.route(
+    (decision, demo), written = await engine.decide(
         text, meaning=meaning, vector=asked.embedding, request=wanted
     )
+    await written
     request[DECISION_ID] = decision.decision_id
     link = engine.links.make(decision.decision_id)
     return body.answer(route_answer(decision, demo, link))

@@ -57,7 +57,7 @@ class RouteRequest(Body, frozen=True, kw_only=True):
     metadata: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class Expected(Answer, frozen=True, kw_only=True):
+class Expected(Answer, frozen=True, gc=False):
     """What is expected of an arm; null where nothing is known."""
 
     quality: float | None
@@ -65,7 +65,7 @@ class Expected(Answer, frozen=True, kw_only=True):
     latency_ms: float | None
 
 
-class CandidateAnswer(Answer, frozen=True, kw_only=True):
+class CandidateAnswer(Answer, frozen=True, gc=False):
     """What was believed of one eligible arm.
 
     `quality_interval` holds 95 % of its posterior; `support` is the weight of feedback behind it
@@ -78,7 +78,7 @@ class CandidateAnswer(Answer, frozen=True, kw_only=True):
     quality_interval: tuple[float, float] | None
     draw: float | None
     evidence: float
-    support: list[float]
+    support: tuple[float, ...]
     insufficient_evidence: bool
 
 
