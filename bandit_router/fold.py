@@ -135,13 +135,9 @@ class Fold:
         old = settle(history, self.settings.feedback)
         new = settle(after, self.settings.feedback)
         decision = history.decision
-        if old.arm == new.arm:
-            said = history.feedback or history.outcomes
-            steps = [(new.arm, new.sums - old.sums if said else new.sums)]
-        else:
-            steps = [(old.arm, -old.sums), (new.arm, new.sums)]
+        steps = old.until(new)
         for arm, sums in steps:
-            if any(sums.tolist()):
+            if any(sums):
                 # A voice that has used up its cap no longer tells that an arm has changed.
                 fresh = len(steps) == 1 and old.sums[W] == 0.0 and decision.trust == 1.0
                 lesson = Lesson(
@@ -150,7 +146,7 @@ class Fold:
                     path=decision.path,
                     vector=self._vector(decision),
                     fresh=fresh,
-                    voice=self._voice(decision),
+                    voice=self._voice(decision) if decision.capped else None,
                     decision=decision,
                     total=new.sums if arm == new.arm else None,
                 )
@@ -166,9 +162,7 @@ class Fold:
             self._hear(history, event.source, event.reward)
 
     def _voice(self, decision: Decision) -> str | None:
-        """Return whose word the feedback of a decision is, where voices are capped."""
-        if not decision.capped:
-            return None
+        """Return whose word the feedback of a decision is that is capped."""
         asked = decision.request
         return asked.key if self.keys.caps(asked.key) else asked.user
 

@@ -199,12 +199,12 @@ def _reported(history: History) -> tuple[Weighed, Weighed]:
     """Return the weights and the values of cost and latency as they were reported last."""
     bill: Outcome | Feedback | None = None
     clock: Outcome | Feedback | None = None
-    for reports in (history.outcomes, history.feedback):
-        for report in reports:
-            if report.cost_usd is not None and (bill is None or report.seq > bill.seq):
-                bill = report
-            if report.latency_ms is not None and (clock is None or report.seq > clock.seq):
-                clock = report
+    reports: tuple[Outcome | Feedback, ...] = (*history.outcomes, *history.feedback)
+    for report in reports:
+        if report.cost_usd is not None and (bill is None or report.seq > bill.seq):
+            bill = report
+        if report.latency_ms is not None and (clock is None or report.seq > clock.seq):
+            clock = report
     return (
         _UNHEARD if bill is None else _believed(history, bill, "cost_usd"),
         _UNHEARD if clock is None else _believed(history, clock, "latency_ms"),

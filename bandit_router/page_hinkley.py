@@ -26,8 +26,36 @@ def _class() -> Any:
     return module.PageHinkley
 
 
-PageHinkley: Any = _class()
-"""`river.drift.PageHinkley`."""
+class PageHinkley(_class()):  # type: ignore[misc]
+    """`river.drift.PageHinkley` of both sides, which forgets nothing."""
+
+    _drift_detected: bool
+    _sum_increase: float
+    _sum_decrease: float
+    _min_increase: float
+    _max_decrease: float
+
+    def __init__(self, min_instances: int, delta: float, threshold: float) -> None:
+        super().__init__(min_instances, delta, threshold, alpha=1.0, mode="both")
+
+    def update(self, x: float) -> bool:
+        """Fold a number by River's arithmetic; tell whether the mean has moved."""
+        if self._drift_detected:
+            self._reset()
+        mean = self._x_mean
+        mean.n += 1.0
+        mean._mean += (1.0 / mean.n) * (x - mean._mean)
+        apart = x - mean._mean
+        self._sum_increase = up = self._sum_increase + apart - self.delta
+        self._sum_decrease = down = self._sum_decrease + apart + self.delta
+        if up < self._min_increase:
+            self._min_increase = up
+        if down > self._max_decrease:
+            self._max_decrease = down
+        if mean.n >= self.min_instances:
+            most = max(up - self._min_increase, self._max_decrease - down)
+            self._drift_detected = most > self.threshold
+        return self._drift_detected
 
 
 def numbers(test: Any) -> list[float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from .config import Settings, strategies_named
 from .embedding.base import Projection
@@ -16,6 +16,8 @@ from .policies import Lesson, Policy, ThompsonPolicy, make_policy
 from .types import Decision, LineageEvent, Model, Training, Vector
 
 _FAILURES = 100
+
+Folded = TypeVar("Folded")
 
 
 def check_strategies(settings: Settings) -> None:
@@ -42,8 +44,10 @@ class Strategies:
 
     Attributes
     ----------
+    live
+        The policy that `bandit.strategy` names.
     failures
-        The newest failures to learn of all but the live one; whoever logs them takes them out.
+        The newest failures to learn of all the others; whoever logs them takes them out.
     """
 
     def __init__(self, settings: Settings, projection: Projection | None = None) -> None:
@@ -52,7 +56,7 @@ class Strategies:
         self._policies = {
             name: make_policy(name, settings, projection) for name in _names(settings)
         }
-        self._live = next(iter(self._policies.values()))
+        self._rank()
 
     def configure(
         self, before: Settings, settings: Settings, projection: Projection | None
@@ -77,19 +81,18 @@ class Strategies:
                 policy = make_policy(name, settings, projection, self._next_cluster)
                 policy.inherit(heir_of)
             self._policies[name] = policy
-        self._live = next(iter(self._policies.values()))
+        self._rank()
         return not places
+
+    def _rank(self) -> None:
+        """Tell the live one from the others."""
+        (_, self.live), *self._others = self._policies.items()
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())
 
     def __getitem__(self, name: str) -> Policy:
         return self._policies[name]
-
-    @property
-    def live(self) -> Policy:
-        """The policy that `bandit.strategy` names."""
-        return self._live
 
     @property
     def mapped(self) -> ThompsonPolicy | None:
@@ -105,7 +108,7 @@ class Strategies:
     @property
     def needs_vector(self) -> bool:
         """Whether any of them asks where a prompt lies."""
-        return self._live.needs_vector or any(policy.needs_vector for policy in self)
+        return self.live.needs_vector or any(policy.needs_vector for policy in self)
 
     @property
     def restorable(self) -> bool:
@@ -129,39 +132,48 @@ class Strategies:
 
     def observe(self, vector: Vector | None, seq: int, time: float) -> list[LineageEvent]:
         """Fold that a decision was made; return what became of the map's clusters."""
-        seen: list[LineageEvent] = []
-        self._each(lambda policy: seen.extend(policy.observe(vector, seq, time)))
+        seen = self.live.observe(vector, seq, time)
+        for name, policy in self._others:
+            seen = seen + (self._tried(name, policy.observe, vector, seq, time) or [])
         return seen
 
     def decided(self, decision: Decision) -> None:
         """Fold a decision; `observe` comes after."""
-        self._each(lambda policy: policy.decided(decision))
+        self.live.decided(decision)
+        for name, policy in self._others:
+            self._tried(name, policy.decided, decision)
 
     def learn(self, lesson: Lesson) -> None:
         """Fold a change of what is credited to an arm."""
-        self._each(lambda policy: policy.learn(lesson))
+        self.live.learn(lesson)
+        for name, policy in self._others:
+            self._tried(name, policy.learn, lesson)
 
     def train(self, training: Training) -> None:
         """Fold full information on every arm."""
-        self._each(lambda policy: policy.train(training))
+        self.live.train(training)
+        for name, policy in self._others:
+            self._tried(name, policy.train, training)
 
     def set_arm(self, model: Model) -> None:
         """Fold that an arm was added or altered."""
-        self._each(lambda policy: policy.set_arm(model))
+        self.live.set_arm(model)
+        for name, policy in self._others:
+            self._tried(name, policy.set_arm, model)
 
-    def retire_arm(self, name: str) -> None:
+    def retire_arm(self, arm: str) -> None:
         """Fold that an arm was removed."""
-        self._each(lambda policy: policy.retire_arm(name))
+        self.live.retire_arm(arm)
+        for name, policy in self._others:
+            self._tried(name, policy.retire_arm, arm)
 
-    def _each(self, fold: Callable[[Policy], None]) -> None:
-        """Fold an event into every policy; only the live one may refuse it."""
-        for name, policy in self._policies.items():
-            try:
-                fold(policy)
-            except Exception as error:
-                if policy is self.live:
-                    raise
-                self.failures.append((name, error))
+    def _tried(self, name: str, fold: Callable[..., Folded], *event: Any) -> Folded | None:
+        """Fold an event into a policy beside the live one, which alone may refuse it."""
+        try:
+            return fold(*event)
+        except Exception as error:
+            self.failures.append((name, error))
+            return None
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""

@@ -324,7 +324,7 @@ def test_what_is_left_out_of_a_history_is_not_missed(events: list[Feedback], cap
         whole = msgspec.structs.replace(whole, feedback=(*whole.feedback, event))
     assert list(standing(short).items()) == list(standing(whole).items())
     ours, theirs = (settle(h, FeedbackSettings()) for h in (short, whole))
-    assert ours.sums.tolist() == theirs.sums.tolist()
+    assert ours.sums == theirs.sums
     fields = ("reward", "cost_usd", "latency_ms", "prompt_tokens")
     kept = [(f.source, n) for f in short.feedback for n in fields if getattr(f, n) is not None]
     assert len(kept) == len(set(kept))  # however often, and in whatever turns, a source speaks

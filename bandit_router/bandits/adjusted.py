@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compiled import compiled
 from .belief import Array
-from .credit import R, W
+from .credit import R, Sums, W
 from .pooled import linear, placed
 
 _SLOPE_DOUBT = 5.0  # pseudo-observations behind no slope of difficulty, and no common shift
@@ -83,7 +83,7 @@ class AdjustedLevels:
         self.levels = np.append(self.levels, 0.0)
         self.lambdas = np.append(self.lambdas, 1.0)
 
-    def add(self, arm: int, sums: Array, z: Array) -> None:
+    def add(self, arm: int, sums: Sums, z: Array) -> None:
         """Add the `sums` of a credit (negative to take back) to an arm, for a prompt at `z`."""
         self.make_room(len(z))
         add_to_arm(self.gram, self.seen, self.moment, arm, sums, z)
@@ -169,7 +169,7 @@ class AdjustedLevels:
 
     def make_room(self, dimension: int) -> None:
         """Make room for places of this dimension; what has none stays at the middle."""
-        more = dimension - self.dimension
+        more = dimension + 1 - len(self.slope)
         if more <= 0:
             return
         self.slope = np.pad(self.slope, (more, 0))
@@ -188,7 +188,7 @@ def _no_tilt(arms: int, dimension: int) -> Array:
 
 
 @compiled
-def add_to_arm(gram: Array, sum_: Array, moment: Array, arm: int, sums: Array, z: Array) -> None:
+def add_to_arm(gram: Array, sum_: Array, moment: Array, arm: int, sums: Sums, z: Array) -> None:
     """Add the `sums` of a credit to an arm, for a prompt at `z`; in place."""
     size = sum_.shape[1]
     x = np.zeros(size)

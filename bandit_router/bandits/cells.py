@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ..compiled import compiled
 from .belief import Array
-from .credit import NOTHING, ROWS, W, added
+from .credit import NOTHING, ROWS, Sums, W, added
 
 _FEW = 16
 
@@ -30,6 +31,7 @@ class Cells:
 
     def __init__(self) -> None:
         self._ids = [0]  # by row; the first row stays zero
+        self._rows = {0: 0}  # by id: `row_of` for Python
         self.row_of = np.zeros(_FEW, np.int64)
         self.sums = np.zeros((_FEW, ROWS, 0))
         self.places = np.zeros((_FEW, 1))
@@ -41,15 +43,16 @@ class Cells:
         """Make room for one arm more."""
         self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, 1)))
 
-    def add(self, id_: int, arm: int, sums: Array, z: Array) -> None:
+    def add(self, id_: int, arm: int, sums: Sums, z: Array) -> None:
         """Add the `sums` of a credit to an arm in a cluster, for a prompt at `z`."""
-        self.make_room(id_, len(z) if sums[W] else None)
+        self.make_room((id_,), len(z) if sums[W] else None)
         add_to_cell(self.sums, self.places, self._row(id_), arm, sums, z)
 
-    def make_room(self, id_: int, dimension: int | None) -> None:
-        """Have a row for a cluster, and places of this dimension (None: as they are)."""
-        if not self._row(id_):
-            self._new(id_)
+    def make_room(self, path: Sequence[int], dimension: int | None) -> None:
+        """Have a row for each cluster of a path, and places so long (None: as they are)."""
+        for id_ in path:
+            if id_ not in self._rows:
+                self._new(id_)
         if dimension is not None and self.places.shape[1] != dimension + 1:
             self.places = np.zeros((len(self.places), dimension + 1))
 
@@ -87,6 +90,7 @@ class Cells:
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self._ids = [0, *state["ids"]]
+        self._rows = {id_: row for row, id_ in enumerate(self._ids)}
         self.row_of = np.zeros(max(self._ids) + _FEW, np.int64)
         self.row_of[self._ids] = np.arange(len(self._ids))
         self.sums, self.places = (
@@ -95,7 +99,7 @@ class Cells:
         )
 
     def _row(self, id_: int) -> int:
-        return self.row_of.item(id_) if id_ < len(self.row_of) else 0
+        return self._rows.get(id_, 0)
 
     def _new(self, id_: int) -> int:
         row = len(self._ids)
@@ -105,24 +109,24 @@ class Cells:
             )
         if id_ >= len(self.row_of):
             self.row_of = np.pad(self.row_of, (0, id_ + 1))
-        self.row_of[id_] = row
+        self.row_of[id_] = self._rows[id_] = row
         self._ids.append(id_)
         return row
 
     def _drop(self, id_: int) -> None:
         """Forget a cluster; the last row takes its place."""
-        row, last = self._row(id_), len(self._ids) - 1
+        row, last = self._rows.pop(id_), len(self._ids) - 1
         moved = self._ids.pop()
         if row != last:
             self._ids[row] = moved
-            self.row_of[moved] = row
+            self.row_of[moved] = self._rows[moved] = row
             self.sums[row], self.places[row] = self.sums[last], self.places[last]
         self.row_of[id_] = 0
         self.sums[last], self.places[last] = 0.0, 0.0
 
 
 @compiled
-def add_to_cell(cells: Array, places: Array, row: int, arm: int, sums: Array, z: Array) -> None:
+def add_to_cell(cells: Array, places: Array, row: int, arm: int, sums: Sums, z: Array) -> None:
     """Add the `sums` of a credit to an arm in the cluster of a row, for a prompt at `z`."""
     added(cells[row, :, arm], sums)
     weight = sums[W]

@@ -27,17 +27,14 @@ class ChangeDetector:
     """
 
     def __init__(self) -> None:
-        self._test = PageHinkley(
-            min_instances=_LEAST, delta=_SLACK, threshold=_PATIENCE, alpha=1.0, mode="both"
-        )
+        self._test = PageHinkley(min_instances=_LEAST, delta=_SLACK, threshold=_PATIENCE)
         self._recent = 0.0
 
     def update(self, residual: float) -> float | None:
         """Fold one residual; return by how much the arm has moved if it has, else None."""
         residual = float(residual)
         self._recent += _RECENT * (residual - self._recent)
-        self._test.update(residual)
-        if not self._test.drift_detected:
+        if not self._test.update(residual):
             return None
         moved = self._recent
         self.__init__()  # type: ignore[misc]

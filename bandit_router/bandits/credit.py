@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import neg, sub
 
 import msgspec
-import numpy as np
 
 from ..compiled import compiled
 from .belief import Array
@@ -15,14 +15,17 @@ W, R, R2, CN, C, C2, LN, L, L2 = range(9)
 of squares of cost (US dollars) and of latency (milliseconds)."""
 
 ROWS = 9
-_NONE = np.zeros(ROWS)
-_NONE.flags.writeable = False
+Sums = tuple[float, ...]
+"""Of one credit, shape (9,): plain numbers, since few of them are made into arrays."""
+
+_NONE: Sums = (0.0,) * ROWS
+_UNKNOWN: Sums = (0.0, 0.0, 0.0)
 NOTHING = 1e-9
 """A weight of evidence below this is none."""
 
 
 @compiled
-def added(held: Array, sums: Array) -> bool:
+def added(held: Array, sums: Sums) -> bool:
     """Add the `sums` of a credit to those that an arm holds; in place. See `settled`."""
     for i in range(len(sums)):
         held[i] += sums[i]
@@ -59,11 +62,19 @@ class Credit(msgspec.Struct, frozen=True, gc=False):
     """
 
     arm: str
-    sums: Array
+    sums: Sums
 
     def cost(self, otherwise: float) -> float:
         """Return the observed cost, or what is given if none was observed."""
-        return float(self.sums[C] / self.sums[CN]) if self.sums[CN] else otherwise
+        return self.sums[C] / self.sums[CN] if self.sums[CN] else otherwise
+
+    def until(self, new: Credit) -> list[tuple[str, Sums]]:
+        """Return what there is to add to each arm so that this credit becomes a `new` one."""
+        if self.sums is _NONE and self.arm == new.arm:
+            return [(new.arm, new.sums)]
+        if self.arm == new.arm:
+            return [(new.arm, tuple(map(sub, new.sums, self.sums)))]
+        return [(self.arm, tuple(map(neg, self.sums))), (new.arm, new.sums)]
 
 
 def nothing(arm: str) -> Credit:
@@ -87,12 +98,10 @@ def credit(
         weight += counts
         reward += counts * value
         square += counts * value * value
-    sums = np.zeros(ROWS)
-    sums[W], sums[R], sums[R2] = weight, reward, square
-    bill, clock = trust
-    if cost_usd is not None:
-        sums[CN], sums[C], sums[C2] = bill, bill * cost_usd, bill * (cost_usd * cost_usd)
-    if latency_ms is not None:
-        sums[LN], sums[L] = clock, clock * latency_ms
-        sums[L2] = clock * (latency_ms * latency_ms)
-    return Credit(arm, sums)
+    bills = _UNKNOWN if cost_usd is None else _powers(trust[0], cost_usd)
+    latencies = _UNKNOWN if latency_ms is None else _powers(trust[1], latency_ms)
+    return Credit(arm, (weight, reward, square, *bills, *latencies))
+
+
+def _powers(weight: float, value: float) -> Sums:
+    return weight, weight * value, weight * (value * value)

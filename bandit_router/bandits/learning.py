@@ -9,7 +9,7 @@ from ..compiled import compiled
 from .adjusted import add_to_arm
 from .belief import Array, Rows
 from .cells import add_to_cell
-from .credit import R2, R, W, added
+from .credit import R2, R, Sums, W, added
 from .pooled import coordinates, foretell, linear, placed, tilted
 
 _NOISE_WEIGHT = 2.0
@@ -19,7 +19,7 @@ _LEAST_NOISE = 0.05
 
 @compiled
 def learn(
-    credit: Array,
+    credit: Sums,
     arm: int,
     path: tuple[int, ...],
     fresh: bool,
@@ -104,7 +104,7 @@ def learn(
 
 
 @compiled
-def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Array, noise: float) -> None:
+def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Sums, noise: float) -> None:
     """Believe strengths the less, the farther from the reward was what they had foretold.
 
     Parameters

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
-from .credit import NOTHING
+from .credit import NOTHING, Sums
 
 _REFRESH = 500  # rank-one steps of an arm until its inverse is computed afresh
 _LEAST = 1e-6  # below this a rank-one step is too near to a singular matrix
@@ -196,7 +196,7 @@ class LinearPosterior:
         self._prior[index] = 0.5 if prior is None else prior
         self._list_cost[index] = np.nan if cost is None else cost
 
-    def learn(self, x: Array, sums: Array, arm: str) -> None:
+    def learn(self, x: Array, sums: Sums, arm: str) -> None:
         """Add the `sums` of a credit (negative to take back) to `arm` at `x`."""
         index = self.index[arm]
         self._lessons += 1

@@ -22,7 +22,7 @@ from ..clustering.surroundings import parts
 from .adjusted import AdjustedLevels
 from .belief import COST, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, ROWS, C, R, W, added
+from .credit import C2, CN, LN, ROWS, C, R, Sums, W, added
 from .learning import learn, noises
 from .pooled import Widths, believe
 from .priors import Priors
@@ -189,7 +189,7 @@ class Posterior:
         self,
         here: Surroundings,
         path: Sequence[int],
-        sums: Array,
+        sums: Sums,
         arm: str,
         fresh: bool = True,
     ) -> Foretold:
@@ -210,30 +210,45 @@ class Posterior:
         Foretold
             What was believed of the arm there just before, for those who watch whether it changes.
         """
-        index = self.index[arm]
+        index, adjusted = self.index[arm], self._adjusted
         before = self._total.item(W, index)
-        weight, reward, square, bills, cost, *_ = sums.tolist()
+        weight, reward, square, bills, cost, *_ = sums
         moves = bool(weight or reward or square)  # a bill or a latency alone moves no level
         if bills or cost:
             self._dearest = None
         if self._levels:
             dimension = min(here.dimension, _COORDINATES)
-            self._make_room(path, dimension if weight else None, dimension if moves else 0)
-            foretold, sound = self._learn(here, path, sums, index, fresh, bool(bills))
+            self._cells.make_room(path, dimension if weight else None)
+            adjusted.make_room(dimension if moves else 0)
+            quality, foretold_cost, sound = learn(
+                sums,
+                index,
+                tuple(path),
+                fresh,
+                bool(bills),
+                self._log_weights,
+                self._prior,
+                self._noise,
+                adjusted.gram,
+                adjusted.seen,
+                adjusted.moment,
+                *self._evidence(here),
+            )
+            foretold = Foretold(quality, foretold_cost)
         else:
             foretold, sound = self._learn_placeless(here, sums, index)
         if sound and not moves:
             return foretold
         if self._levels and not sound:
-            self._adjusted.make_room(min(here.dimension, _COORDINATES))
-            self._adjusted.only_level(index, self._total[:, index])
+            adjusted.make_room(min(here.dimension, _COORDINATES))
+            adjusted.only_level(index, self._total[:, index])
         self._learnt += 1
         now = self._total.item(W, index)
         young = self._learnt < _YOUNG or now < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
         if self._levels and (young or not sound or before // _REFRESH != now // _REFRESH):
-            self._adjusted.tilt(index)
+            adjusted.tilt(index)
         return foretold
 
     def moved(self, arm: str, by: float, keep: float) -> None:
@@ -367,43 +382,7 @@ class Posterior:
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
-    def _make_room(self, path: Sequence[int], places: int | None, dimension: int) -> None:
-        """Have a row for each cluster of a path, and room for places of these dimensions."""
-        for id_ in path:
-            if id_:
-                self._cells.make_room(id_, places)
-        self._adjusted.make_room(dimension)
-
-    def _learn(
-        self,
-        here: Surroundings,
-        path: Sequence[int],
-        sums: Array,
-        index: int,
-        fresh: bool,
-        billed: bool,
-    ) -> tuple[Foretold, bool]:
-        """See `learning.learn`: what was foretold, and whether no more was taken than was held."""
-        adjusted = self._adjusted
-        quality, cost, sound = learn(
-            sums,
-            index,
-            tuple(path),
-            fresh,
-            billed,
-            self._log_weights,
-            self._prior,
-            self._noise,
-            adjusted.gram,
-            adjusted.seen,
-            adjusted.moment,
-            *self._evidence(here),
-        )
-        return Foretold(quality, cost), sound
-
-    def _learn_placeless(
-        self, here: Surroundings, sums: Array, index: int
-    ) -> tuple[Foretold, bool]:
+    def _learn_placeless(self, here: Surroundings, sums: Sums, index: int) -> tuple[Foretold, bool]:
         believed = self._placeless(here)
         cost = float(believed[COST, index]) if sums[CN] else np.nan
         sound = added(self._total[:, index], sums)

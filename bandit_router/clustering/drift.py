@@ -28,9 +28,7 @@ class Region:
     """
 
     def __init__(self) -> None:
-        self._test = PageHinkley(
-            min_instances=_LEAST, delta=_SLACK, threshold=_PATIENCE, alpha=1.0, mode="both"
-        )
+        self._test = PageHinkley(min_instances=_LEAST, delta=_SLACK, threshold=_PATIENCE)
         self._sum = 0.0
         self._recent = 0.0
 
@@ -40,8 +38,7 @@ class Region:
         before = self._sum / known if known else share
         self._recent = self._recent + _RECENT * (share - self._recent) if known else share
         self._sum += share
-        self._test.update(2.0 * math.sqrt(BLOCK) * math.asin(math.sqrt(share)))
-        if not self._test.drift_detected:
+        if not self._test.update(2.0 * math.sqrt(BLOCK) * math.asin(math.sqrt(share))):
             return None
         now = self._recent
         self.__init__()  # type: ignore[misc]

@@ -8,8 +8,8 @@ parent that it faded into (see `lineage`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
+from operator import methodcaller
 from typing import Any
 
 import msgspec
@@ -110,7 +110,7 @@ class ClusterMap:
             self._axes,
             self._middle,
             vector,
-            tuple([level.live() for level in self.levels]),
+            tuple(map(_live, self.levels)),
             self._radii,
             self.lineage.next_id,
             bandwidth,
@@ -150,10 +150,6 @@ class ClusterMap:
     def heir(self, id_: int) -> int:
         """Return the live cluster that `id_` has come to (0: the whole map); see `Lineage`."""
         return self.lineage.heir(id_)
-
-    def heirs(self, path: Sequence[int]) -> list[int]:
-        """Return the heirs of a path, one a level; 0 where a level has none any more."""
-        return self.lineage.heirs(path)
 
     def places(self) -> list[Place]:
         """Return every live cluster, coarsest level first."""
@@ -204,6 +200,9 @@ class ClusterMap:
             above.center(old, z), center
         ):
             self.lineage.drawn(id_, parent)
+
+
+_live = methodcaller("live")
 
 
 def _lists(level: Level) -> tuple[list[int], Array, list[float]]:

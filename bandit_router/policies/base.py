@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..bandits.belief import COST, LATENCY, MEAN, VAR, Array, Belief
 from ..bandits.belief import EVIDENCE as BELIEF_EVIDENCE
+from ..bandits.credit import Sums
 from ..bandits.draws import Draws
 from ..bandits.thompson import winner
 from ..candidates import (
@@ -99,13 +100,13 @@ class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     arm: str
-    sums: Array
+    sums: Sums
     path: tuple[int, ...] = ()
     vector: Vector | None = None
     fresh: bool = False
     voice: str | None = None
     decision: Decision | None = None
-    total: Array | None = None
+    total: Sums | None = None
 
 
 class Policy(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..bandits.belief import Array
-from ..bandits.credit import CN, C, R, W
+from ..bandits.credit import CN, C, R, Sums, W
 from ..bandits.draws import Draws
 from ..config import BudgetSettings
 from ..embedding.base import Projection
@@ -93,12 +93,12 @@ class ParetoBanditPolicy(PeerPolicy):
             return
         self._bandit.update(arm, x, reward, advance_time=False)
         if self._pacer is not None and lesson.total is not None and lesson.total[CN]:
-            self._pacer.observe(float(lesson.total[C]))
+            self._pacer.observe(lesson.total[C])
         if self._bandit.t and self._bandit.t % self._config.stability_check_interval == 0:
             for model in self._bandit.models:
                 self._bandit._check_numerical_stability(model, self._config)
 
-    def reward(self, lesson: Lesson, total: Array) -> float:
+    def reward(self, lesson: Lesson, total: Sums) -> float:
         """Return the quality if the pacer minds the costs, else the utility."""
         if self._pacer is not None:
             return float(total[R] / total[W])

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..bandits.belief import Array
-from ..bandits.credit import CN, LN, C, L, R, W
+from ..bandits.credit import CN, LN, C, L, R, Sums, W
 from ..embedding.base import Projection
 from ..exceptions import MissingExtra
 from ..types import Model, Vector
@@ -72,23 +72,23 @@ class PeerPolicy(Policy):
         if lesson.arm not in self.arms:  # removed before this policy was there
             return
         bills = self._bills[lesson.arm]
-        bills[0] += float(lesson.sums[CN])
-        bills[1] += float(lesson.sums[C])
+        bills[0] += lesson.sums[CN]
+        bills[1] += lesson.sums[C]
         total, vector = lesson.total, lesson.vector
         if total is None or vector is None or not 0.0 < total[W] == lesson.sums[W]:
             return
         self.feed(self.features(vector), lesson.arm, self.reward(lesson, total), lesson)
 
-    def reward(self, lesson: Lesson, total: Array) -> float:
+    def reward(self, lesson: Lesson, total: Sums) -> float:
         """Return the utility that a decision had, as far as is known."""
         assert lesson.decision is not None
         terms = lesson.decision.utility
-        out = float(total[R] / total[W])
+        out = total[R] / total[W]
         if terms.cost_weight:
-            cost = float(total[C]) if total[CN] else self._cost(lesson.arm) or 0.0
+            cost = total[C] if total[CN] else self._cost(lesson.arm) or 0.0
             out -= terms.cost_weight * cost / terms.reference_cost_usd
         if terms.latency_weight and total[LN]:
-            out -= terms.latency_weight * float(total[L]) / terms.reference_latency_ms
+            out -= terms.latency_weight * total[L] / terms.reference_latency_ms
         return out
 
     def set_arm(self, model: Model) -> None:

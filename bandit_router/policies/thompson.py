@@ -110,7 +110,7 @@ class ThompsonPolicy(Policy):
         """Credit the arm along the path's heirs, and watch whether it is still what it was."""
         if lesson.arm not in self.posterior.index:  # removed before this policy was there
             return
-        path = self._alive(lesson.path)
+        path = self._heirs(lesson.path)
         here = Surroundings.inside(path) if lesson.vector is None else self.survey(lesson.vector)
         foretold = self.posterior.learn(here, path, lesson.sums, lesson.arm, lesson.fresh)
         if self._watch:
@@ -118,7 +118,7 @@ class ThompsonPolicy(Policy):
 
     def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
-        weight, reward, _, bills, cost, *_ = lesson.sums.tolist()
+        weight, reward, _, bills, cost, *_ = lesson.sums
         if lesson.fresh and weight > 0:
             residual = self._agreed("quality", lesson, reward / weight - foretold.quality)
             if (detector := self._detectors.get(lesson.arm)) is None:
@@ -204,10 +204,10 @@ class ThompsonPolicy(Policy):
             self._detectors[arm] = ChangeDetector()
             self._detectors[arm].load(inner)
 
-    def _alive(self, path: Sequence[int]) -> list[int]:
-        """Heirs of a logged path, one a level; 0 where a level has none any more."""
+    def _heirs(self, path: Sequence[int]) -> Sequence[int]:
+        """Return the live clusters that a logged path has come to, one a level; 0 for none."""
         if self.map is None:
-            return []
+            return ()
         if len(path) != len(self.map.levels):
             return [WHOLE] * len(self.map.levels)
-        return self.map.heirs(path)
+        return self.map.lineage.heirs(path)

@@ -19,7 +19,7 @@ def levels() -> AdjustedLevels:
     return out
 
 
-def sums(reward: float, weight: float = 1.0) -> np.ndarray:
+def sums(reward: float, weight: float = 1.0) -> tuple[float, ...]:
     return credit("", [(weight, reward)], None, None).sums
 
 
@@ -32,7 +32,7 @@ def test_taking_back_is_exact(kept: list, taken: list) -> None:
     for arm, reward, seed in [*kept, *taken]:
         one.add(arm, sums(reward), np.random.default_rng(seed).normal(size=4))
     for arm, reward, seed in taken:
-        one.add(arm, -sums(reward), np.random.default_rng(seed).normal(size=4))
+        one.add(arm, sums(reward, -1.0), np.random.default_rng(seed).normal(size=4))
     for arm, reward, seed in kept:
         other.add(arm, sums(reward), np.random.default_rng(seed).normal(size=4))
     one.fit(PRIOR, NOISE)

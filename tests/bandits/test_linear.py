@@ -41,7 +41,7 @@ def test_taking_back_leaves_what_was(seed: int) -> None:
     wrong = credit("a", [(2.0, 1.0)], 5.0, 9.0).sums
     x = np.append(rng.normal(size=5), 1.0)
     posterior.learn(x, wrong, "a")
-    posterior.learn(x, -wrong, "a")
+    posterior.learn(x, tuple(-x for x in wrong), "a")
     after = posterior.at(at)
     for field in ("quality", "quality_var", "cost", "latency"):
         np.testing.assert_allclose(getattr(after, field), getattr(before, field), atol=1e-9)

@@ -28,7 +28,9 @@ def posterior(levels: int = 2, **pooling: object) -> Posterior:
 def learn(
     model: Posterior, path: tuple, seen: Credit, arm: str, sign: float = 1.0, z: tuple = (0.6, 0.8)
 ) -> None:
-    model.learn(Surroundings.inside(path, np.array(z)), path, sign * seen.sums, arm)
+    model.learn(
+        Surroundings.inside(path, np.array(z)), path, tuple(sign * x for x in seen.sums), arm
+    )
 
 
 def at(model: Posterior, path: tuple, z: tuple = (0.6, 0.8)) -> Belief:

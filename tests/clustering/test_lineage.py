@@ -137,14 +137,14 @@ def check_evidence(policy: ThompsonPolicy, said: list[tuple[tuple[int, ...], flo
     for depth in range(len(policy.map.levels)):
         held: Counter[int] = Counter()
         for path, weight in said:
-            held[policy.map.heirs(path)[depth]] += weight
+            held[policy.map.lineage.heirs(path)[depth]] += weight
         held.pop(WHOLE, None)
         here = {p.id: float(posterior.evidence(p.id).sum()) for p in places}
         here = {p.id: here[p.id] for p in places if p.level == depth and here[p.id]}
         assert here == pytest.approx(dict(held))
     resting: Counter[int] = Counter()
     for path, weight in said:
-        heirs = [id_ for id_ in policy.map.heirs(path) if id_]
+        heirs = [id_ for id_ in policy.map.lineage.heirs(path) if id_]
         resting[heirs[-1] if heirs else WHOLE] += weight
     assert set(resting) <= {WHOLE, *(place.id for place in places)}
     assert sum(resting.values()) == pytest.approx(posterior.total.sum())
