@@ -20,6 +20,7 @@ def attract(
     centers: Array,
     rough: NDArray[np.float32],
     half: NDArray[np.float32],
+    dirty: NDArray[np.bool_],
     weights: Array,
     updated: Array,
     n: int,
@@ -29,12 +30,12 @@ def attract(
     time: float,
     largest: float,
     near: Rows,
-) -> tuple[int, float]:
+) -> tuple[int, int, float]:
     """Let `x` draw every centre that is closer than the threshold; all in place.
 
     Parameters
     ----------
-    centers, rough, half, weights, updated
+    centers, rough, half, dirty, weights, updated
         Of the micro-clusters, see `place`, and shape (n or more,); `rough` rules out most at half
         the cost, with a slack above its rounding.
     n
@@ -44,13 +45,14 @@ def attract(
     largest
         An upper bound of the squares of the centres.
     near
-        Takes the rows that are drawn, ascending; shape (n,).
+        Takes the rows that are drawn, ascending; shape (n or more,).
 
     Returns
     -------
     tuple
         How many are drawn, -1 where a distance is too close to the threshold to tell: then nothing
-        was altered; and an upper bound of the squares of the centres as they are now.
+        was altered; the row that is nearest to `x` then (the first of equals), -1 if none was
+        drawn; and an upper bound of the squares of the centres as they are now.
 
     Notes
     -----
@@ -66,7 +68,7 @@ def attract(
             continue
         distance = _distance(centers[row], x)
         if abs(distance - threshold) <= TIE * threshold:
-            return -1, largest
+            return -1, -1, largest
         if distance < threshold:
             near[count], distances[count] = row, distance
             count += 1
@@ -81,7 +83,7 @@ def attract(
         for b in range(a + 1, count):
             distance = _distance(new[a], new[b])
             if abs(distance - threshold) <= TIE * threshold:
-                return -1, largest
+                return -1, -1, largest
             if distance < threshold:
                 for j in range(dimension):
                     new[a, j], new[b, j] = centers[near[a], j], centers[near[b], j]
@@ -89,7 +91,13 @@ def attract(
         row = near[i]
         weights[row] = weights[row] * 2.0 ** (-fading * (time - updated[row])) + 1.0
         updated[row] = time
-    return count, max(largest, place(centers, rough, half, near[:count], new))
+    largest = max(largest, place(centers, rough, half, dirty, near[:count], new))
+    held, least = -1, np.inf
+    for i in range(count):
+        square = squared(centers[near[i]], x)
+        if square < least:
+            held, least = near[i], square
+    return count, held, largest
 
 
 @compiled
@@ -109,7 +117,12 @@ def rounding(x: Array, largest: float) -> float:
 
 @compiled
 def place(
-    centers: Array, rough: NDArray[np.float32], half: NDArray[np.float32], rows: Rows, new: Array
+    centers: Array,
+    rough: NDArray[np.float32],
+    half: NDArray[np.float32],
+    dirty: NDArray[np.bool_],
+    rows: Rows,
+    new: Array,
 ) -> float:
     """Set the centres of `rows`, and what follows from them; return the largest square.
 
@@ -119,6 +132,8 @@ def place(
         Shape (n, dimension), twice; `rough` is a copy in single precision.
     half
         Half the squares, shape (n,).
+    dirty
+        Whether a centre has moved, shape (n,).
     """
     largest = 0.0
     for i in range(len(rows)):
@@ -127,7 +142,7 @@ def place(
             centers[row, j] = new[i, j]
             rough[row, j] = new[i, j]
             square += new[i, j] * new[i, j]
-        half[row] = 0.5 * min(square, HUGE)
+        half[row], dirty[row] = 0.5 * min(square, HUGE), True
         largest = max(largest, square)
     return largest
 

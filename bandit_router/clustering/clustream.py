@@ -49,7 +49,7 @@ class CluStream(cluster.CluStream):  # type: ignore[misc]
             seed=seed,
             **kwargs,
         )
-        self._matrix: CenterMatrix | None = CenterMatrix([], paired=True)
+        self._matrix: CenterMatrix | None = CenterMatrix([])
         self._stamps: list[float] = []  # relevance of each micro-cluster, by row
 
     @property
@@ -63,7 +63,7 @@ class CluStream(cluster.CluStream):  # type: ignore[misc]
         """Learn one observation."""
         matrix = self._matrix
         if matrix is not None and not matrix.features:
-            matrix = self._matrix = CenterMatrix(list(x), paired=True)
+            matrix = self._matrix = CenterMatrix(list(x))
         vector = None if matrix is None else _as_array(x, matrix.features)
         if matrix is None or vector is None:
             self._matrix = None

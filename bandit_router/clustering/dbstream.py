@@ -14,7 +14,7 @@ from .attract import TIE
 from .calendar import Calendar
 from .collapse import prevent_collapse, river_distance
 from .density import connect, forget, label, pairs_of
-from .matrix import Array, CenterMatrix
+from .matrix import Array, CenterMatrix, Rows
 from .rows import as_river, gather
 
 _CROSSOVER = 2000  # below this many numbers or so, dicts are faster than arrays
@@ -49,6 +49,9 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
     (0, 1)
     """
 
+    _tick = 1  # what an observation moves the clock by
+    _keeps_density = True
+
     def __init__(
         self,
         clustering_threshold: float = 1.0,
@@ -67,6 +70,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         )
         self.max_micro_clusters = max_micro_clusters
         self._time_stamp: float = 0
+        self._nearest = -1  # the row nearest to the last observation, if it has drawn any
         # Where nothing fades as the calendars expect it to, River's own code does it all.
         self._stay_plain = fading_factor < 0 or intersection_factor > 1
         self._plain: dict[int, DBSTREAMMicroCluster] | None = None if max_micro_clusters else {}
@@ -74,7 +78,7 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
 
     def _start(self, features: list[Any]) -> None:
         """Begin an empty matrix of these features."""
-        self._matrix = CenterMatrix(features, paired=bool(self.max_micro_clusters))
+        self._matrix = CenterMatrix(features)
         self._values = itemgetter(*features) if len(features) > 1 else None
         self._fading: Calendar[int] = Calendar()
         self._fading_pairs: Calendar[tuple[int, int]] = Calendar()
@@ -172,15 +176,14 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         """Algorithm 1 of Hahsler and Bolaños, as River's `_update` has it."""
         t, matrix = self._time_stamp, self._matrix
         threshold, fading = self.clustering_threshold, self.fading_factor
-        rows = matrix.attract(x, threshold, fading, float(t))
-        if rows is None:
+        drawn, self._nearest = matrix.attract(x, threshold, fading, float(t))
+        if drawn < 0:
             self._attract(x, *self._neighbours(x), t)
-        elif len(rows):
-            if len(rows) > 1:
-                self._share_density(matrix.ids[rows].tolist(), t)
-        else:
+        elif not drawn:
             self._open(x, t)
-        self._time_stamp = t + 1
+        elif drawn > 1 and self._keeps_density:
+            self._share_density(matrix.drawn(drawn), t)
+        self._time_stamp = t + self._tick
 
     def _open(self, x: Array, t: float) -> None:
         """Begin a micro-cluster."""
@@ -221,11 +224,13 @@ class DBSTREAM(cluster.DBSTREAM):  # type: ignore[misc]
         which = np.array(rows)
         old = matrix.centers[which]
         new = old + np.array(pulls)[:, None] * (x - old)
-        self._share_density(matrix.ids[which].tolist(), t)
+        if self._keeps_density:
+            self._share_density(which, t)
         prevent_collapse(old, new, self.clustering_threshold)
         matrix.move(which, new)
 
-    def _share_density(self, ids: list[int], t: float) -> None:
+    def _share_density(self, rows: Rows, t: float) -> None:
+        ids = self._matrix.ids[rows].tolist()
         for position, i in enumerate(ids[:-1]):
             row = self.s.setdefault(i, {})
             times = self.s_t.setdefault(i, {})

@@ -22,10 +22,6 @@ class Turnover:
     merged: list[tuple[int, int]] = field(default_factory=list)
     faded: list[int] = field(default_factory=list)
 
-    def __bool__(self) -> bool:
-        """Whether it did anything but draw centres nearer."""
-        return bool(self.born or self.merged or self.faded)
-
 
 class Level(Protocol):
     """What the map asks of a clusterer.
@@ -61,8 +57,17 @@ class Level(Protocol):
         """Return the centre of a cluster, or `default` if it does not live."""
         ...
 
-    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover:
-        """Learn one vector of the map's space, shape (dimension,), at `time` (seconds)."""
+    def learn(
+        self, z: Array, new_id: NewId, time: float = 0.0
+    ) -> tuple[int | None, Turnover | None]:
+        """Learn one vector of the map's space, shape (dimension,), at `time` (seconds).
+
+        Returns
+        -------
+        tuple
+            The cluster that holds the vector now, as `locate` gives it; what else became of
+            clusters than that their centres were drawn nearer, None if nothing did.
+        """
         ...
 
     def view(self) -> tuple[Rows, Array, Array]:
@@ -101,6 +106,7 @@ class DbstreamLevel(DBSTREAM):
 
     grows = True
     restorable = True
+    _keeps_density = False
 
     def __init__(
         self, radius: float, half_life: float, max_clusters: int, timed: bool = False
@@ -115,10 +121,10 @@ class DbstreamLevel(DBSTREAM):
         self.half_life = half_life
         self.max_clusters = max_clusters
         self.timed = timed
-        self._now: float = 0.0
-        self._time_stamp: float = 0
+        if timed:  # the clock counts, not the step
+            self._tick = 0
         self._next: NewId = lambda: 0
-        self._turnover = Turnover()
+        self._turnover: Turnover | None = None
 
     def locate(self, z: Array) -> int | None:
         """Return the nearest micro-cluster within the radius."""
@@ -143,22 +149,19 @@ class DbstreamLevel(DBSTREAM):
             return default
         return found
 
-    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover:
+    def learn(
+        self, z: Array, new_id: NewId, time: float = 0.0
+    ) -> tuple[int | None, Turnover | None]:
         """Learn one vector; see `Level`."""
-        self._next = new_id
-        if self._turnover:
-            self._turnover = Turnover()
+        self._next, self._turnover = new_id, None
         if self.timed:
-            self._now = self._time_stamp = max(self._now, time)
+            self._time_stamp = max(self._time_stamp, time)
         self.learn_vector(z)
         if self.timed:
             self._cleanup()
-        return self._turnover
-
-    def _absorb(self, x: Array) -> None:
-        super()._absorb(x)
-        if self.timed:  # the clock counts, not the step
-            self._time_stamp = self._now
+        if self._turnover is not None or self._nearest < 0:  # rows may be others now
+            return self.locate(z), self._turnover
+        return self._matrix.id_of(self._nearest), None
 
     def view(self) -> tuple[Rows, Array, Array]:
         """Ids, centres and faded weights."""
@@ -179,7 +182,7 @@ class DbstreamLevel(DBSTREAM):
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self._now = self._time_stamp = state["steps"]
+        self._time_stamp = state["steps"]
         centers = state["centers"]
         self._start(list(range(centers.shape[1])))
         for id_, center, weight, updated in zip(
@@ -194,18 +197,22 @@ class DbstreamLevel(DBSTREAM):
 
     def _new_id(self) -> int:
         born = self._next()
-        self._turnover.born.append(born)
+        self._noted().born.append(born)
         return born
-
-    def _share_density(self, ids: list[int], t: float) -> None:
-        """Keep nothing; see the class."""
 
     def _cleanup(self) -> None:
         before = self._matrix.ids.copy()
         super()._cleanup()
-        self._turnover.faded += np.setdiff1d(before, self._matrix.ids).tolist()
+        if faded := np.setdiff1d(before, self._matrix.ids).tolist():
+            self._noted().faded += faded
 
     def _merge(self, a: int, b: int) -> tuple[int, int]:
         heir, merged = super()._merge(a, b)
-        self._turnover.merged.append((merged, heir))
+        self._noted().merged.append((merged, heir))
         return heir, merged
+
+    def _noted(self) -> Turnover:
+        """Return what is noted of the observation in hand."""
+        if self._turnover is None:
+            self._turnover = Turnover()
+        return self._turnover

@@ -14,7 +14,7 @@ from .nearest import nearest
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-_COLUMNS = ("_ids", "_centers", "_rough", "_half", "_weights", "_updated", "_apart")
+_COLUMNS = ("_ids", "_centers", "_rough", "_half", "_weights", "_updated", "_apart", "_dirty")
 _FEW = 16
 _CHUNK = 256  # rows whose distances to all others are held at once
 
@@ -29,8 +29,6 @@ class CenterMatrix:
     ----------
     features
         Names of the columns: the keys of River's feature dicts.
-    paired
-        Whether `closest_pair` will be asked for; it costs one more product a step.
 
     Attributes
     ----------
@@ -42,12 +40,10 @@ class CenterMatrix:
         Weight when last touched, and that time; shape (size,).
     """
 
-    def __init__(self, features: list[Any], paired: bool = False) -> None:
+    def __init__(self, features: list[Any]) -> None:
         self.features = features
         self.size = 0
-        self.paired = paired
         self._largest = 0.0  # an upper bound of the centres' squared norms
-        self._dirty: set[int] = set()
         self._ids = np.empty(_FEW, dtype=np.int64)
         self._centers = np.empty((_FEW, len(features)))
         self._rough = np.empty((_FEW, len(features)), dtype=np.float32)
@@ -55,6 +51,8 @@ class CenterMatrix:
         self._weights = np.empty(_FEW)
         self._updated = np.empty(_FEW)
         self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
+        self._dirty = np.empty(_FEW, dtype=np.bool_)  # whether that is of another centre than now
+        self._near = np.empty(_FEW, dtype=np.int64)
         self._live: tuple[Rows, Array] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,20 +105,13 @@ class CenterMatrix:
 
     def move(self, rows: Rows, centers: Array) -> None:
         """Set the centres of `rows`."""
-        self._moved(rows, place(self._centers, self._rough, self._half, rows, centers))
-
-    def _moved(self, rows: Rows, largest: float) -> None:
-        """Note where centres have come to lie: the largest of their squares."""
+        largest = place(self._centers, self._rough, self._half, self._dirty, rows, centers)
         self._largest = max(self._largest, largest)
-        if self.paired:
-            self._dirty.update(rows.tolist())
 
     def keep(self, mask: NDArray[np.bool_]) -> None:
         """Drop the rows where `mask` is False; the order of the others stays."""
         if mask.all():
             return
-        moved = np.cumsum(mask) - 1
-        self._dirty = {int(moved[row]) for row in self._dirty if mask[row]}
         first = int(mask.argmin())
         kept = first + int(mask[first:].sum())
         for name in _COLUMNS:
@@ -130,6 +121,10 @@ class CenterMatrix:
         self._live = None
         if len(self._ids) > 4 * max(kept, _FEW):
             self._resize(2 * max(kept, _FEW))
+
+    def id_of(self, row: int) -> int:
+        """Return the id of a row."""
+        return self._ids.item(row)
 
     def row_of(self, id_: int) -> int:
         """Return the row of a live id.
@@ -144,19 +139,20 @@ class CenterMatrix:
             raise KeyError(id_)
         return row
 
-    def attract(self, x: Array, threshold: float, fading: float, time: float) -> Rows | None:
+    def attract(self, x: Array, threshold: float, fading: float, time: float) -> tuple[int, int]:
         """Let `x` draw every centre closer than a threshold; see `attract.attract`.
 
         Returns
         -------
-        Rows or None
-            The rows that were drawn, ascending; None where that cannot be told.
+        tuple
+            How many were drawn, -1 where that cannot be told (then none was); and the row that is
+            nearest now, if any was. `drawn` has the rows.
         """
-        near = np.empty(self.size, np.int64)
-        count, largest = attract(
+        count, nearest_, self._largest = attract(
             self._centers,
             self._rough,
             self._half,
+            self._dirty,
             self._weights,
             self._updated,
             self.size,
@@ -165,13 +161,13 @@ class CenterMatrix:
             fading,
             time,
             self._largest,
-            near,
+            self._near,
         )
-        if count < 0:
-            return None
-        rows = near[:count]
-        self._moved(rows, largest)
-        return rows
+        return count, nearest_
+
+    def drawn(self, count: int) -> Rows:
+        """Return the rows that `attract` has drawn, so many, ascending; until it does so again."""
+        return self._near[:count]
 
     def within(self, x: Array, radius: float) -> tuple[Rows, Array]:
         """Rows that may be closer to `x` than `radius`, ascending, and their exact distances.
@@ -242,8 +238,8 @@ class CenterMatrix:
 
     def _settle(self) -> None:
         """Bring the lower bounds up to date with the rows that have moved."""
-        dirty = np.array(sorted(self._dirty), np.int64)
-        self._dirty.clear()
+        dirty = self._dirty[: self.size].nonzero()[0]
+        self._dirty[dirty] = False
         for start in range(0, len(dirty), _CHUNK):
             self._measure(dirty[start : start + _CHUNK])
 
@@ -263,4 +259,5 @@ class CenterMatrix:
             larger = np.empty((capacity, *column.shape[1:]), dtype=column.dtype)
             larger[: self.size] = column[: self.size]
             setattr(self, name, larger)
+        self._near = np.empty(capacity, dtype=np.int64)
         self._live = None

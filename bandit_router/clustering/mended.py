@@ -130,7 +130,7 @@ class DenStreamSlots(DenStream):
         """Merge the closest until a twentieth of the bound is free again."""
         where = [(k, d) for d in (self.p_micro_clusters, self.o_micro_clusters) for k in d]
         rows = self.rows()
-        matrix = CenterMatrix(list(range(rows.shape[1])), paired=True)
+        matrix = CenterMatrix(list(range(rows.shape[1])))
         for i, row in enumerate(rows):
             matrix.append(i, row, 1.0, 0.0)
         while matrix.size > max(1, int(0.95 * self.max_clusters)):

@@ -53,7 +53,7 @@ def load_clustream(model: Any, state: State) -> None:
         micro.var_time = _var(times)
         model.micro_clusters[slot] = micro
         if slot == 0:
-            model._matrix = type(model._matrix)(list(range(len(x))), paired=True)
+            model._matrix = type(model._matrix)(list(range(len(x))))
         model._renew(slot)
 
 

@@ -150,7 +150,7 @@ def test_the_closest_pair_is_the_closest_whatever_happened_before(
     seed: int, rows: int, dimension: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    matrix = CenterMatrix(list(range(dimension)), paired=True)
+    matrix = CenterMatrix(list(range(dimension)))
     for id_ in range(rows):
         matrix.append(id_, rng.standard_normal(dimension), 1.0, 0.0)
     for _ in range(20):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandit_router.clustering import WHOLE, ClusterMap
+from bandit_router.clustering.level import DbstreamLevel
 from bandit_router.codec import decode_state, encode_state
 from bandit_router.config import ClustererSettings
 from bandit_router.exceptions import ConfigError
@@ -214,3 +215,17 @@ def test_every_clusterer_keeps_the_bound(name: str) -> None:
         map_.learn(z, step, 0.0)
         for level in map_.levels:
             assert len(level.view()[0]) <= 7
+
+
+@pytest.mark.parametrize("timed", [False, True])
+def test_who_holds_a_vector_once_it_is_learnt_is_who_it_is_located_in(timed: bool) -> None:
+    rng, ids = np.random.default_rng(8), iter(range(1, 10**6))
+    level = DbstreamLevel(0.5, half_life=20, max_clusters=12, timed=timed)
+    noted = 0
+    for step in range(2000):
+        z = rng.normal(size=3)
+        z /= np.linalg.norm(z)
+        held, turnover = level.learn(z, lambda: next(ids), 0.5 * step)
+        noted += turnover is not None
+        assert held == level.locate(z)
+    assert 0 < noted < 2000
