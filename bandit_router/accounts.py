@@ -50,9 +50,9 @@ class Accounts:
                 self._pacers[key] = made
         self.terms = dict(terms)
 
-    def pacer(self, key: str | None) -> BudgetPacer | None:
+    def pacer(self, key: str) -> BudgetPacer | None:
         """Return what paces a key's spending, if its budget does."""
-        return None if key is None else self._pacers.get(key)
+        return self._pacers.get(key)
 
     def exhausted(self, key: str, time: float, pending_usd: float = 0.0) -> str | None:
         """Return ``day`` or ``total`` if a key has spent that budget, else None.

@@ -262,7 +262,7 @@ class Fold:
         Where all arms cost next to nothing, a dollar.
         """
         ours = self.settings.bandit.reference_cost_usd
-        dearest = ours or self.policy.reference_cost() or 0.0
+        dearest = ours or self.strategies.live.reference_cost() or 0.0
         return dearest if dearest >= LEAST_REFERENCE else 1.0
 
     def arms(self) -> tuple[ArmView, ...]:

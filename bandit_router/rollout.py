@@ -60,6 +60,7 @@ def asked(bandit: BanditSettings, profile: Profile | None) -> tuple[str, ...]:
 
 def decide(
     strategies: Strategies,
+    names: tuple[str, ...],
     bandit: BanditSettings,
     profile: Profile | None,
     killed: str | None,
@@ -76,6 +77,8 @@ def decide(
 
     Parameters
     ----------
+    names
+        Of those that are asked, the live one first; see `asked`.
     profile
         That of the request.
     killed
@@ -90,7 +93,7 @@ def decide(
     """
     if killed is not None:
         return _given_to(killed, "kill-switch", context, draws)
-    live, *others = asked(bandit, profile)
+    live, *others = names
     if not others and bandit.dry_run is None:
         choice = strategies[live].choose(context, draws.at(seq))
         path = choice.path or strategies.locate(context.vector)

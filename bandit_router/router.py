@@ -207,40 +207,42 @@ class Router(Fold):
         NoEligibleArm
             If no model satisfies the constraints.
         """
-        asked = request or ANYTHING
-        profile = profile_of(asked, self.settings.profiles)
-        request = with_profile(asked, profile, self.models)
+        wanted = request or ANYTHING
+        bandit, profile = self.settings.bandit, profile_of(wanted, self.settings.profiles)
+        request = with_profile(wanted, profile, self.models)
         killed = None if self.killed is None else self.killed.model
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
         if vector is None:
-            needed = self.needs_vector_for(asked) if unplaced else self.needs_vector
+            needed = self.needs_vector_for(wanted) if unplaced else self.needs_vector
             vector = self.embed(prompt or "") if needed else None
         unit_vector = None if vector is None else self._checked(vector)
-        seq = self.seq + 1
+        seq, pacers = self.seq + 1, self._pacers(request)
         context = Context(
             arms=eligible_arms(self.roster, request, prompt)
             if killed is None
-            else killed_arms(self.models, asked, prompt, killed),
-            utility=self.utility(request),
+            else killed_arms(self.models, wanted, prompt, killed),
+            utility=self._utility(request, pacers),
             vector=unit_vector,
             prompt=prompt,
             outside=outside,
         )
-        policy = self.strategies[live_strategy(self.settings.bandit, profile)]
+        strategies = asked(bandit, profile)
+        policy = self.strategies[strategies[0]]
         context = within_limits(context, request, policy)
-        if pacers := self._pacers(request):
+        if pacers:
             if time is None and any(isinstance(pacer, DayPacer) for pacer in pacers):
                 raise InvalidInput("a budget a day needs the time of each request", "time")
             limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
             if not policy.paces:
                 context = affordable(context, limit, policy)
-        if self._draws.seed != self.settings.bandit.seed:
-            self._draws = Draws(self.settings.bandit.seed)
+        if self._draws.seed != bandit.seed:
+            self._draws = Draws(bandit.seed)
         number = seq if number is None else number
         verdict = decide(
             self.strategies,
-            self.settings.bandit,
+            strategies,
+            bandit,
             profile,
             killed,
             context,
@@ -249,7 +251,7 @@ class Router(Fold):
             partial(self._keep, request.session_id, context),
         )
         name = decision_id or f"d{seq}"
-        if not new_id and self._memory.holds(name, seq, logged=decision_id is not None):
+        if not new_id and self._memory.holds(name, seq, decision_id is not None):
             raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
         return self._decision(verdict, context, request, seq, self._now(time), name)
 
@@ -517,11 +519,13 @@ class Router(Fold):
 
     def utility(self, request: Request | None = None) -> Utility:
         """Return the terms of the utility for a request."""
-        ours, request = self.settings.bandit, request or ANYTHING
+        request = request or ANYTHING
+        return self._utility(request, self._pacers(request))
+
+    def _utility(self, request: Request, pacers: list[BudgetPacer]) -> Utility:
+        ours, reference = self.settings.bandit, self.reference_cost_usd
         cost, latency = request.cost_weight, request.latency_weight
-        reference = self.reference_cost_usd
         if cost is None:
-            pacers = self._pacers(request)
             cost = ours.cost_weight
             if pacers:
                 cost = max(pacer.price for pacer in pacers) * reference
@@ -535,17 +539,17 @@ class Router(Fold):
     def _keep(self, session_id: str | None, context: Context, choice: Choice) -> Choice:
         """Return what a conversation makes of a choice; see `sessions.stay_or_go`."""
         current = self.sessions.model(session_id)
-        if current not in context.arms or current not in self.models:
+        if current is None or current not in context.arms or current not in self.models:
             return choice
         margin = self.settings.bandit.session_margin
         return stay_or_go(choice, self.models[current], context.prompt, context.utility, margin)
 
     def _pacers(self, request: Request) -> list[BudgetPacer]:
         """Return what paces this request: the service's budget, that of its key."""
-        ours, theirs = self.pacer, self.accounts.pacer(request.key)
-        if ours is None and theirs is None:
-            return []
-        return [pacer for pacer in (ours, theirs) if pacer is not None]
+        pacers = [] if self.pacer is None else [self.pacer]
+        if request.key is not None and (theirs := self.accounts.pacer(request.key)) is not None:
+            pacers.append(theirs)
+        return pacers
 
     def _counted(self, request: Request) -> tuple[float, bool]:
         """Return what feedback on a request counts, and whether its voice is capped."""

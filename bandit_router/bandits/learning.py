@@ -37,8 +37,7 @@ def learn(
     sums: Array,
     places: Array,
     row_of: Rows,
-    clusters: Rows,
-    numbers: Array,
+    words: Rows,
     seen: Array,
     folding: Array,
     slope: Array,
@@ -67,7 +66,7 @@ def learn(
     tuple
         Quality and cost that were foretold; whether no more was taken back than was held.
     """
-    starts, ids, kernel, z = parts(clusters, numbers)
+    starts, ids, kernel, z = parts(words)
     x = coordinates(z, folding)
     place = placed(x, seen)
     means, quality, cost = foretell(

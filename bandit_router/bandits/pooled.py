@@ -70,8 +70,7 @@ def believe(
     sums: Array,
     places: Array,
     row_of: Rows,
-    clusters: Rows,
-    numbers: Array,
+    words: Rows,
     seen: Array,
     folding: Array,
     slope: Array,
@@ -98,7 +97,7 @@ def believe(
         that it is like, itself if none.
     sums, places, row_of
         Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
-    clusters, numbers
+    words
         See `Surroundings`.
     seen
         Of the arms, shape (A, dimension + 1): the places that they were tried at, summed up.
@@ -112,7 +111,7 @@ def believe(
         Of the pooling, and how much each is believed, shape (S,); the last is of the tilts.
     """
     count, size = len(strengths), len(level)
-    starts, ids, kernel, z = parts(clusters, numbers)
+    starts, ids, kernel, z = parts(words)
     place = placed(coordinates(z, folding), seen)
     wide, untried, young, childhood, wide_here, untried_here, doubt, wide_tilt = widths
     out[:] = 0.0
@@ -120,8 +119,8 @@ def believe(
     evidence = total[W]
     rows = _rows(row_of, ids)
     held = 0
-    for i in range(1, clusters[0] + 1):  # the path: the finest is the last
-        held = clusters[i] or held
+    for i in range(words[0]):  # the path: the finest is the last
+        held = words[2 + i] or held
     means = _means(
         level,
         kin,

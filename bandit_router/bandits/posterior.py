@@ -126,7 +126,7 @@ class Posterior:
 
     def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
         self.tune(pooling or Pooling())
-        self.arms: list[str] = []
+        self.arms: tuple[str, ...] = ()
         self.index: dict[str, int] = {}
         self._priors = Priors()
         self._dearest: float | None = None  # None: to be worked out
@@ -165,7 +165,7 @@ class Posterior:
         """
         if arm not in self.index:
             self.index[arm] = len(self.arms)
-            self.arms.append(arm)
+            self.arms = (*self.arms, arm)
             self._total = np.pad(self._total, ((0, 0), (0, 1)))
             self._cells.add_arm()
             self._adjusted.add_arm()
@@ -362,7 +362,7 @@ class Posterior:
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
-        self.arms = list(state["arms"])
+        self.arms = tuple(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._priors.load(state["priors"])
         self._active, self._total = state["active"], state["total"]
@@ -400,8 +400,7 @@ class Posterior:
             cells.sums,
             cells.places,
             cells.row_of,
-            here.clusters,
-            here.numbers,
+            here.words,
             adjusted.seen,
             _folding(dimension) if dimension > _COORDINATES else _AS_IT_IS,
             adjusted.slope,
@@ -414,7 +413,7 @@ class Posterior:
     def _placeless(self, here: Surroundings) -> Array:
         """Return the table of a `Belief` without a map: an arm's level is its mean."""
         n, s = self._total[W], self._total[R]
-        starts, rows, kernel, _ = parts(here.clusters, here.numbers)  # none are around
+        starts, rows, kernel, _ = parts(here.words)  # none are around
         mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
         var = self._noise / (n + _PRIOR_WEIGHT)
         unlisted = np.full(len(n), np.nan)

@@ -30,6 +30,11 @@ class Lineage:
     ----------
     first_id
         The first id to hand out.
+
+    Attributes
+    ----------
+    events
+        What was noted since `begin`.
     """
 
     def __init__(self, first_id: int) -> None:
@@ -39,17 +44,12 @@ class Lineage:
         self._level_of = array("b")
         self._parents: dict[int, int] = {}  # of the living, by id
         self._origins: dict[int, int] = {}  # of the living that split from another: from which
-        self._events: list[LineageEvent] = []
+        self.events: list[LineageEvent] = []
         self._at = (0, 0.0)
 
     def begin(self, seq: int, time: float) -> None:
         """Note what follows as caused by this event."""
-        self._at, self._events = (seq, time), []
-
-    @property
-    def events(self) -> list[LineageEvent]:
-        """What was noted since `begin`."""
-        return self._events
+        self._at, self.events = (seq, time), []
 
     # -- ids ------------------------------------------------------------------------------------
 
@@ -149,7 +149,7 @@ class Lineage:
 
     def _note(self, what: What, cluster: int, other: int, cause: str) -> None:
         seq, time = self._at
-        self._events.append(
+        self.events.append(
             LineageEvent(
                 seq=seq,
                 time=time,

@@ -115,8 +115,7 @@ class ClusterMap:
             self.lineage.next_id,
             bandwidth,
             MOST,
-            here.clusters,
-            here.numbers,
+            here.words,
         )
         return here
 

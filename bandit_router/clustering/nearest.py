@@ -110,8 +110,7 @@ def survey(
     unborn: int,
     bandwidth: float,
     most: int,
-    clusters: Rows,
-    numbers: Array,
+    words: Rows,
 ) -> None:
     """Write where a vector lies at every level, and the clusters nearest to it; see `around`.
 
@@ -128,13 +127,15 @@ def survey(
         The id of the next cluster to be born.
     most
         Clusters of one level, at the most.
-    clusters, numbers
-        Take what `Surroundings` are made of.
+    words
+        Takes what `Surroundings` are made of.
     """
     depth = len(levels)
-    clusters[0] = depth
-    path, starts, ids = clusters[1 : depth + 1], clusters[depth + 1 :], clusters[2 * depth + 2 :]
-    kernel, z = numbers[: depth * most], numbers[depth * most :]
+    room = depth * most
+    words[0], words[1] = depth, room
+    path, starts, ids = words[2 : depth + 2], words[depth + 2 :], words[2 * depth + 3 :]
+    numbers = ids[room:].view(np.float64)
+    kernel, z = numbers[:room], numbers[room:]
     if len(components):
         project(components, mean, vector, z)
     else:

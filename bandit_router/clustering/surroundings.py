@@ -23,7 +23,7 @@ def finest(path: Sequence[int]) -> int:
 
 
 class Surroundings(msgspec.Struct, frozen=True, gc=False):
-    """A place on the map, as two arrays that machine code writes and reads.
+    """A place on the map, as one array that machine code writes and reads.
 
     Attributes
     ----------
@@ -31,31 +31,29 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
         How many resolutions the map has.
     dimension
         Of the map's space; 0 without a place.
-    clusters
-        `levels`; the path; then what `parts` has, with room for as many clusters as may be around.
-    numbers
-        What `parts` has of these, in as much room; then where the prompt is.
+    words
+        `levels`; how many clusters there is room for; the path; then what `parts` has. Floats lie
+        among whole numbers as they are: an array less to make and to hand over at every decision.
     """
 
     levels: int
     dimension: int
-    clusters: Rows
-    numbers: Array
+    words: Rows
 
     @classmethod
     def room(cls, levels: int, dimension: int) -> Surroundings:
         """Return room for what lies around a place, to be written to."""
-        around = levels * MOST
-        clusters = np.empty(2 * levels + 2 + around, np.int64)
-        return cls(levels, dimension, clusters, np.empty(around + dimension))
+        size = 2 * levels + 3 + 2 * levels * MOST + dimension
+        return cls(levels, dimension, np.empty(size, np.int64))
 
     @classmethod
     def of(
         cls, path: Sequence[int], starts: Sequence[int], ids: Sequence[int], kernel: Array, z: Array
     ) -> Surroundings:
         """Return the surroundings of these `parts`."""
-        clusters = np.array([len(path), *path, *starts, *ids], np.int64)
-        return cls(len(path), len(z), clusters, np.concatenate([kernel, z]))
+        clusters = np.array([len(path), len(ids), *path, *starts, *ids], np.int64)
+        numbers = np.concatenate([kernel, z]).view(np.int64)
+        return cls(len(path), len(z), np.concatenate([clusters, numbers]))
 
     @classmethod
     def inside(cls, path: Sequence[int], z: Array | None = None) -> Surroundings:
@@ -67,11 +65,11 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     @property
     def path(self) -> tuple[int, ...]:
         """The cluster that holds the prompt at each level, coarsest first; 0 where none does."""
-        return tuple(self.clusters[1 : self.levels + 1].tolist())
+        return tuple(self.words[2 : self.levels + 2].tolist())
 
 
 @compiled
-def parts(clusters: Rows, numbers: Array) -> tuple[Rows, Rows, Array, Array]:
+def parts(words: Rows) -> tuple[Rows, Rows, Array, Array]:
     """Return what `Surroundings` are made of, as views.
 
     Returns
@@ -86,10 +84,10 @@ def parts(clusters: Rows, numbers: Array) -> tuple[Rows, Rows, Array, Array]:
     z
         The prompt in the map's space, shape (dimension,); empty where there is no map.
     """
-    levels = clusters[0]
-    starts, ids = clusters[levels + 1 : 2 * levels + 2], clusters[2 * levels + 2 :]
-    around = starts[levels]
-    return starts, ids[:around], numbers[:around], numbers[len(ids) :]
+    levels, room = words[0], words[1]
+    starts, ids = words[levels + 2 : 2 * levels + 3], words[2 * levels + 3 :]
+    numbers, around = ids[room:].view(np.float64), starts[levels]
+    return starts, ids[:around], numbers[:around], numbers[room:]
 
 
 NOWHERE = Surroundings.inside(())

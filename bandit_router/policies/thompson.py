@@ -71,7 +71,7 @@ class ThompsonPolicy(Policy):
         here = self.survey(context.vector)
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
-        allowed = eligible(tuple(self.posterior.arms), context.arms)
+        allowed = eligible(self.posterior.arms, context.arms)
         chance = propensities(utility, allowed.mask)
         drawn, taken = draw(utility, draws), None
         if self._floor:

@@ -56,7 +56,7 @@ def test_the_path_of_a_survey_is_where_the_map_locates(name: str) -> None:
         z /= np.linalg.norm(z)
         here = map_.survey(z, 0.4)
         assert here.path == map_.locate(z)
-        starts, ids, kernel, place = parts(here.clusters, here.numbers)
+        starts, ids, kernel, place = parts(here.words)
         assert len(ids) == len(kernel) == starts[-1]
         assert (np.diff(starts) <= MOST).all()
         assert place.tolist() == z.tolist()
