@@ -72,9 +72,9 @@ class StoreSettings(Table, frozen=True):
     """`[store]`: the database, what of a prompt is kept in it, and for how long.
 
     `path` is a file, or the URL of a PostgreSQL database that many processes share. Of a file, the
-    disk is flushed before feedback, outcomes and changes are answered, so that they survive a power
-    failure; with `flush_decisions` before decisions too, which else do a second later, or with what
-    is said of them.
+    disk is flushed before feedback and changes are answered, so that they survive a power failure;
+    with `flush_decisions` before decisions too, which else do a second later, or with what is said
+    of them.
     With `keep_prompts` the text of a prompt is kept for `prompt_days`, else only its length and
     hash. Events older than `keep_days` fold into a checkpoint, which keeps what was learnt; with
     `archive`, a folder (not over PostgreSQL), they are written there as Parquet first. `redact`

@@ -7,6 +7,7 @@ times as long as the others, and with it all requests whose events it holds.
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from contextlib import AbstractContextManager
@@ -22,9 +23,6 @@ EVERY = 2_000
 LATEST_S = 1.0
 """How long what was written waits, at most: by then it survives a power failure in any case."""
 
-LONGEST = 16_384
-"""Pages of the write-ahead log, 64 MB, beyond which a write sees to it after all."""
-
 
 class Backfill:
     """A thread that brings the database up to its write-ahead log, which then begins anew.
@@ -32,10 +30,15 @@ class Backfill:
     Most of it is done beside the writes. What they have added meanwhile, a few pages, is done
     while none is under way: else the log would only ever grow.
 
+    What is done beside the writes begins only when some were made since all was done, and nobody
+    else does it: in SQLite before 3.51.3 a write that begins the log anew at that very moment
+    damages the database (https://sqlite.org/wal.html#walresetbug). While something is left to do,
+    no write begins it anew.
+
     Parameters
     ----------
     path
-        The database, which has a connection open that writes.
+        The database, which has a connection open that writes and leaves this to us.
     writing
         Held by whoever writes.
     """
@@ -46,17 +49,22 @@ class Backfill:
         self._writing = writing
         self._at_it = threading.Lock()
         self._changed = threading.Condition()
-        self._rows = 0  # written since it last began
+        self._rows = 0  # written since all was done; changed by whoever holds `writing`
         self._closed = False
         # Started with the first write: who opens a database to look something up writes nothing.
         self._thread: threading.Thread | None = None
 
     def written(self, rows: int) -> None:
-        """Take note of so many rows more; never waits."""
+        """Take note of so many rows more, before the next write can begin; waits for nothing."""
         with self._changed:
+            if not rows or self._closed:
+                return
             first, self._rows = not self._rows, self._rows + rows
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bandit-router-backfill")
+                # A daemon, which a process whose store nobody has closed does not wait for.
+                self._thread = threading.Thread(
+                    target=self._run, name="bandit-router-backfill", daemon=True
+                )
                 self._thread.start()
             if first or self._rows >= EVERY:
                 self._changed.notify()
@@ -65,7 +73,8 @@ class Backfill:
         """Leave nothing in the write-ahead log, if no reader is in the way."""
         with self._at_it, self._writing:
             if not self._closed:
-                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                self._do("TRUNCATE")
+                self._rows = 0
 
     def close(self) -> None:
         """Stop, and close the connection. Safe to call twice."""
@@ -74,26 +83,41 @@ class Backfill:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
-        self._db.close()
+        with self._at_it:
+            self._db.close()
 
     def _run(self) -> None:
-        while self._wait():
+        failed = False
+        while self._wait(failed):
             try:
-                with self._at_it:
-                    self._some()
-                    with self._writing:
-                        self._some()
-            except sqlite3.Error as error:  # nothing is lost: it is all in the log
-                log.warning("%s: the write-ahead log stays as it is: %s", self._path, error)
+                self._all()
+            except (sqlite3.Error, OSError) as error:  # nothing is lost: it is all in the log
+                if not failed:
+                    log.warning("%s: the write-ahead log stays as it is: %s", self._path, error)
+                failed = True
+            else:
+                failed = False
 
-    def _wait(self) -> bool:
+    def _wait(self, failed: bool) -> bool:
         """Return, as soon as there is enough to do or it has waited so long, whether to go on."""
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._rows)
-            self._changed.wait_for(lambda: self._closed or self._rows >= EVERY, LATEST_S)
-            self._rows = 0
+            self._changed.wait_for(
+                lambda: self._closed or (self._rows >= EVERY and not failed), LATEST_S
+            )
             return not self._closed
 
-    def _some(self) -> None:
-        """Do what there is now, up to what a reader still needs."""
-        self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    def _all(self) -> None:
+        with self._at_it:
+            self._do("PASSIVE")
+            with self._writing:
+                done = self._do("PASSIVE")
+                self._rows = 0
+        if not done:  # a reader needs it yet: it has to survive a power failure where it is
+            with Path(f"{self._path}-wal").open("rb") as wal:
+                os.fsync(wal.fileno())
+
+    def _do(self, how: str) -> bool:
+        """Do what there is now, up to what a reader still needs; return whether that was all."""
+        [(busy, there, done)] = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
+        return not busy and bool(done == there)

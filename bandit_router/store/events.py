@@ -11,7 +11,7 @@ from typing import Any
 from ..exceptions import StoreError
 from ..types import Event, LineageEvent
 from . import schema
-from .backfill import LONGEST, Backfill
+from .backfill import Backfill
 from .base import Statement
 from .connection import connect, copy, plain_words
 from .lock import FileLock
@@ -59,7 +59,7 @@ class EventStore(Reader):
         self._write_lock = threading.Lock()
         self._backfill: Backfill | None = None
         if writer is not None:
-            writer.execute(f"PRAGMA wal_autocheckpoint = {LONGEST}").fetchall()
+            writer.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
             self._backfill = Backfill(path, self._write_lock)
         self._last: int | None = None  # the last event, where nothing else was written after it
         self._closed = False
@@ -142,7 +142,6 @@ class EventStore(Reader):
                 insert(db, "lineage", LINEAGE_COLUMNS, lineage)
                 erase(db, erased)
             self._last = last
-        self._written(len(events))
         if erased and self._backfill is not None:
             with plain_words(self.path):  # not in the write-ahead log either
                 self._backfill.empty()
@@ -196,11 +195,6 @@ class EventStore(Reader):
         """Yield the writing connection: at the end all that it did is on disk, or nothing."""
         with self._writing() as (db, _), _whole(db):
             yield db
-        self._written(1)
-
-    def _written(self, rows: int) -> None:
-        if self._backfill is not None:
-            self._backfill.written(rows)
 
     @contextmanager
     def _writing(self, flush: bool = True) -> Iterator[tuple[Database, int | None]]:
@@ -218,11 +212,14 @@ class EventStore(Reader):
             if flush != self._flushes:
                 db.execute(f"PRAGMA synchronous = {'FULL' if flush else 'NORMAL'}")
                 self._flushes = flush
+            before = db.conn.total_changes
             try:
                 yield db, last
             except BaseException:
                 db.rollback()
                 raise
+            if self._backfill is not None:
+                self._backfill.written(db.conn.total_changes - before)
 
     # -- reading ----------------------------------------------------------------------------
 

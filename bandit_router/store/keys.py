@@ -190,6 +190,8 @@ class KeyStore(Keys):
                     self._prepare()
                 schema.check(self._db, self.path)
                 self._db.execute("PRAGMA synchronous = FULL")
+                # Whoever has the log does it, see `Backfill`, else whoever closes the file last.
+                self._db.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
             except BaseException:
                 self._db.close()
                 raise

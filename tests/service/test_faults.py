@@ -34,6 +34,10 @@ class Faulty:
     def conn(self):
         return self
 
+    @property
+    def total_changes(self):
+        return self._real.conn.total_changes
+
     def execute(self, sql, *args):
         def run():
             return self._real.conn.execute(sql, *args)
