@@ -111,7 +111,9 @@ class Fold:
             self._change(event)
         else:
             self._learn(event)
-        self.seq, self.time = event.seq, max(self.time, event.time)
+        self.seq = event.seq
+        if event.time > self.time:
+            self.time = event.time
         return lineage
 
     def book(self, decision: Decision) -> None:

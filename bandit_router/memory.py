@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from operator import attrgetter
 
 import msgspec
 
@@ -15,8 +14,6 @@ from .exceptions import InvalidInput, UnknownDecision
 from .types import Decision, Feedback, History, Model, Outcome, without_text
 
 _SAID = ("reward", "cost_usd", "latency_ms", "prompt_tokens", "completion_tokens")
-_said_by = attrgetter(*_SAID)
-_UNSAID = (None,) * len(_SAID)
 _MAX_WEIGHT = 100.0
 _FAR = 10.0
 _MOST_UNKNOWN = {"cost_usd": 10.0, "latency_ms": 600_000.0}  # of what nothing was expected
@@ -299,16 +296,20 @@ def check_feedback(feedback: Feedback) -> None:
     InvalidInput
         With the `field`.
     """
-    values = _said_by(feedback)
-    for (field, high), value in zip(_LIMITS, values):  # noqa: B905 - "strict" costs a third
-        if value is None or (type(value) is float and 0.0 <= value <= high):
+    said = False
+    for field, high in _LIMITS:
+        value = getattr(feedback, field)
+        if value is None:
+            continue
+        said = True
+        if type(value) is float and 0.0 <= value <= high:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InvalidInput(f"{field} must be a number, not {value!r}", field)
         if not (math.isfinite(value) and 0.0 <= value <= high):
             limit = f"between 0 and {high:g}"
             raise InvalidInput(f"{field} must be {limit}, not {value!r}", field)
-    if values == _UNSAID:
+    if not said:
         raise InvalidInput("give a reward, a cost, a latency or token counts", "reward")
     if not 0.0 < feedback.weight <= _MAX_WEIGHT:
         raise InvalidInput(f"weight must be above 0 and at most {_MAX_WEIGHT:g}", "weight")

@@ -304,7 +304,9 @@ class Router(Fold):
             priced(feedback, history, self.models.get(history.answered_by)),
             seq=self.seq + 1,
             time=self._now(time),
-            reliability=self._reliability(spoken(history.decision, feedback.source)),
+            reliability=self.sources.reliability(spoken(history.decision, feedback.source))
+            if self.settings.feedback.estimate_reliability
+            else 1.0,
         )
         if before is None:
             return "recorded", event
@@ -559,13 +561,10 @@ class Router(Fold):
         trust = min(self.users.trust(user), self.keys.trust(key))
         return trust, self.users.caps(user) or self.keys.caps(key)
 
-    def _reliability(self, source: str) -> float:
-        if not self.settings.feedback.estimate_reliability:
-            return 1.0
-        return self.sources.reliability(source)
-
     def _now(self, time: float | None) -> float:
-        now = self.time if time is None else float(time)
+        if time is None:
+            return self.time
+        now = float(time)
         if not math.isfinite(now):
             raise InvalidInput(f"time must be a finite number of seconds, not {time!r}", "time")
         return max(self.time, now)

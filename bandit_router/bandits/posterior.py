@@ -212,20 +212,19 @@ class Posterior:
         """
         index, adjusted = self.index[arm], self._adjusted
         before = self._total.item(W, index)
-        weight, reward, square, bills, cost, *_ = sums
-        moves = bool(weight or reward or square)  # a bill or a latency alone moves no level
-        if bills or cost:
+        moves = any(sums[:CN])  # a bill or a latency alone moves no level
+        if sums[CN] or sums[C]:
             self._dearest = None
         if self._levels:
             dimension = min(here.dimension, _COORDINATES)
-            self._cells.make_room(path, dimension if weight else None)
+            self._cells.make_room(path, dimension if sums[W] else None)
             adjusted.make_room(dimension if moves else 0)
             quality, foretold_cost, sound = learn(
                 sums,
                 index,
                 tuple(path),
                 fresh,
-                bool(bills),
+                sums[CN] != 0.0,
                 self._log_weights,
                 self._prior,
                 self._noise,

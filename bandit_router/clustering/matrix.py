@@ -38,6 +38,8 @@ class CenterMatrix:
         Shape (size, dimension).
     weights, updated
         Weight when last touched, and that time; shape (size,).
+    live
+        `ids` and `centers`.
     """
 
     def __init__(self, features: list[Any]) -> None:
@@ -53,18 +55,20 @@ class CenterMatrix:
         self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
         self._dirty = np.empty(_FEW, dtype=np.bool_)  # whether that is of another centre than now
         self._near = np.empty(_FEW, dtype=np.int64)
-        self._live: tuple[Rows, Array] | None = None
+        self._look()
+
+    def _look(self) -> None:
+        """See as many rows as there are now."""
+        self.live: tuple[Rows, Array] = self.ids, self.centers
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out views: of a copy they would be arrays of their own."""
-        return self.__dict__ | {"_live": None}
+        return {name: value for name, value in self.__dict__.items() if name != "live"}
 
-    @property
-    def live(self) -> tuple[Rows, Array]:
-        """Ids and centres, kept until there are more or fewer."""
-        if self._live is None:
-            self._live = self.ids, self.centers
-        return self._live
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` returned."""
+        self.__dict__.update(state)
+        self._look()
 
     @property
     def ids(self) -> Rows:
@@ -92,7 +96,7 @@ class CenterMatrix:
             self._resize(2 * self.size)
         row = self.size
         self.size += 1
-        self._live = None
+        self._look()
         self._ids[row] = id_
         self._weights[row] = weight
         self._updated[row] = time
@@ -118,7 +122,7 @@ class CenterMatrix:
             column = getattr(self, name)
             column[first:kept] = column[first : self.size][mask[first:]]
         self.size = kept
-        self._live = None
+        self._look()
         if len(self._ids) > 4 * max(kept, _FEW):
             self._resize(2 * max(kept, _FEW))
 
@@ -260,4 +264,4 @@ class CenterMatrix:
             larger[: self.size] = column[: self.size]
             setattr(self, name, larger)
         self._near = np.empty(capacity, dtype=np.int64)
-        self._live = None
+        self._look()

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..bandits.belief import compose
 from ..bandits.change import ChangeDetector, PriceWatch
+from ..bandits.credit import CN, C, R, W
 from ..bandits.draws import Draws
 from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
@@ -118,16 +119,16 @@ class ThompsonPolicy(Policy):
 
     def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
-        weight, reward, _, bills, cost, *_ = lesson.sums
-        if lesson.fresh and weight > 0:
-            residual = self._agreed("quality", lesson, reward / weight - foretold.quality)
+        sums = lesson.sums
+        if lesson.fresh and sums[W] > 0:
+            residual = self._agreed("quality", lesson, sums[R] / sums[W] - foretold.quality)
             if (detector := self._detectors.get(lesson.arm)) is None:
                 detector = self._detectors[lesson.arm] = ChangeDetector()
             by = None if residual is None else detector.update(residual)
             if by is not None:
                 self.posterior.moved(lesson.arm, by, keep=_KEPT)
-        if bills >= 1.0 and foretold.cost > 0:  # less: a voice that has used up its cap
-            seen = self._agreed("price", lesson, cost / foretold.cost)
+        if sums[CN] >= 1.0 and foretold.cost > 0:  # less: a voice that has used up its cap
+            seen = self._agreed("price", lesson, sums[C] / foretold.cost)
             watch = self._prices.setdefault(lesson.arm, PriceWatch())
             ratio = None if seen is None else watch.update(seen, 1.0)
             if ratio is not None:
