@@ -23,6 +23,9 @@ EVERY = 2_000
 LATEST_S = 1.0
 """How long what was written waits, at most: by then it survives a power failure in any case."""
 
+LONGEST = 64_000_000
+"""Bytes of the write-ahead log that are kept when it begins anew; a long reader makes it longer."""
+
 
 class Backfill:
     """A thread that brings the database up to its write-ahead log, which then begins anew.

@@ -11,7 +11,7 @@ from typing import Any
 from ..exceptions import StoreError
 from ..types import Event, LineageEvent
 from . import schema
-from .backfill import Backfill
+from .backfill import LONGEST, Backfill
 from .base import Statement
 from .connection import connect, copy, plain_words
 from .lock import FileLock
@@ -60,6 +60,7 @@ class EventStore(Reader):
         self._backfill: Backfill | None = None
         if writer is not None:
             writer.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+            writer.execute(f"PRAGMA journal_size_limit = {LONGEST}").fetchall()
             self._backfill = Backfill(path, self._write_lock)
         self._last: int | None = None  # the last event, where nothing else was written after it
         self._closed = False

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from event_samples import decision, feedback, run_of
 
-from bandit_router.store import EventStore, backfill, connection
+from bandit_router.store import EventStore, backfill, connection, events
 from bandit_router.types import Change
 
 PATIENCE_S = 20.0
@@ -68,6 +68,22 @@ def test_a_reader_is_waited_for_by_the_log_and_by_no_write(store: EventStore, pa
     reader.close()
     store.append(run_of(31, 40))
     wait_for(lambda: in_the_file(path) == 40)
+
+
+def test_the_log_is_short_again_after_a_long_reader(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(events, "LONGEST", 100_000)
+    wal = path.with_name(path.name + "-wal")
+    with EventStore.open(path) as store:
+        store.append(run_of(1, 10))
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM events").fetchone()
+            store.append(run_of(11, 5000))
+            assert wal.stat().st_size > 200_000
+        store.append(run_of(5001, 5010))
+        wait_for(lambda: in_the_file(path) == 5010)
+        store.append(run_of(5011, 5020))
+        assert wal.stat().st_size <= 100_000
 
 
 def test_what_a_reader_keeps_in_the_log_is_flushed_there(
