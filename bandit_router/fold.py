@@ -34,7 +34,6 @@ from .types import (
     Model,
     Outcome,
     Training,
-    Vector,
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
@@ -146,7 +145,8 @@ class Fold:
                     arm=arm,
                     sums=sums,
                     path=decision.path,
-                    vector=self._vector(decision),
+                    # A vector of another space than that of today's map is of no use.
+                    vector=decision.embedding() if decision.seq > self._drawn_at else None,
                     fresh=fresh,
                     voice=self._voice(decision) if decision.capped else None,
                     decision=decision,
@@ -167,10 +167,6 @@ class Fold:
         """Return whose word the feedback of a decision is that is capped."""
         asked = decision.request
         return asked.key if self.keys.caps(asked.key) else asked.user
-
-    def _vector(self, decision: Decision) -> Vector | None:
-        """Return the embedding of a decision, if it is of the space that the map is drawn in."""
-        return decision.embedding() if decision.seq > self._drawn_at else None
 
     def _hear(self, history: History, source: str, reward: float) -> None:
         """Let a source's word be held against what had been expected of the arm chosen."""

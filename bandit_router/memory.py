@@ -170,10 +170,10 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     if not (history.outcomes or history.feedback):
         return nothing(decision.model)
     rewards = []
-    for source, f in standing(history).items():
+    for f in standing(history).values():
         if f.reward is not None:
             said = min(f.weight, 1.0) if decision.capped else f.weight
-            rewards.append((said * f.reliability * settings.weight(source), f.reward))
+            rewards.append((said * f.reliability * settings.weight(f.source), f.reward))
     scale = decision.trust
     if decision.capped:
         most = settings.default_weight + sum(settings.weights.values())

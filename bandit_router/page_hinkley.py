@@ -53,8 +53,8 @@ class PageHinkley(_class()):  # type: ignore[misc]
         if down > self._max_decrease:
             self._max_decrease = down
         if mean.n >= self.min_instances:
-            most = max(up - self._min_increase, self._max_decrease - down)
-            self._drift_detected = most > self.threshold
+            risen, fallen = up - self._min_increase, self._max_decrease - down
+            self._drift_detected = risen > self.threshold or fallen > self.threshold
         return self._drift_detected
 
 

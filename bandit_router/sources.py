@@ -12,7 +12,11 @@ _HELD = 256
 _DOUBT = 2.0  # information, sum of squared expectations, behind the belief that a source is sound
 _NOISE = 0.25  # variance of a reward
 _LEAST = 0.05
-N, X, Y, XX, XY = range(5)
+
+Sums = tuple[float, float, float, float, float]
+"""Of expectations x and rewards y: count, x, y, x squared, x y."""
+
+_NONE: Sums = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Sources:
@@ -45,17 +49,18 @@ class Sources:
     """
 
     def __init__(self) -> None:
-        self._sums: OrderedDict[str, list[float]] = OrderedDict()
+        self._sums: OrderedDict[str, Sums] = OrderedDict()
 
     def heard(self, source: str, reward: float, expected: float, sign: float = 1.0) -> None:
         """Fold a reward and what had been expected of the arm; a `sign` of -1 takes it back."""
-        if (sums := self._sums.get(source)) is None:
-            sums = self._sums[source] = [0.0] * 5
-        sums[N] += sign
-        sums[X] += sign * expected
-        sums[Y] += sign * reward
-        sums[XX] += sign * expected**2
-        sums[XY] += sign * (expected * reward)
+        n, x, y, xx, xy = self._sums.get(source, _NONE)
+        self._sums[source] = (
+            n + sign,
+            x + sign * expected,
+            y + sign * reward,
+            xx + sign * expected**2,
+            xy + sign * (expected * reward),
+        )
         self._sums.move_to_end(source)
         if len(self._sums) > _HELD:
             self._sums.popitem(last=False)
@@ -79,12 +84,13 @@ class Sources:
 
     def load(self, state: list[Any]) -> None:
         """Take over what `state` returned."""
-        self._sums = OrderedDict((source, sums.tolist()) for source, sums in state)
+        self._sums = OrderedDict((source, tuple(sums.tolist())) for source, sums in state)
 
 
-def _slope(sums: list[float]) -> tuple[float, float]:
+def _slope(sums: Sums) -> tuple[float, float]:
     """Return the posterior mean of a source's slope, and its standard error."""
-    n = max(sums[N], 1e-9)
-    size = _DOUBT + max(sums[XX] - sums[X] * sums[X] / n, 0.0)
-    slope = (_DOUBT + sums[XY] - sums[X] * sums[Y] / n) / size
+    n, x, y, xx, xy = sums
+    n = max(n, 1e-9)
+    size = _DOUBT + max(xx - x * x / n, 0.0)
+    slope = (_DOUBT + xy - x * y / n) / size
     return slope, math.sqrt(_NOISE / size)

@@ -37,8 +37,9 @@ class FeedbackSettings(Table, frozen=True):
     def weight(self, source: str) -> float:
         """Return what a source counts."""
         family = family_of(source)
-        if source in self.weights or family in self.weights:
-            return self.weights.get(source, self.weights.get(family, 0.0))
+        for name in (source, family):
+            if name in self.weights:
+                return self.weights[name]
         return SIGNAL_WEIGHTS.get(family, self.default_weight)
 
 
