@@ -26,6 +26,9 @@ LATEST_S = 1.0
 LONGEST = 64_000_000
 """Bytes of the write-ahead log that are kept when it begins anew; a long reader makes it longer."""
 
+PATIENCE_S = 1.0
+"""How long writes wait for a reader who keeps what was erased in the write-ahead log."""
+
 
 class Backfill:
     """A thread that brings the database up to its write-ahead log, which then begins anew.
@@ -53,6 +56,7 @@ class Backfill:
         self._at_it = threading.Lock()
         self._changed = threading.Condition()
         self._rows = 0  # written since all was done; changed by whoever holds `writing`
+        self._owed = False  # whether it is to be emptied as soon as a reader lets it
         self._closed = False
         # Started with the first write: who opens a database to look something up writes nothing.
         self._thread: threading.Thread | None = None
@@ -73,10 +77,10 @@ class Backfill:
                 self._changed.notify()
 
     def empty(self) -> None:
-        """Leave nothing in the write-ahead log, if no reader is in the way."""
+        """Leave nothing in the write-ahead log; soon after its end if a reader is in the way."""
         with self._at_it, self._writing:
             if not self._closed:
-                self._do("TRUNCATE")
+                self._owed = not self._do("TRUNCATE", PATIENCE_S)
                 self._rows = 0
 
     def close(self) -> None:
@@ -104,7 +108,7 @@ class Backfill:
     def _wait(self, failed: bool) -> bool:
         """Return, as soon as there is enough to do or it has waited so long, whether to go on."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._rows)
+            self._changed.wait_for(lambda: self._closed or self._rows or self._owed)
             self._changed.wait_for(
                 lambda: self._closed or (self._rows >= EVERY and not failed), LATEST_S
             )
@@ -112,15 +116,17 @@ class Backfill:
 
     def _all(self) -> None:
         with self._at_it:
-            self._do("PASSIVE")
+            if self._rows:
+                self._do("PASSIVE")
             with self._writing:
-                done = self._do("PASSIVE")
-                self._rows = 0
+                done = self._do("TRUNCATE" if self._owed else "PASSIVE")
+                self._rows, self._owed = 0, self._owed and not done
         if not done:  # a reader needs it yet: it has to survive a power failure where it is
             with Path(f"{self._path}-wal").open("rb") as wal:
                 os.fsync(wal.fileno())
 
-    def _do(self, how: str) -> bool:
+    def _do(self, how: str, patience: float = 0.0) -> bool:
         """Do what there is now, up to what a reader still needs; return whether that was all."""
+        self._db.execute(f"PRAGMA busy_timeout = {patience * 1000:.0f}").fetchall()
         [(busy, there, done)] = self._db.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
         return not busy and bool(done == there)
