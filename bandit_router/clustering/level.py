@@ -45,6 +45,10 @@ class Level(Protocol):
         """Return the id of the cluster that holds `z`, or None; changes nothing."""
         ...
 
+    def holder(self, z: Array) -> int | None:
+        """Return what `locate` does of the vector that was learnt last, sooner perhaps."""
+        ...
+
     def closest(self, z: Array) -> int | None:
         """Return the cluster whose centre is closest, however far; None if there is none."""
         ...
@@ -57,16 +61,13 @@ class Level(Protocol):
         """Return the centre of a cluster, or `default` if it does not live."""
         ...
 
-    def learn(
-        self, z: Array, new_id: NewId, time: float = 0.0
-    ) -> tuple[int | None, Turnover | None]:
+    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover | None:
         """Learn one vector of the map's space, shape (dimension,), at `time` (seconds).
 
         Returns
         -------
-        tuple
-            The cluster that holds the vector now, as `locate` gives it; what else became of
-            clusters than that their centres were drawn nearer, None if nothing did.
+        Turnover or None
+            What became of clusters; None if centres were drawn nearer and that is all.
         """
         ...
 
@@ -133,6 +134,12 @@ class DbstreamLevel(DBSTREAM):
         id_, distance = self.nearest_micro_cluster(z)
         return id_ if distance < self.clustering_threshold else None
 
+    def holder(self, z: Array) -> int | None:
+        """Return the one that was nearest when `z` was learnt, unless rows are others since."""
+        if self._turnover is not None or self._nearest < 0:
+            return self.locate(z)
+        return self._matrix.id_of(self._nearest)
+
     def closest(self, z: Array) -> int | None:
         """Return the micro-cluster whose centre is closest."""
         return self.nearest_micro_cluster(z)[0] if self._matrix.size else None
@@ -149,9 +156,7 @@ class DbstreamLevel(DBSTREAM):
             return default
         return found
 
-    def learn(
-        self, z: Array, new_id: NewId, time: float = 0.0
-    ) -> tuple[int | None, Turnover | None]:
+    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover | None:
         """Learn one vector; see `Level`."""
         self._next, self._turnover = new_id, None
         if self.timed:
@@ -159,9 +164,7 @@ class DbstreamLevel(DBSTREAM):
         self.learn_vector(z)
         if self.timed:
             self._cleanup()
-        if self._turnover is not None or self._nearest < 0:  # rows may be others now
-            return self.locate(z), self._turnover
-        return self._matrix.id_of(self._nearest), None
+        return self._turnover
 
     def view(self) -> tuple[Rows, Array, Array]:
         """Ids, centres and faded weights."""

@@ -123,16 +123,14 @@ class ClusterMap:
         """Learn one vector at every level; return what became of clusters."""
         lineage = self.lineage
         lineage.begin(seq, time)
-        region, look = None, self._shares.seen % _EVERY == 0
+        look = self._shares.seen % _EVERY == 0
         for depth, level in enumerate(self.levels):
-            held, turnover = level.learn(z, self._new_ids[depth], time)
+            turnover = level.learn(z, self._new_ids[depth], time)
             if turnover is not None:
                 self._follow(depth, turnover, z)
-            if not depth:
-                region = held
-            elif look and held is not None:
-                self._draw(depth, held, z)
-        if self._shares.count(region):
+            if depth and look:
+                self._draw(depth, z)
+        if self._shares.count(self.levels[0].holder(z)):
             for moved in self._shares.moves(self.levels[0].view()[0].tolist()):
                 lineage.drifted(*moved)
         return lineage.events
@@ -188,9 +186,12 @@ class ClusterMap:
         found = self.levels[depth - 1].closest(center) if depth else None
         return WHOLE if found is None else found
 
-    def _draw(self, depth: int, id_: int, z: Array) -> None:
-        """Give a cluster, which holds `z`, another parent, if that has become much nearer."""
+    def _draw(self, depth: int, z: Array) -> None:
+        """Give the cluster that holds `z` another parent, if that has become much nearer."""
         level, above = self.levels[depth], self.levels[depth - 1]
+        id_ = level.holder(z)
+        if id_ is None:
+            return
         center = level.center(id_, z)
         parent, old = self._parent_for(depth, center), self.lineage.parent(id_)
         if parent in (old, WHOLE):

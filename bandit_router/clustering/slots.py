@@ -138,6 +138,10 @@ class SlotLevel:
         apart = centers - z
         return int(ids[int(np.vecdot(apart, apart).argmin())])
 
+    def holder(self, z: Array) -> int | None:
+        """Return the cluster with the nearest centre."""
+        return self.locate(z)
+
     def closest(self, z: Array) -> int | None:
         """Return the cluster with the nearest centre."""
         return self.locate(z)
@@ -152,19 +156,13 @@ class SlotLevel:
         row = int(np.searchsorted(ids, id_))
         return centers[row] if row < len(ids) and ids[row] == id_ else default
 
-    def learn(
-        self, z: Array, new_id: NewId, time: float = 0.0
-    ) -> tuple[int | None, Turnover | None]:
+    def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover | None:
         """Learn one vector; see `Level`."""
         self.slots.learn(z)
         self._view = None
         now = self.slots.occupants()
-        same = len(now) == len(self._alive) and all(map(_same, now, self._alive))
-        turnover = None if same else self._turn_over(now, new_id)
-        return self.locate(z), turnover
-
-    def _turn_over(self, now: list[Any], new_id: NewId) -> Turnover:
-        """Give those who live in the slots now their ids; return what became of the others."""
+        if len(now) == len(self._alive) and all(map(_same, now, self._alive)):
+            return None
         turnover = Turnover()
         known = dict(zip(map(id, self._alive), self._ids, strict=True))
         ids = [known.pop(id(occupant), None) for occupant in now]
