@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from .connection import connect
+from .sqlite import Database
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +40,24 @@ class Backfill:
     What is done beside the writes begins only when some were made since all was done, and nobody
     else does it: in SQLite before 3.51.3 a write that begins the log anew at that very moment
     damages the database (https://sqlite.org/wal.html#walresetbug). While something is left to do,
-    no write begins it anew.
+    no write begins it anew; while the rest is done none can, by whatever connection.
 
     Parameters
     ----------
     path
-        The database, which has a connection open that writes and leaves this to us.
+        The database.
+    writer
+        The connection that writes to it, and leaves this to us.
     writing
-        Held by whoever writes.
+        Held by whoever uses that.
     """
 
-    def __init__(self, path: Path, writing: AbstractContextManager[object]) -> None:
+    def __init__(
+        self, path: Path, writer: Database, writing: AbstractContextManager[object]
+    ) -> None:
         self._db = connect(path, readonly=False)
         self._path = path
+        self._writer = writer
         self._writing = writing
         self._at_it = threading.Lock()
         self._changed = threading.Condition()
@@ -119,11 +125,19 @@ class Backfill:
             if self._rows:
                 self._do("PASSIVE")
             with self._writing:
-                done = self._do("TRUNCATE" if self._owed else "PASSIVE")
+                done = self._do("TRUNCATE") if self._owed else self._rest()
                 self._rows, self._owed = 0, self._owed and not done
         if not done:  # a reader needs it yet: it has to survive a power failure where it is
             with Path(f"{self._path}-wal").open("rb") as wal:
                 os.fsync(wal.fileno())
+
+    def _rest(self) -> bool:
+        """Do the rest while no other connection writes either, such as that of the API keys."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            return self._do("PASSIVE")
+        finally:
+            self._writer.rollback()
 
     def _do(self, how: str, patience: float = 0.0) -> bool:
         """Do what there is now, up to what a reader still needs; return whether that was all."""

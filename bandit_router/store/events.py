@@ -61,7 +61,7 @@ class EventStore(Reader):
         if writer is not None:
             writer.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
             writer.execute(f"PRAGMA journal_size_limit = {LONGEST}").fetchall()
-            self._backfill = Backfill(path, self._write_lock)
+            self._backfill = Backfill(path, writer, self._write_lock)
         self._last: int | None = None  # the last event, where nothing else was written after it
         self._closed = False
 

@@ -134,6 +134,31 @@ def test_it_begins_only_while_something_is_left_to_do(
     assert store._writer.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
 
 
+def test_no_other_connection_writes_while_the_rest_is_done(
+    store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backfill, "LATEST_S", 0.05)
+    assert store._backfill is not None
+    refused: list[bool] = []
+
+    def traced(sql: str) -> None:
+        if "checkpoint" not in sql:
+            return
+        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as other:
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                refused.append(True)
+            else:
+                refused.append(False)
+
+    store._backfill._db.conn.set_trace_callback(traced)
+    store.append(run_of(1, 10))
+    wait_for(lambda: in_the_file(path) == 10)
+    wait_for(lambda: refused == [False, True])
+    store.append(run_of(11, 20))
+
+
 def test_what_fails_is_told_once_and_tried_again(
     store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
