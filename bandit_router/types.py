@@ -229,8 +229,12 @@ class Decision(
     version: int = EVENT_VERSION
 
     def embedding(self) -> Vector | None:
-        """Return the logged unit vector, or None if there is none."""
-        return np.frombuffer(self.vector, _FLOAT32) if self.vector else None
+        """Return a copy of the logged unit vector, or None if there is none.
+
+        As it may be written to, machine code takes it as any other: that of read-only arrays is
+        another, to be compiled and to be held in the processor's caches beside it.
+        """
+        return np.frombuffer(bytearray(self.vector), _FLOAT32) if self.vector else None
 
     def candidate(self, model: str) -> Candidate | None:
         """Return what was believed of `model`, or None if it was not eligible."""
