@@ -49,11 +49,14 @@ class Cells:
         add_to_cell(self.sums, self.places, self._row(id_), arm, sums, z)
 
     def make_room(self, path: Sequence[int], dimension: int | None) -> None:
-        """Have a row for each cluster of a path, and places so long (None: as they are)."""
+        """Have a row for each cluster of a path, and places so long (None: as they are).
+
+        A path through no cluster says nothing of places.
+        """
         for id_ in path:
             if id_ not in self._rows:
                 self._new(id_)
-        if dimension is not None and self.places.shape[1] != dimension + 1:
+        if dimension is not None and self.places.shape[1] != dimension + 1 and any(path):
             self.places = np.zeros((len(self.places), dimension + 1))
 
     def merge(self, id_: int, heir: int) -> None:

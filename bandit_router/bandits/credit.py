@@ -16,7 +16,7 @@ of squares of cost (US dollars) and of latency (milliseconds)."""
 
 ROWS = 9
 Sums = tuple[float, ...]
-"""Of one credit, shape (9,): plain numbers, since few of them are made into arrays."""
+"""Of one credit, nine of them: plain numbers, of which few ever go into an array."""
 
 _NONE: Sums = (0.0,) * ROWS
 _UNKNOWN: Sums = (0.0, 0.0, 0.0)

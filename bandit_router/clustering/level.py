@@ -160,7 +160,7 @@ class DbstreamLevel(DBSTREAM):
         """Learn one vector; see `Level`."""
         self._next, self._turnover = new_id, None
         if self.timed:
-            self._time_stamp = max(self._time_stamp, time)
+            self._time_stamp = max(float(self._time_stamp), time)
         self.learn_vector(z)
         if self.timed:
             self._cleanup()

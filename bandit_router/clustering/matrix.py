@@ -54,7 +54,7 @@ class CenterMatrix:
         self._updated = np.empty(_FEW)
         self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
         self._dirty = np.empty(_FEW, dtype=np.bool_)  # whether that is of another centre than now
-        self._near = np.empty(_FEW, dtype=np.int64)
+        self._near = np.empty(_FEW, dtype=np.int64)  # rows, see `drawn`
         self._look()
 
     def _look(self) -> None:

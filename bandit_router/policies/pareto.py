@@ -101,7 +101,7 @@ class ParetoBanditPolicy(PeerPolicy):
     def reward(self, lesson: Lesson, total: Sums) -> float:
         """Return the quality if the pacer minds the costs, else the utility."""
         if self._pacer is not None:
-            return float(total[R] / total[W])
+            return total[R] / total[W]
         return super().reward(lesson, total)
 
     def added(self, model: Model) -> None:

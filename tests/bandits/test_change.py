@@ -6,6 +6,7 @@ import numpy as np
 
 from bandit_router import codec
 from bandit_router.bandits.change import ChangeDetector, PriceWatch
+from bandit_router.page_hinkley import PageHinkley, numbers
 
 
 def rewards(mean: float, n: int, seed: int) -> np.ndarray:
@@ -46,3 +47,18 @@ def test_a_tenfold_bill_is_told_within_a_dozen() -> None:
     assert any(watch.update(10 * bill, 1.0) for bill in bills[:12])
     cheaper = PriceWatch()
     assert any(cheaper.update(0.1 * bill, 1.0) for bill in bills[:60])
+
+
+def test_the_test_is_rivers_bit_for_bit() -> None:
+    rivers = PageHinkley.__base__
+    told = 0
+    for seed in range(20):
+        ours = PageHinkley(min_instances=30, delta=0.1, threshold=5.0)
+        theirs = rivers(min_instances=30, delta=0.1, threshold=5.0, alpha=1.0, mode="both")
+        rng = np.random.default_rng(seed)
+        for x in rng.normal(np.repeat([0.0, 0.6, -0.4], 200)).tolist():
+            theirs.update(x)
+            assert ours.update(x) == ours.drift_detected == theirs.drift_detected
+            assert numbers(ours) == numbers(theirs)
+            told += ours.drift_detected
+    assert told > 20

@@ -357,3 +357,11 @@ def test_a_tilt_is_not_believed_where_there_is_none() -> None:
         seen = credit("", [(1.0, reward)], None, None)
         learn(model, (cluster,), seen, ARMS[arm], z=tuple(rng.normal(size=2)))
     assert model.state()["weights"][-1] < 1e-3
+
+
+def test_what_lies_nowhere_leaves_the_places_of_clusters_alone() -> None:
+    model, seen = posterior(), credit("a", [(1.0, 1.0)], None, None)
+    learn(model, (1, 2), seen, "a")
+    before = model._cells.places.copy()
+    model.learn(Surroundings.inside((0, 0)), (0, 0), seen.sums, "a")
+    np.testing.assert_array_equal(model._cells.places, before)
