@@ -19,7 +19,7 @@ SIZE = 2 << 20
 def collapse_heap() -> int:
     """Bring the heap of this process into large pages, and return how many it is in now.
 
-    It takes some ten milliseconds and no more memory. Where the system has no such pages, or
+    It takes some ten milliseconds and hardly more memory. Where the system has no such pages, or
     cannot say where the heap is, all stays as it is: 0.
     """
     if sys.platform != "linux":
@@ -34,8 +34,6 @@ def collapse_heap() -> int:
     for line in lines:
         if line.endswith("[heap]"):
             start, end = (int(part, 16) for part in line.split(maxsplit=1)[0].split("-"))
-            first = -(-start // SIZE) * SIZE
-            found += sum(
-                not madvise(at, SIZE, COLLAPSE) for at in range(first, end - SIZE + 1, SIZE)
-            )
+            pages = range(-(-start // SIZE) * SIZE, end - SIZE + 1, SIZE)
+            found += sum(not madvise(at, SIZE, COLLAPSE) for at in pages)
     return found
