@@ -140,7 +140,7 @@ class DenStreamSlots(DenStream):
             heir.merge(dead)
             self._merged[id(dead)] = heir
             self._dead.append(dead)  # held until the next step: no new object gets its id()
-            matrix.move_one(matrix.row_of(pair[0]), np.array(list(heir.center.values())))
+            matrix.move_one(matrix.row_of(pair[0]), np.array(_center(heir)))
             matrix.keep(matrix.ids != pair[1])
 
     def occupants(self) -> list[Any]:
@@ -149,7 +149,7 @@ class DenStreamSlots(DenStream):
 
     def rows(self) -> Array:
         """Their centres."""
-        return np.array([list(mc.center.values()) for mc in self.occupants()])
+        return np.array([_center(mc) for mc in self.occupants()])
 
     def weights(self) -> Array:
         """Their faded weights."""
@@ -171,3 +171,13 @@ class DenStreamSlots(DenStream):
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         saved.load_denstream(self, state, MicroCluster)
+
+
+def _center(micro: DenStreamMicroCluster) -> list[float]:
+    """Return its centre as River computes it, but not through River's cache.
+
+    That is empty where a micro-cluster has changed, which who learns goes by: to look at the map
+    must not make it forget.
+    """
+    inverse = 1.0 / micro.N
+    return [value * inverse for value in micro.linear_sum.values()]

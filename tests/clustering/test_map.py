@@ -69,6 +69,20 @@ def test_before_anything_is_learnt_slots_place_nothing() -> None:
     assert map_.locate(unit_vectors(1)[0])[-1] == WHOLE
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_who_looks_at_the_map_does_not_change_how_it_goes_on(name: str) -> None:
+    states = []
+    for looks in (False, True):
+        map_ = ClusterMap(ClustererSettings(name=name))
+        for step, z in enumerate(unit_vectors(1000, dimension=24, topics=150)):
+            if looks:
+                map_.survey(z, 0.3)
+                map_.places()
+            map_.learn(z, step, 0.0)
+        states.append(encode_state(map_.state()))
+    assert states[0] == states[1]
+
+
 def test_locating_changes_nothing() -> None:
     map_ = ClusterMap(ClustererSettings())
     vectors = unit_vectors(200)
