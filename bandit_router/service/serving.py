@@ -23,7 +23,6 @@ from .app import SERVER, create_app
 from .demo import demo_config
 from .engine import Engine
 from .errors import Unavailable
-from .hugepages import collapse_heap
 from .keys import CONNECTIONS, ENGINE
 from .opening import OUTBOX, open_learner
 from .shared import kept_keys
@@ -207,11 +206,10 @@ async def _spare(engine: Engine) -> None:
     """Keep what lives as long as the process out of garbage collection, once it is all there.
 
     Code, compiled or not, is most of what there is to look through: a full collection would hold
-    every request up for a tenth of a second. And it is the time to bring it into large pages.
+    every request up for a tenth of a second.
     """
     with contextlib.suppress(Unavailable):
         await engine.warm()
         gc.collect()
         gc.freeze()
-        await asyncio.to_thread(collapse_heap)
     gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
