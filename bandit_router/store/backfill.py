@@ -21,6 +21,11 @@ log = logging.getLogger(__name__)
 EVERY = 2_000
 """Rows written from one time to the next, at most; about 10 MB of the write-ahead log."""
 
+FEW = 40
+"""Rows that are done while writes wait; of more, those are done beside the writes first."""
+
+_PASSES, _SOON_S = 4, 0.05
+
 LATEST_S = 1.0
 """How long what was written waits, at most: by then it survives a power failure in any case."""
 
@@ -34,13 +39,13 @@ PATIENCE_S = 1.0
 class Backfill:
     """A thread that brings the database up to its write-ahead log, which then begins anew.
 
-    Most of it is done beside the writes. What they have added meanwhile, a few pages, is done
-    while none is under way: else the log would only ever grow.
+    Most of it is done beside the writes, then what they have added meanwhile, and so on. The last
+    few pages are done while none is under way: else the log would only ever grow.
 
-    What is done beside the writes begins only when some were made since all was done, and nobody
-    else does it: in SQLite before 3.51.3 a write that begins the log anew at that very moment
-    damages the database (https://sqlite.org/wal.html#walresetbug). While something is left to do,
-    no write begins it anew; while the rest is done none can, by whatever connection.
+    What is done beside the writes begins only when some were made since it was last done, and
+    nobody else does it: in SQLite before 3.51.3 a write that begins the log anew at that very
+    moment damages the database (https://sqlite.org/wal.html#walresetbug). While something is left
+    to do, no write begins it anew; while the rest is done none can, by whatever connection.
 
     Parameters
     ----------
@@ -61,7 +66,8 @@ class Backfill:
         self._writing = writing
         self._at_it = threading.Lock()
         self._changed = threading.Condition()
-        self._rows = 0  # written since all was done; changed by whoever holds `writing`
+        self._rows = 0  # written and not known to be done
+        self._new = 0  # written since any were last done, so that there is something to do
         self._owed = False  # whether it is to be emptied as soon as a reader lets it
         self._closed = False
         # Started with the first write: who opens a database to look something up writes nothing.
@@ -72,7 +78,9 @@ class Backfill:
         with self._changed:
             if not rows or self._closed:
                 return
-            first, self._rows = not self._rows, self._rows + rows
+            first = not self._new
+            self._rows += rows
+            self._new += rows
             if self._thread is None:
                 # A daemon, which a process whose store nobody has closed does not wait for.
                 self._thread = threading.Thread(
@@ -87,7 +95,7 @@ class Backfill:
         with self._at_it, self._writing:
             if not self._closed:
                 self._owed = not self._do("TRUNCATE", PATIENCE_S)
-                self._rows = 0
+                self._rows = self._new = 0
 
     def close(self) -> None:
         """Stop, and close the connection. Safe to call twice."""
@@ -122,14 +130,30 @@ class Backfill:
 
     def _all(self) -> None:
         with self._at_it:
-            if self._rows:
-                self._do("PASSIVE")
+            for _ in range(_PASSES):
+                if not self._most():
+                    break
             with self._writing:
                 done = self._do("TRUNCATE") if self._owed else self._rest()
-                self._rows, self._owed = 0, self._owed and not done
+                self._rows, self._new, self._owed = 0, 0, self._owed and not done
         if not done:  # a reader needs it yet: it has to survive a power failure where it is
             with Path(f"{self._path}-wal").open("rb") as wal:
                 os.fsync(wal.fileno())
+
+    def _most(self) -> bool:
+        """Do what there is beside the writes; return whether they have added much meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._new or self._closed, _SOON_S)
+            if not self._new:
+                return False
+            before = self._rows
+        try:
+            self._do("PASSIVE")
+        finally:
+            self._new = 0
+        with self._changed:
+            self._rows -= before
+            return self._rows > FEW
 
     def _rest(self) -> bool:
         """Do the rest while no other connection writes either, such as that of the API keys."""

@@ -158,7 +158,7 @@ class EventStore(Reader):
         StoreError
             If there is no such event.
         """
-        with self.transaction() as db:
+        with self._writing(flush=False) as (db, _), _whole(db):  # a cache: the log is complete
             found = db.execute("SELECT time FROM events WHERE seq = ?", [seq]).fetchone()
             if found is None:
                 raise StoreError(f"{self.path}: a snapshot needs its event: there is no {seq}")

@@ -134,6 +134,30 @@ def test_it_begins_only_while_something_is_left_to_do(
     assert store._writer.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
 
 
+def test_of_much_only_little_is_done_while_writes_wait(
+    store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(backfill, "FEW", 5)
+    monkeypatch.setattr(backfill, "_SOON_S", PATIENCE_S)
+    monkeypatch.setattr(backfill, "LATEST_S", 0.05)
+    assert store._backfill is not None
+    waiting: list[bool] = []  # at each pass, whether writes wait
+
+    def traced(sql: str) -> None:
+        if "checkpoint" not in sql:
+            return
+        waiting.append(store._write_lock.locked())
+        if len(waiting) < 3:
+            last = store.last_seq()
+            store.append(run_of(last + 1, last + 10))
+            threading.Timer(0.01, lambda: store.append([feedback(store.last_seq() + 1)])).start()
+
+    store._backfill._db.conn.set_trace_callback(traced)
+    store.append(run_of(1, 10))
+    wait_for(lambda: len(waiting) >= 4)
+    assert waiting[:4] == [False, False, False, True]
+
+
 def test_no_other_connection_writes_while_the_rest_is_done(
     store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
