@@ -75,8 +75,7 @@ def _chosen(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _candidate(candidate: Candidate) -> CandidateAnswer:
-    c = candidate
+def _candidate(c: Candidate) -> CandidateAnswer:
     return CandidateAnswer(
         c.model,
         c.propensity,

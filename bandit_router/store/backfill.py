@@ -24,7 +24,7 @@ EVERY = 2_000
 FEW = 40
 """Rows that are done while writes wait; of more, those are done beside the writes first."""
 
-_PASSES, _SOON_S = 4, 0.05
+_PASSES, _SOON_S = 4, 0.05  # beside the writes in a row, and how long one waits for new ones
 
 LATEST_S = 1.0
 """How long what was written waits, at most: by then it survives a power failure in any case."""
@@ -150,7 +150,8 @@ class Backfill:
         try:
             self._do("PASSIVE")
         finally:
-            self._new = 0
+            with self._writing:  # so that all that was written by now has been told of
+                self._new = 0
         with self._changed:
             self._rows -= before
             return self._rows > FEW

@@ -158,6 +158,37 @@ def test_of_much_only_little_is_done_while_writes_wait(
     assert waiting[:4] == [False, False, False, True]
 
 
+def test_what_is_told_of_late_is_not_taken_for_new(
+    store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A write is told of after its commit: meanwhile a pass may have done it already."""
+    monkeypatch.setattr(backfill, "LATEST_S", 0.05)
+    assert store._backfill is not None
+    told, passes = store._backfill.written, []
+    late = threading.Event()
+
+    def written(rows: int) -> None:
+        if store.last_seq() == 20:
+            late.wait(PATIENCE_S)  # the pass beside this write is over by then
+        told(rows)
+
+    def traced(sql: str) -> None:
+        if "checkpoint" not in sql:
+            return
+        passes.append(store._backfill._new)
+        if len(passes) == 1:
+            threading.Thread(target=store.append, args=(run_of(11, 20),)).start()
+            wait_for(lambda: store.last_seq() == 20)
+            threading.Timer(0.3, late.set).start()
+
+    monkeypatch.setattr(store._backfill, "written", written)
+    store._backfill._db.conn.set_trace_callback(traced)
+    store.append(run_of(1, 10))
+    wait_for(lambda: in_the_file(path) == 20 and store._backfill._rows == 0)
+    time.sleep(5 * backfill.LATEST_S)
+    assert passes == [10, 0]  # the second, under the lock, is the last
+
+
 def test_no_other_connection_writes_while_the_rest_is_done(
     store: EventStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ):
