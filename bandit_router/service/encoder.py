@@ -119,16 +119,25 @@ class Encoder:
 
     def _encode_turn(self) -> None:
         turn, self._turn = self._turn, []
-        for text, future in turn:
-            if future.done():  # who asked has gone
-                continue
-            try:
-                [vector] = self.embedder.encode([text])
-            except Exception as error:  # theirs alone
-                future.set_exception(error)
+        self._encode([one for one in turn if not one[1].done()])  # who asked has gone
+
+    def _encode(self, turn: list[tuple[str, asyncio.Future[Vector]]]) -> None:
+        """Let every future have its vector, or why there is none: theirs alone."""
+        if not turn:
+            return
+        try:
+            vectors = self.embedder.encode([text for text, _ in turn])
+            found = list(zip(turn, vectors, strict=True))
+        except Exception as error:
+            if len(turn) == 1:
+                turn[0][1].set_exception(error)
             else:
-                self._keep(text, vector)
-                future.set_result(vector)
+                for one in turn:
+                    self._encode([one])
+            return
+        for (text, future), vector in found:
+            self._keep(text, vector)
+            future.set_result(vector)
 
     async def _shared(self, text: str) -> Vector:
         """Return the vector of a text from the batch that it is in, or will be."""
@@ -197,6 +206,6 @@ class Encoder:
 
     def _keep(self, text: str, vector: Vector) -> None:
         if self._cache_size and len(text) <= KEPT_CHARS:
-            self._cache[text] = vector
+            self._cache[text] = vector.copy()  # a row would keep its whole batch
             if len(self._cache) > self._cache_size:
                 self._cache.popitem(last=False)

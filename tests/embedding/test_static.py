@@ -35,7 +35,7 @@ def test_any_text_has_a_unit_vector(text: str) -> None:
 def test_the_quick_way_to_tokens_is_the_tokenizer_s(text: str) -> None:
     table = static._table()
     text = static.head_and_tail(text, static.HALF)
-    assert table.tokens(text).tobytes() == table._encoded(text)
+    assert table.tokens(text).tolist() == table._encoded(text)
 
 
 def test_odd_texts_have_one_too() -> None:
@@ -57,7 +57,7 @@ def test_rows_are_added_in_the_same_order_everywhere(count: int, chains: list[in
     rng = np.random.default_rng(3)
     rows = rng.integers(-127, 128, (500, 16)).astype(np.int8)
     scale = rng.random(500, np.float32)
-    ids = rng.integers(0, 500, count)
+    ids = rng.integers(0, 500, count).astype(np.uint16)
     expected, at = np.zeros(16, np.float32), 0
     for size in chains:
         part = np.zeros(16)
@@ -68,6 +68,23 @@ def test_rows_are_added_in_the_same_order_everywhere(count: int, chains: list[in
     out = np.empty(16, np.float32)
     static._sum(rows, scale, ids, out)
     assert (out == expected).all()
+
+
+def test_squares_are_added_in_the_same_order_everywhere() -> None:
+    rng = np.random.default_rng(5)
+    size = (50, 256)
+    vectors = rng.integers(-2047, 2048, size) * 2.0 ** rng.integers(0, 8, size)  # exact squares
+    parts = np.zeros((50, 64))
+    for at in range(0, 256, 64):
+        parts = (vectors[:, at : at + 64] ** 2 + parts).astype(np.float32).astype(np.float64)
+    single = parts.astype(np.float32).reshape(50, 4, 2, 8)
+    sixteen = single[:, :, 0] + single[:, :, 1]
+    eight = sixteen[:, 0] + sixteen[:, 1] + sixteen[:, 2] + sixteen[:, 3]
+    four = eight[:, :4] + eight[:, 4:]
+    expected = (four[:, 0] + four[:, 1]) + (four[:, 2] + four[:, 3])
+    found = [static._square(vector) for vector in vectors.astype(np.float32)]
+    assert found == expected.tolist()
+    assert found != (vectors**2).sum(axis=1).astype(np.float32).tolist()
 
 
 def test_both_ends_of_a_long_text_count() -> None:

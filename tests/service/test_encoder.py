@@ -98,7 +98,21 @@ async def test_of_one_turn_who_leaves_or_is_refused_takes_no_other_with_him() ->
     assert (found[0][0], found[3][0]) == (1, 2)
     assert isinstance(found[1], InvalidInput)
     assert isinstance(found[2], asyncio.CancelledError)
-    assert embedder.batches == [["a"], ["refused"], ["bb"]]
+    assert embedder.batches == [["a", "refused", "bb"], ["a"], ["refused"], ["bb"]]
+    encoder.close()
+
+
+async def test_what_a_turn_asks_is_encoded_at_once_and_a_kept_vector_keeps_no_other() -> None:
+    embedder = Gated()
+    embedder.instant = True
+    embedder.gate.set()
+    encoder = await started(embedder, cache_size=1)
+    found = await asyncio.gather(*(encoder.embed(text) for text in ("a", "bb", "bb")))
+    assert [vector[0] for vector in found] == [1, 2, 2]
+    assert embedder.batches == [["a", "bb", "bb"]]
+    kept = await encoder.embed("bb")
+    assert kept[0] == 2
+    assert kept.base is None
     encoder.close()
 
 
