@@ -8,6 +8,7 @@ import numpy as np
 
 from ..compiled import compiled
 from .belief import Array
+from .cholesky import solve
 from .credit import R, Sums, W
 from .pooled import linear, placed
 
@@ -96,33 +97,22 @@ class AdjustedLevels:
 
     def fit(self, prior: Array, noise: Array) -> None:
         """Solve for levels and difficulty, given the arms' priors and noise, shape (arms,)."""
-        weight = self.seen[:, -1]
         self.lambdas = noise / self.spread
-        per = 1.0 / (weight + self.lambdas)
-        moment = self.moment - prior[:, None] * self.seen
-        precision = self.gram.sum(axis=0) - (self.seen * per[:, None]).T @ self.seen
-        precision.flat[:: len(precision) + 1] += _SLOPE_DOUBT
-        target = moment.sum(axis=0) - (per * moment[:, -1]) @ self.seen
-        try:
-            np.linalg.cholesky(precision)
-        except np.linalg.LinAlgError:  # more was taken back than was held
-            self.placeless(np.maximum(weight, 0.0), self.moment[:, -1].copy())
+        levels, slope = np.empty(len(prior)), np.empty(len(self.slope))
+        if not fit(self.gram, self.seen, self.moment, prior, self.lambdas, levels, slope):
+            # More was taken back than was held.
+            self.placeless(np.maximum(self.seen[:, -1], 0.0), self.moment[:, -1].copy())
             self.fit(prior, noise)
             return
-        self.slope = np.linalg.solve(precision, target)
-        levels = per * (moment[:, -1] - self.seen @ self.slope)
+        self.slope = slope
         self.levels = prior + levels
+        per = 1.0 / (self.seen[:, -1] + self.lambdas)
         squares = float((levels * levels + noise * per).sum())
         self.spread = (_SPREAD_WEIGHT * _SPREAD**2 + squares) / (_SPREAD_WEIGHT + len(prior))
 
     def tilt(self, arm: int) -> None:
         """Solve for the tilt of an arm, given its level and the difficulty."""
-        base = self.slope.copy()
-        base[-1] += self.levels[arm]
-        ridge = _ridge(self.dimension)
-        rest = self.moment[arm] - self.gram[arm] @ base
-        self.tilts[0, arm] = np.linalg.solve(self.gram[arm] + np.diag(ridge), rest)
-        self.tilts[1, arm] = 1.0 / (np.maximum(self.gram[arm].diagonal(), 0.0) + ridge)
+        tilt(self.gram[arm], self.moment[arm], self.slope, self.levels[arm], self.tilts[:, arm])
 
     def difficulty(self, z: Array) -> float:
         """Return what a place takes from (negative) or adds to every arm's level.
@@ -178,13 +168,73 @@ class AdjustedLevels:
         self.seen, self.moment = (np.pad(a, ((0, 0), (more, 0))) for a in (self.seen, self.moment))
 
 
-def _ridge(dimension: int) -> Array:
-    return np.append(np.full(dimension, _TILT_DOUBT), _MIDDLE_DOUBT)
-
-
 def _no_tilt(arms: int, dimension: int) -> Array:
-    variance = np.tile(1.0 / _ridge(dimension), (arms, 1))
-    return np.stack([np.zeros_like(variance), variance])
+    out = np.zeros((2, arms, dimension + 1))
+    out[1] = 1.0 / _TILT_DOUBT
+    out[1, :, -1] = 1.0 / _MIDDLE_DOUBT
+    return out
+
+
+@compiled
+def fit(
+    gram: Array,
+    seen: Array,
+    moment: Array,
+    prior: Array,
+    lambdas: Array,
+    levels: Array,
+    slope: Array,
+) -> bool:
+    """Write each arm's level beside its prior, and the slope of the difficulty.
+
+    Returns
+    -------
+    bool
+        Whether there is a solution.
+    """
+    arms, size = seen.shape
+    precision = np.zeros((size, size))
+    slope[:] = 0.0
+    for a in range(arms):
+        per = 1.0 / (seen[a, -1] + lambdas[a])
+        levels[a] = moment[a, -1] - prior[a] * seen[a, -1]
+        for i in range(size):
+            slope[i] += moment[a, i] - prior[a] * seen[a, i] - per * levels[a] * seen[a, i]
+            for j in range(size):
+                precision[i, j] += gram[a, i, j] - per * seen[a, i] * seen[a, j]
+    for i in range(size):
+        precision[i, i] += _SLOPE_DOUBT
+    if not solve(precision, slope):
+        return False
+    for a in range(arms):
+        for i in range(size):
+            levels[a] -= seen[a, i] * slope[i]
+        levels[a] /= seen[a, -1] + lambdas[a]
+    return True
+
+
+@compiled
+def tilt(gram: Array, moment: Array, slope: Array, level: float, out: Array) -> None:
+    """Write an arm's tilt, and the variance of each of its coefficients; none if that is unsound.
+
+    Parameters
+    ----------
+    gram, moment
+        Of the arm, shape (dimension + 1, dimension + 1) and (dimension + 1,).
+    out
+        Shape (2, dimension + 1).
+    """
+    size = len(moment)
+    ridged = gram.copy()
+    for i in range(size):
+        ridge = _TILT_DOUBT if i < size - 1 else _MIDDLE_DOUBT
+        ridged[i, i] += ridge
+        out[0, i] = moment[i] - gram[i, -1] * level
+        for j in range(size):
+            out[0, i] -= gram[i, j] * slope[j]
+        out[1, i] = 1.0 / (max(gram[i, i], 0.0) + ridge)
+    if not solve(ridged, out[0]):
+        out[0] = 0.0
 
 
 @compiled

@@ -31,17 +31,20 @@ class Priors:
         self.cost = np.zeros(0)
         self._given = np.zeros(0)  # nan: none
         self._like: list[str] = []  # the name of the arm that each is like, or ""
+        self._alone: Array | None = None  # see `_unlike`
 
     def add_arm(self) -> None:
         """Add an arm of which nothing is believed."""
         self.cost, self._given = np.append(self.cost, np.nan), np.append(self._given, np.nan)
         self._like.append("")
+        self._alone = None
 
     def set(self, arm: int, quality: float | None, cost: float | None, like: str | None) -> None:
         """Set what is believed of an arm; None: nothing."""
         self._given[arm] = np.nan if quality is None else quality
         self.cost[arm] = np.nan if cost is None else cost
         self._like[arm] = like or ""
+        self._alone = None
 
     def kin(self, index: Mapping[str, int]) -> list[int] | None:
         """Return the arm that each is like, itself if none; None if that holds for all.
@@ -60,17 +63,22 @@ class Priors:
         weight, level
             Evidence and level of each arm, which its kin take over.
         """
-        known = self.cost > 0
-        price = np.log(np.where(known, self.cost, 1.0))
-        middle = price[known].mean() if known.any() else 0.0
-        more = np.clip(_BY_PRICE * (price - middle), -_BY_PRICE_MOST, _BY_PRICE_MOST)
-        guess = np.where(np.isnan(self._given), 0.5 + np.where(known, more, 0.0), self._given)
-        kin = self.kin(index)
+        if self._alone is None:
+            self._alone = self._unlike()
+        guess, kin = self._alone.copy(), self.kin(index)
         for _ in range(_KINSHIP if kin else 0):  # an arm without evidence is itself like another
             for i, other in enumerate(kin or ()):
                 if other != i and np.isnan(self._given[i]):
                     guess[i] = level[other] if weight[other] > 0 else guess[other]
         return guess
+
+    def _unlike(self) -> Array:
+        """Return the prior mean qualities that there would be if no arm were like another."""
+        known = self.cost > 0
+        price = np.log(np.where(known, self.cost, 1.0))
+        middle = price[known].mean() if known.any() else 0.0
+        more = np.clip(_BY_PRICE * (price - middle), -_BY_PRICE_MOST, _BY_PRICE_MOST)
+        return np.where(np.isnan(self._given), 0.5 + np.where(known, more, 0.0), self._given)
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and names."""
@@ -80,3 +88,4 @@ class Priors:
         """Take over what `state` returned."""
         self.cost, self._given = state["cost"], state["given"]
         self._like = list(state["like"])
+        self._alone = None
