@@ -37,7 +37,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 21
+FOLD_VERSION = 22
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 
