@@ -11,6 +11,8 @@ from ..embedding.base import project
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
+_GROUPS, _HALVINGS = 64, 6
+
 
 @compiled
 def nearest(centers: Array, x: Array, rows: Rows, squares: Array) -> int:
@@ -40,8 +42,11 @@ def nearest(centers: Array, x: Array, rows: Rows, squares: Array) -> int:
     for row in range(n):
         far[row] = squared(centers[row], x)
     size, found = int(min(len(rows), n)), 0
+    limit = _limit(far, size) if 1 < size < n else np.inf
     for row in range(n):
         square = far[row]
+        if square > limit:  # as most are: to put them in order and out again takes longer
+            continue
         if not square >= 0.0:
             square = np.inf
         if found < size or square < squares[size - 1]:
@@ -52,6 +57,31 @@ def nearest(centers: Array, x: Array, rows: Rows, squares: Array) -> int:
                 place -= 1
             squares[place], rows[place] = square, row
     return size
+
+
+@compiled
+def _limit(squares: Array, size: int) -> float:
+    """Return a square that at least `size` of these, and hardly more, do not exceed."""
+    least = np.full(_GROUPS, np.inf)  # of each group: every so manyth
+    whole = len(squares) // _GROUPS * _GROUPS
+    for start in range(0, whole, _GROUPS):
+        for g in range(_GROUPS):
+            least[g] = squares[start + g] if squares[start + g] < least[g] else least[g]
+    for g in range(len(squares) - whole):
+        least[g] = squares[whole + g] if squares[whole + g] < least[g] else least[g]
+    low, high, groups = 0.0, 0.0, 0
+    for g in range(_GROUPS):
+        if least[g] < np.inf:
+            high = max(high, least[g])
+            groups += 1
+    if groups < size:
+        return np.inf
+    for _ in range(_HALVINGS):
+        middle, groups = 0.5 * (low + high), 0
+        for g in range(_GROUPS):
+            groups += least[g] <= middle
+        low, high = (low, middle) if groups >= size else (middle, high)
+    return high
 
 
 @reordered

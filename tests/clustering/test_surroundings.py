@@ -19,14 +19,29 @@ def _nearest(centers: Array, x: Array, most: int) -> tuple[list[int], Array]:
     return rows[:count].tolist(), squares[:count]
 
 
-@given(st.integers(0, 60), st.integers(1, 20), st.integers(0, 2**32 - 1))
-def test_the_nearest_rows_are_the_nearest(size: int, most: int, seed: int) -> None:
+@given(
+    st.integers(0, 300),
+    st.integers(1, 80),
+    st.booleans(),
+    st.sampled_from([0.0, 0.2, 0.9]),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_nearest_rows_are_the_nearest(
+    size: int, most: int, ties: bool, broken: float, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     centers, x = rng.normal(size=(size, 5)), rng.normal(size=5)
+    if ties:
+        centers, x = centers.round(), x.round()
+    centers[rng.random(size) < broken] = rng.choice([np.nan, np.inf])
     rows, squares = _nearest(centers, x, most)
-    exact = np.linalg.norm(centers - x, axis=1)
-    assert rows == np.argsort(exact, kind="stable")[:most].tolist()
-    assert np.sqrt(squares) == pytest.approx(exact[rows])
+    exact = ((centers - x) ** 2).sum(axis=1)
+    exact[np.isnan(exact)] = np.inf
+    assert exact[rows] == pytest.approx(np.sort(exact)[:most])
+    assert squares == pytest.approx(exact[rows])
+    assert len(set(rows)) == len(rows)
+    if ties:  # of which numpy, too, makes no rounding errors
+        assert rows == np.argsort(exact, kind="stable")[:most].tolist()
 
 
 @pytest.mark.parametrize(("bandwidth", "falls"), [(0.4, True), (0.0, False)])
