@@ -59,8 +59,7 @@ class StaticEmbedder:
         """Return unit vectors, shape (len(texts), 256)."""
         table = _table()
         out = np.empty((len(texts), table.dimension), dtype=np.float32)
-        for i, text in enumerate(texts):
-            table.write(head_and_tail(text, HALF), out[i])
+        table.write([head_and_tail(text, HALF) for text in texts], out)
         return out
 
 
@@ -90,31 +89,36 @@ class _Table:
         self._words = Words(self._encoded)
         self.dimension = self._rows.shape[1]
 
-    def write(self, text: str, out: NDArray[np.float32]) -> None:
-        """Write the unit vector of `text` to `out`."""
-        ids = self.tokens(text)
-        _mean(self._rows, self._scale, ids if ids.size else self._unknown, out)
+    def write(self, texts: Sequence[str], out: NDArray[np.float32]) -> None:
+        """Write the unit vectors of texts to the rows of `out`."""
+        ids, ends = self.tokens(texts)
+        _means(self._rows, self._scale, ids, ends, self._unknown, out)
 
-    def tokens(self, text: str) -> NDArray[np.uint16]:
-        """Return the tokens of `text`, none for one of blanks."""
-        return self._words.tokens(text.encode().lower())
+    def tokens(self, texts: Sequence[str]) -> tuple[NDArray[np.uint16], NDArray[np.intp]]:
+        """Return the tokens of texts, one after another, and where those of each end."""
+        return self._words.tokens([text.encode().lower() for text in texts])
 
     def _encoded(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 @compiled
-def _mean(
+def _means(
     rows: NDArray[np.int8],
     scale: NDArray[np.float32],
     ids: NDArray[np.uint16],
+    ends: NDArray[np.intp],
+    unknown: NDArray[np.uint16],
     out: NDArray[np.float32],
 ) -> None:
-    """Write the unit vector of the sum of rows."""
-    _sum(rows, scale, ids, out)
-    norm = np.sqrt(_square(out))
-    for j in range(len(out)):
-        out[j] /= norm
+    """Write the unit vectors of sums of rows, one for each end; that of none is `unknown`."""
+    start = 0
+    for i in range(len(ends)):
+        _sum(rows, scale, ids[start : ends[i]] if ends[i] > start else unknown, out[i])
+        norm = np.sqrt(_square(out[i]))
+        for j in range(out.shape[1]):
+            out[i, j] /= norm
+        start = ends[i]
 
 
 @compiled

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ _WORD = re.compile(rb"[^\t\n\r ]+").match
 
 
 class Words:
-    """Tokens of a text, which a tokenizer parts at every blank before it looks for them.
+    """Tokens of texts, which a tokenizer parts at every blank before it looks for them.
 
     What stands between two blanks, with its signs, has mostly been seen before. It is found in a
     hash table of arrays, in half the time that it takes to split strings and ask a dictionary.
@@ -42,52 +43,62 @@ class Words:
         self._pool = np.empty(_POOL, np.uint16)
         self._end = np.ones(1, np.intp)  # of what is written in the pool
 
-    def tokens(self, text: bytes) -> NDArray[np.uint16]:
-        """Return the tokens of a text in UTF-8, none for one of blanks."""
-        out = np.empty(len(text) + 1, np.uint16)  # the first says how many follow
-        out[0] = at = 0
-        while (at := _known(text, at, self._places, self._pool, out)) < len(text):
-            at = self._ask(text, at, out)
-        return out[1 : out[0] + 1]
+    def tokens(self, texts: Iterable[bytes]) -> tuple[NDArray[np.uint16], NDArray[np.intp]]:
+        """Return the tokens of texts in UTF-8, one after another, and where those of each end."""
+        lines = [text + b" " for text in texts]
+        joined = b"".join(lines)
+        ends = np.array(list(accumulate(map(len, lines))), dtype=np.intp)
+        out = np.empty(len(joined), np.uint16)
+        done = np.zeros(3, np.intp)
+        while not _known(joined, done, ends, self._places, self._pool, out):
+            self._ask(joined, done, out)
+        return out, ends
 
-    def _ask(self, text: bytes, at: int, out: NDArray[np.uint16]) -> int:
-        """Write the tokens of a word that is not known, keep them, and return where it ends."""
+    def _ask(self, text: bytes, done: NDArray[np.intp], out: NDArray[np.uint16]) -> None:
+        """Write the tokens of a word that is not known, and keep them."""
+        at, count, _ = done.tolist()
         match = _WORD(text, at)
         assert match
         word = match[0]
         tokens = np.array(self._encode(word.decode()), dtype=np.uint16)
-        count = int(out[0])
-        out[count + 1 : count + 1 + len(tokens)] = tokens
-        out[0] += len(tokens)
+        out[count : count + len(tokens)] = tokens
+        done[0] += len(word)
+        done[1] += len(tokens)
         if len(word) <= _LONG:
             _keep(word, tokens, self._places, self._pool, self._end)
-        return match.end()
 
 
 @compiled
 def _known(
     text: bytes,
-    at: int,
+    done: NDArray[np.intp],
+    ends: NDArray[np.intp],
     places: NDArray[np.int32],
     pool: NDArray[np.uint16],
     out: NDArray[np.uint16],
-) -> int:
-    """Write the tokens of words from `at` on; return where the first unknown one begins."""
-    count = int(out[0])
+) -> bool:
+    """Write the tokens of known words; return whether these are all.
+
+    `done` counts bytes, tokens and texts; of a text that is done, `ends` counts tokens.
+    """
+    at, count, number = done[0], done[1], done[2]
     while at < len(text):
         if _blank(text[at]):
             at += 1
+            if at == ends[number]:
+                ends[number] = count
+                number += 1
             continue
         end, place = _word(text, at)
         entry = _found(text, at, end, place, places, pool)
-        if entry == 0 or count + pool[entry + 1] >= len(out):
+        if entry == 0 or count + pool[entry + 1] > len(out):
             break
         for i in range(entry + 2, entry + 2 + pool[entry + 1]):
-            count += 1
             out[count] = pool[i]
+            count += 1
         at = end
-    out[0] = count
-    return at
+    done[0], done[1], done[2] = at, count, number
+    return bool(at == len(text))
 
 
 @compiled

@@ -22,7 +22,8 @@ class Letters:
         return [ord(letter) % 65_536 for letter in word]
 
     def of(self, text: str) -> list[int]:
-        return self.words.tokens(text.encode()).tolist()
+        tokens, [end] = self.words.tokens([text.encode()])
+        return tokens[:end].tolist()
 
 
 def expected(text: str) -> list[int]:
@@ -44,7 +45,12 @@ def test_blanks_have_no_tokens() -> None:
 @given(st.lists(st.text("ab é中🙂\x00\x0b\u00a0\t\n", max_size=90)))
 def test_tokens_stand_in_the_order_of_the_text(texts: list[str]) -> None:
     letters = Letters()
-    for text in [*texts, *texts]:
+    for _ in range(2):
+        tokens, ends = letters.words.tokens([text.encode() for text in texts])
+        assert len(ends) == len(texts)
+        for start, end, text in zip([0, *ends], ends, texts, strict=False):
+            assert tokens[start:end].tolist() == expected(text)
+    for text in texts:
         assert letters.of(text) == expected(text)
 
 
