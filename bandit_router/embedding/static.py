@@ -31,6 +31,9 @@ HALF = 2048
 The average over a long text no longer moves, and nobody may keep the event loop busy with one.
 """
 
+_TOGETHER = 256
+"""Texts read at once: a call for each costs more, all tokens of a large table much memory."""
+
 
 class StaticEmbedder:
     """Unit vectors of 256 dimensions: the weighted mean of the text's token vectors.
@@ -59,7 +62,9 @@ class StaticEmbedder:
         """Return unit vectors, shape (len(texts), 256)."""
         table = _table()
         out = np.empty((len(texts), table.dimension), dtype=np.float32)
-        table.write([head_and_tail(text, HALF) for text in texts], out)
+        for at in range(0, len(texts), _TOGETHER):
+            part = slice(at, at + _TOGETHER)
+            table.write([head_and_tail(text, HALF) for text in texts[part]], out[part])
         return out
 
 

@@ -119,9 +119,9 @@ class Encoder:
 
     def _encode_turn(self) -> None:
         turn, self._turn = self._turn, []
-        self._encode([one for one in turn if not one[1].done()])  # who asked has gone
+        self._fulfil([one for one in turn if not one[1].done()])  # who asked has gone
 
-    def _encode(self, turn: list[tuple[str, asyncio.Future[Vector]]]) -> None:
+    def _fulfil(self, turn: list[tuple[str, asyncio.Future[Vector]]]) -> None:
         """Let every future have its vector, or why there is none: theirs alone."""
         if not turn:
             return
@@ -133,7 +133,7 @@ class Encoder:
                 turn[0][1].set_exception(error)
             else:
                 for one in turn:
-                    self._encode([one])
+                    self._fulfil([one])
             return
         for (text, future), vector in found:
             self._keep(text, vector)
