@@ -6,7 +6,6 @@ All are frozen `msgspec.Struct` values. The four event kinds (`Decision`, `Outco
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,17 +15,11 @@ from numpy.typing import NDArray
 
 from .candidates import QUALITY, Candidates
 from .candidates import Candidate as Candidate
-from .compiled import compiled, reordered
-from .exceptions import InvalidInput
-
-_FLOAT32 = np.dtype("<f4")
-_ROUNDING = 1e-6  # of the norm of a float32 vector that was brought to norm 1
+from .vectors import FLOAT32
+from .vectors import Vector as Vector
 
 EVENT_VERSION = 2
 """Schema version that newly written events carry; 2 knows API keys and erasure."""
-
-Vector = NDArray[np.float32]
-"""A unit-norm embedding, shape (dimension,)."""
 
 if TYPE_CHECKING:
     CandidateRows = Sequence[Candidate]
@@ -234,7 +227,7 @@ class Decision(
         As it may be written to, machine code takes it as any other: that of read-only arrays is
         another, to be compiled and to be held in the processor's caches beside it.
         """
-        return np.frombuffer(bytearray(self.vector), _FLOAT32) if self.vector else None
+        return np.frombuffer(bytearray(self.vector), FLOAT32) if self.vector else None
 
     def candidate(self, model: str) -> Candidate | None:
         """Return what was believed of `model`, or None if it was not eligible."""
@@ -430,53 +423,3 @@ class History(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def latest(self, source: str) -> Feedback | None:
         """Return the standing feedback of `source`, or None."""
         return next((f for f in reversed(self.feedback) if f.source == source), None)
-
-
-def as_bytes(vector: Vector) -> bytes:
-    """Return an embedding as little-endian float32 bytes, as logs hold it."""
-    return (vector if vector.dtype == _FLOAT32 else vector.astype(_FLOAT32)).tobytes()
-
-
-def unit(vector: Any, *, field: str = "embedding") -> Vector:
-    """Return `vector` as contiguous float32 of norm 1.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not one-dimensional, not finite or has no length.
-    """
-    if isinstance(vector, np.ndarray) and vector.dtype == np.float32:
-        out = vector
-    else:
-        try:
-            with np.errstate(over="ignore"):  # infinity is refused below
-                out = np.asarray(vector, dtype=np.float32)
-        except (TypeError, ValueError, OverflowError):
-            raise InvalidInput(f"{field} must be a list of numbers", field) from None
-    if out.ndim != 1 or not out.size:
-        raise InvalidInput(f"{field} must be a flat, non-empty list of numbers", field)
-    if not out.flags.c_contiguous:
-        out = np.ascontiguousarray(out)
-    scaled = np.empty(len(out), _FLOAT32)
-    length = _scale(out, scaled)
-    if not math.isfinite(length) or length < 1e-12:
-        raise InvalidInput(f"{field} must be finite and not all zeros", field)
-    return scaled if abs(length - 1.0) > _ROUNDING else out
-
-
-@compiled
-def _scale(vector: Vector, out: Vector) -> float:
-    """Write a vector of norm 1; return the norm that it had."""
-    length = _length(vector)
-    for i in range(len(vector)):
-        out[i] = vector[i] / np.float32(length)
-    return length
-
-
-@reordered
-def _length(vector: Vector) -> float:
-    square = 0.0
-    for i in range(len(vector)):
-        value = float(vector[i])
-        square += value * value
-    return math.sqrt(square)

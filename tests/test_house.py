@@ -13,9 +13,9 @@ PACKAGE = Path(bandit_router.__file__).parent
 TOP_TO_BOTTOM = """
     __main__ cli commands
     service precompile bench simulator providers store explain
-    router rollout fold eligibility strategies sessions views accounts memory sources crowd
+    router told rollout fold eligibility strategies sessions views accounts memory sources crowd
     codec shapes policies bandits clustering embedding page_hinkley
-    config types candidates exceptions compiled absent
+    config types vectors candidates exceptions compiled absent
 """
 ROOMS = TOP_TO_BOTTOM.split()
 CORE = ROOMS[ROOMS.index("router") :]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..config import is_model_name
 from ..exceptions import InvalidInput
-from ..types import Vector, unit
+from ..vectors import Vector, unit
 from .logs import LEAST_PROPENSITY, MAX_USD, Logged, of_row
 from .ope import Array
 from .partitions import rows_of_batch

@@ -19,7 +19,8 @@ from ..config import FeedbackSettings, Settings, is_model_name
 from ..exceptions import InvalidInput, StoreError
 from ..memory import settle
 from ..store import EventStore
-from ..types import Change, Decision, Event, Feedback, History, Outcome, Vector, unit
+from ..types import Change, Decision, Event, Feedback, History, Outcome
+from ..vectors import Vector, unit
 from .partitions import Partitions, is_parquet
 
 _SQLITE = b"SQLite format 3\x00"
