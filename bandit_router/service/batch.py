@@ -7,8 +7,8 @@ import base64
 import logging
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
-from typing import Any, TypeVar
+from collections.abc import Generator, Iterator
+from typing import Any
 
 from ..exceptions import InvalidInput, StoreError, UnknownDecision
 from ..memory import reported_cost
@@ -29,8 +29,6 @@ from .errors import Refused
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 
 class Batch:
     """What is made one after another; awaited, it is on disk.
@@ -49,41 +47,23 @@ class Batch:
         self.snapshot: tuple[int, bytes, bool] | None = None  # the last: whether it is enough
         self._settled = False
         self._error: BaseException | None = None
-        self._waiting: list[tuple[asyncio.Future[Any], Callable[[], Any]]] = []
+        self._waiting: list[asyncio.Future[None]] = []
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self.then(lambda: None).__await__()
-
-    async def then(self, make: Callable[[], T]) -> T:
-        """Return what `make` does once all of it is on disk.
-
-        Of those who wait it is called one after another before any of them goes on, so that it
-        finds its code in the processor's caches.
-        """
         if not self._settled:
             # Of each caller's own: one that leaves must not take the others with it.
-            done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-            self._waiting.append((done, make))
-            return await done
-        self._check()
-        return make()
-
-    def _check(self) -> None:
+            done = asyncio.get_running_loop().create_future()
+            self._waiting.append(done)
+            yield from done
         if self._error is not None:
             raise StoreError(f"nothing was recorded: {self._error}")
 
     def settle(self, error: BaseException | None = None) -> None:
         """Tell those who wait that all of it is on disk, or why nothing is."""
         self._settled, self._error = True, error
-        for done, make in self._waiting:
-            if done.done():  # who waited has gone
-                continue
-            try:
-                self._check()
-                done.set_result(make())
-            except Exception as wrong:  # theirs alone
-                done.set_exception(wrong)
-                done.exception()  # seen, also if who waited leaves now
+        for done in self._waiting:
+            if not done.done():
+                done.set_result(None)
         self._waiting.clear()
 
     def add(self, event: Event) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -139,7 +139,7 @@ class Engine:
         meaning: str | None = None,
         vector: Sequence[float] | None = None,
         request: Request | None = None,
-    ) -> tuple[tuple[Decision, Demo | None], Batch]:
+    ) -> tuple[tuple[Decision, Demo | None], Awaitable[None]]:
         """Choose a model, without waiting for the disk.
 
         With the decision comes what the demo fleet answered, if there is one; and what to await

@@ -45,10 +45,10 @@ async def route(request: web.Request) -> web.Response:
     (decision, demo), written = await engine.decide(
         text, meaning=meaning, vector=asked.embedding, request=wanted
     )
-    link = engine.links.make(decision.decision_id)
-    found = await written.then(lambda: body.answer(route_answer(decision, demo, link)))
+    await written
     request[DECISION_ID] = decision.decision_id
-    return found
+    link = engine.links.make(decision.decision_id)
+    return body.answer(route_answer(decision, demo, link))
 
 
 async def decision(request: web.Request) -> web.Response:

@@ -150,23 +150,3 @@ async def test_what_cannot_be_written_at_once_has_not_happened(journal, monkeypa
         await asyncio.sleep(0.01)
     decision = await journal.write(decided)
     assert decision.seq == before + 1 == journal.store.last_seq()
-
-
-async def test_what_is_to_be_done_with_a_batch_on_disk_is_done_before_anybody_goes_on(journal):
-    order = []
-
-    async def caller(name):
-        _, batch = journal.begin(switch(name))
-
-        def made():
-            order.append(f"made {name}")
-            if name == "two":
-                raise ValueError(name)
-            return name
-
-        found = await batch.then(made)
-        order.append(f"got {found}")
-
-    found = await asyncio.gather(*map(caller, ("one", "two", "three")), return_exceptions=True)
-    assert order == ["made one", "made two", "made three", "got one", "got three"]
-    assert isinstance(found[1], ValueError)
