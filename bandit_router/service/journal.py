@@ -43,7 +43,7 @@ class Journal(Recorder):
 
     def __init__(self, store: EventStore, config: Config, embedder: Embedder | None) -> None:
         fresh(store, config, embedder)
-        super().__init__(Writer(store, at_once=store.write_at_once))
+        super().__init__(Writer(store))
         self._store = store
         self._config = config
         self._embedder = embedder

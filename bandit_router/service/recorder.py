@@ -69,7 +69,6 @@ class Recorder(ABC):
         self._folded = asyncio.Event()
         self._open: Batch | None = None  # what has been made since the last was handed over
         self._last: Batch | None = None  # made last
-        self._handed = 0  # batches that the writer has and that have not come back
         self._tasks: set[asyncio.Task[None]] = set()
         self.listeners: list[Callable[[Batch], None]] = []  # told of what is on disk
 
@@ -189,31 +188,22 @@ class Recorder(ABC):
         """Throw the router away: it has folded what is not on disk."""
 
     def _hand_over(self) -> None:
-        """Write what has been made, or give it to the writer's thread if that takes waiting."""
+        """Give what has been made to the writer."""
         batch, self._open = self._open, None
         if batch is None:  # lost, or handed over already
             return
         loop = asyncio.get_running_loop()
 
         def done(written: Future[None]) -> None:
-            loop.call_soon_threadsafe(self._back, batch, written.exception())
+            loop.call_soon_threadsafe(self._settle, batch, written.exception())
 
         try:
             self._made(batch)
-            if not self._handed and self._writer.write_at_once(batch.rows):
-                self._settle(batch)
-                return
             self._writer.submit(batch.rows).add_done_callback(done)
-            self._handed += 1
         except Exception as error:
             self._fail(batch, error)
 
-    def _back(self, batch: Batch, error: BaseException | None) -> None:
-        """Go on with what was handed to the writer."""
-        self._handed -= 1
-        self._settle(batch, error)
-
-    def _settle(self, batch: Batch, error: BaseException | None = None) -> None:
+    def _settle(self, batch: Batch, error: BaseException | None) -> None:
         if error is not None:
             self._fail(batch, error)
             return

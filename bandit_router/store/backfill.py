@@ -73,11 +73,6 @@ class Backfill:
         # Started with the first write: who opens a database to look something up writes nothing.
         self._thread: threading.Thread | None = None
 
-    @property
-    def behind(self) -> bool:
-        """Whether something is left to do: else the next write begins the log anew."""
-        return self._rows > 0
-
     def written(self, rows: int) -> None:
         """Take note of so many rows more, before the next write can begin; waits for nothing."""
         with self._changed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from . import schema
 from .backfill import LONGEST, Backfill
 from .base import Statement
 from .connection import connect, copy, plain_words
-from .haste import Occupied, Pace, held, impatient
 from .lock import FileLock
 from .reader import Reader
 from .rows import (
@@ -53,7 +52,6 @@ class EventStore(Reader):
         self.path = path
         self.flush_decisions = True
         self._flushes: bool | None = None
-        self._pace = Pace()
         self._reader = reader
         self._writer = writer
         self._on_close = on_close
@@ -130,37 +128,13 @@ class EventStore(Reader):
 
     def write(self, group: Sequence[Rows]) -> None:
         """Write several packed appends in one transaction."""
-        flush = self.flush_decisions or not all(map(_of_decisions, group))
-        self._write(group, flush=flush)
-
-    def write_at_once(self, rows: Rows) -> bool:
-        """Write a packed append if that waits for nobody and no flush of the disk, else nothing.
-
-        So that an event loop may do it: a change of threads takes longer than to hand some
-        kilobytes to the system. If that takes long, the disk cannot keep up, and for a while
-        nothing is written so.
-
-        Returns
-        -------
-        bool
-            Whether it is written.
-        """
-        if self.flush_decisions or not _of_decisions(rows) or not self._pace.good:
-            return False
-        if self._backfill is None or not self._backfill.behind:
-            return False  # it begins the write-ahead log anew, whose head is flushed
-        with self._pace.taken(), suppress(Occupied):
-            self._write([rows], flush=False, wait=False)
-            return True
-        return False
-
-    def _write(self, group: Sequence[Rows], *, flush: bool, wait: bool = True) -> None:
         events = [row for rows in group for row in rows.events]
         lineage = [row for rows in group for row in rows.lineage]
         erased = [id_ for rows in group for id_ in rows.erased]
         # One statement is a transaction by itself: most writes need no other, see `insert`.
         alone = len(events) <= AT_ONCE and not lineage and not erased
-        with self._writing(flush, wait) as (db, known):
+        flush = self.flush_decisions or any(row[KIND] != "decision" for row in events)
+        with self._writing(flush) as (db, known):
             with nullcontext() if alone else _whole(db):
                 last = _last_seq(db) if known is None else known
                 for rows in group:
@@ -224,16 +198,13 @@ class EventStore(Reader):
             yield db
 
     @contextmanager
-    def _writing(
-        self, flush: bool = True, wait: bool = True
-    ) -> Iterator[tuple[Database, int | None]]:
+    def _writing(self, flush: bool = True) -> Iterator[tuple[Database, int | None]]:
         """Yield the writing connection, and the last event on disk where that is known.
 
         It is not any more from then on: whoever knows what was written notes it. With `flush` what
-        is written survives a power failure, and all that was written before. Without `wait` there
-        is `Occupied` where another thread or connection writes.
+        is written survives a power failure, and all that was written before.
         """
-        with held(self._write_lock, wait), plain_words(self.path):
+        with self._write_lock, plain_words(self.path):
             self._check_open()
             db = self._writer
             if db is None:
@@ -244,8 +215,7 @@ class EventStore(Reader):
                 self._flushes = flush
             before = db.conn.total_changes
             try:
-                with nullcontext() if wait else impatient(db):
-                    yield db, last
+                yield db, last
             except BaseException:
                 db.rollback()
                 raise
@@ -280,10 +250,6 @@ class EventStore(Reader):
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"{self.path}: the database has been closed")
-
-
-def _of_decisions(rows: Rows) -> bool:
-    return all(row[KIND] == "decision" for row in rows.events)
 
 
 def _check_place(path: Path, readonly: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
@@ -32,22 +32,12 @@ class Writer:
     ----------
     store
         Open for writing; the writer does not close it.
-    at_once
-        Writes events in the thread that calls, if nothing has to be waited for; returns whether it
-        has. None: all is written by the one thread.
     max_pending
         Events that may wait; more are refused with `StoreBusy`.
     """
 
-    def __init__(
-        self,
-        store: Target,
-        *,
-        at_once: Callable[[Rows], bool] | None = None,
-        max_pending: int = 10_000,
-    ) -> None:
+    def __init__(self, store: Target, *, max_pending: int = 10_000) -> None:
         self._store = store
-        self._at_once = at_once
         self._max_pending = max_pending
         self._changed = threading.Condition()
         self._waiting: deque[_Job] = deque()
@@ -91,31 +81,6 @@ class Writer:
                 self._thread.start()
             self._changed.notify_all()
         return future
-
-    def write_at_once(self, rows: Rows) -> bool:
-        """Write events here and now if nothing waits and nothing has to be waited for.
-
-        Returns
-        -------
-        bool
-            Whether they are on disk; if not, they are to be submitted.
-
-        Raises
-        ------
-        StoreError
-            If they cannot be written, or the writer has failed or been closed.
-        """
-        if self._at_once is None:
-            return False
-        with self._changed:
-            self._refuse(len(rows.events))
-            if self._pending:
-                return False
-            try:
-                return self._at_once(rows)
-            except Exception as error:
-                self._failed = _plain(error)
-                raise self._failed from error
 
     def _refuse(self, more: int) -> None:
         if self._closed:
@@ -167,8 +132,10 @@ class Writer:
     def _write(self, group: list[Rows]) -> StoreError | None:
         try:
             self._store.write(group)
+        except StoreError as error:
+            return error
         except BaseException as error:  # nobody may wait for ever on a thread that has died
-            return _plain(error)
+            return StoreError(f"the event log cannot be written: {error!r}")
         return None
 
     def _settle(self, group: list[_Job], error: StoreError | None) -> None:
@@ -183,9 +150,3 @@ class Writer:
         with self._changed:
             self._settled += len(group)
             self._changed.notify_all()
-
-
-def _plain(error: BaseException) -> StoreError:
-    if isinstance(error, StoreError):
-        return error
-    return StoreError(f"the event log cannot be written: {error!r}")

@@ -10,10 +10,7 @@ import msgspec
 import pytest
 
 from bandit_router.exceptions import StoreError
-from bandit_router.policies import Outside
 from bandit_router.service.keys import ENGINE
-from bandit_router.store import backfill
-from bandit_router.types import Request
 
 from .conftest import config
 
@@ -103,50 +100,3 @@ async def test_decisions_have_names_that_nobody_can_guess(start):
             names.add((await response.json())["decision_id"])
     assert len(names) == 30
     assert all(re.fullmatch(r"[\w-]{24}", name) for name in names)
-
-
-def decided(batch):
-    return batch.decide(None, [1.0, 0.0], Request(), Outside())
-
-
-async def test_a_decision_that_finds_the_disk_free_is_written_by_who_made_it(journal, monkeypatch):
-    monkeypatch.setattr(backfill, "LATEST_S", 60.0)
-    await journal.write(decided)  # begins the write-ahead log
-    monkeypatch.setattr(journal._writer, "submit", None)
-    told = []
-    journal.listeners.append(told.append)
-    decision, batch = journal.begin(decided)
-    await batch
-    assert journal.store.last_seq() == decision.seq
-    assert told == [batch]
-
-
-async def test_a_decision_overtakes_nothing_that_comes_back(journal, monkeypatch):
-    monkeypatch.setattr(backfill, "LATEST_S", 60.0)
-    await journal.write(decided)
-    told = []
-    journal.listeners.append(told.append)
-    _, first = journal.begin(switch("one"))
-    journal._hand_over()
-    await asyncio.to_thread(journal._writer.flush)  # on disk, and nobody here knows yet
-    _, second = journal.begin(decided)
-    journal._hand_over()
-    await second
-    assert told == [first, second]
-
-
-async def test_what_cannot_be_written_at_once_has_not_happened(journal, monkeypatch):
-    await journal.write(decided)
-    before = journal.store.last_seq()
-
-    def full(rows):
-        raise StoreError("the disk is full")
-
-    monkeypatch.setattr(journal._writer, "_at_once", full)
-    with pytest.raises(StoreError, match="nothing was recorded: the disk is full"):
-        await journal.write(decided)
-    monkeypatch.undo()
-    while journal._router is None:  # the log is folded anew
-        await asyncio.sleep(0.01)
-    decision = await journal.write(decided)
-    assert decision.seq == before + 1 == journal.store.last_seq()
