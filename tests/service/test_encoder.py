@@ -36,6 +36,14 @@ class Gated:
         return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
 
 
+def instant() -> Gated:
+    """Return an embedder that takes no time."""
+    embedder = Gated()
+    embedder.instant = True
+    embedder.gate.set()
+    return embedder
+
+
 async def started(embedder: Gated, **options: int) -> Encoder:
     encoder = Encoder(embedder, **options)
     await encoder.start()
@@ -74,9 +82,7 @@ async def test_the_cache_forgets_what_was_asked_for_longest_ago() -> None:
 
 
 async def test_what_takes_no_time_is_kept_too_unless_it_is_long() -> None:
-    embedder = Gated()
-    embedder.instant = True
-    embedder.gate.set()
+    embedder = instant()
     encoder = await started(embedder, cache_size=2)
     long = "x" * (KEPT_CHARS + 1)
     for text in ("a", "a", long, long):
@@ -86,9 +92,7 @@ async def test_what_takes_no_time_is_kept_too_unless_it_is_long() -> None:
 
 
 async def test_of_one_turn_who_leaves_or_is_refused_takes_no_other_with_him() -> None:
-    embedder = Gated()
-    embedder.instant = True
-    embedder.gate.set()
+    embedder = instant()
     encoder = await started(embedder)
     tasks = [asyncio.create_task(encoder.embed(text)) for text in ("a", "refused", "gone", "bb")]
     await asyncio.sleep(0)  # all have asked, nothing is encoded
@@ -103,9 +107,7 @@ async def test_of_one_turn_who_leaves_or_is_refused_takes_no_other_with_him() ->
 
 
 async def test_what_a_turn_asks_is_encoded_at_once_and_a_kept_vector_keeps_no_other() -> None:
-    embedder = Gated()
-    embedder.instant = True
-    embedder.gate.set()
+    embedder = instant()
     encoder = await started(embedder, cache_size=1)
     found = await asyncio.gather(*(encoder.embed(text) for text in ("a", "bb", "bb")))
     assert [vector[0] for vector in found] == [1, 2, 2]
