@@ -37,7 +37,7 @@ from .types import (
 )
 from .views import ArmView, ClusterView, arm_views, cluster_views
 
-FOLD_VERSION = 22
+FOLD_VERSION = 23
 """Changes whenever the same events would give another state: older snapshots are then stale."""
 
 
@@ -95,7 +95,7 @@ class Fold:
         if event.seq != self.seq + 1:
             raise StoreError(f"event {event.seq} does not follow event {self.seq}")
         lineage: tuple[LineageEvent, ...] = ()
-        if isinstance(event, Decision):
+        if type(event) is Decision:  # which takes a quarter of what `isinstance` does
             vector = event.embedding()
             if vector is not None and self._dimension is None:
                 self._dimension = len(vector)
@@ -106,7 +106,7 @@ class Fold:
             self.names.follow(lineage)
             if event.prompt is not None:
                 self.read(event, event.prompt)
-        elif isinstance(event, Change):
+        elif type(event) is Change:
             self._change(event)
         else:
             self._learn(event)
@@ -144,12 +144,11 @@ class Fold:
                 lesson = Lesson(
                     arm=arm,
                     sums=sums,
-                    path=decision.path,
+                    decision=decision,
                     # A vector of another space than that of today's map is of no use.
-                    vector=decision.embedding() if decision.seq > self._drawn_at else None,
+                    embedded=decision.seq > self._drawn_at,
                     fresh=fresh,
                     voice=self._voice(decision) if decision.capped else None,
-                    decision=decision,
                     total=new.sums if arm == new.arm else None,
                 )
                 self.strategies.learn(lesson)
@@ -173,7 +172,8 @@ class Fold:
         expected = history.decision.expected_quality
         if expected is None:
             return
-        before, name = standing(history).get(source), spoken(history.decision, source)
+        name = spoken(history.decision, source)
+        before = standing(history).get(source) if history.feedback else None
         if before is not None and before.reward is not None:
             self.sources.heard(name, before.reward, expected, sign=-1.0)
         self.sources.heard(name, reward, expected)
@@ -259,6 +259,9 @@ class Fold:
 
         Where all arms cost next to nothing, a dollar.
         """
+        return self._reference_cost()
+
+    def _reference_cost(self) -> float:
         ours = self.settings.bandit.reference_cost_usd
         dearest = ours or self.strategies.live.reference_cost() or 0.0
         return dearest if dearest >= LEAST_REFERENCE else 1.0

@@ -7,7 +7,7 @@ All are frozen `msgspec.Struct` values. The four event kinds (`Decision`, `Outco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import msgspec
 import numpy as np
@@ -178,6 +178,7 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None = None
 
 
+@final
 class Decision(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="decision", gc=False
 ):
@@ -253,6 +254,7 @@ class Decision(
         return self.chosen.quality
 
 
+@final
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="outcome", gc=False):
     """What serving observed: the arm that answered, its cost, latency or error.
 
@@ -312,6 +314,7 @@ class Feedback(
         return msgspec.structs.replace(other, **ours) == self
 
 
+@final
 class Change(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="change"):
     """An alteration of arms or settings.
 

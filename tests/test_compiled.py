@@ -20,7 +20,8 @@ from numba.core.bytecode import FunctionIdentity
 from numba.core.event import install_listener
 
 import bandit_router
-from bandit_router.bandits.credit import ROWS
+from bandit_router.bandits.arms import ARM_ROWS
+from bandit_router.bandits.belief import _compose
 from bandit_router.bandits.learning import noises
 from bandit_router.compiled import _Places, _say, compiled, made_of, reordered
 from bandit_router.precompile import Stopped, _Compiling
@@ -182,14 +183,14 @@ def _nowhere(*_: object) -> None:
 @pytest.mark.parametrize("arms", [8, 12, 16])
 def test_where_arrays_lie_changes_no_bit(arms: int) -> None:
     rng = np.random.default_rng(0)
-    total, prior = rng.uniform(0.0, 9.0, (ROWS, arms)), rng.random(arms)
+    drawn = rng.uniform(0.0, 9.0, (ARM_ROWS, arms))
     found, kept = set(), []
     for step in range(2000):  # the heap moves: beside another array, or far from all
-        there = prior.copy()
-        out = np.empty(arms)
-        noises(total, there, out)
-        found.add(out.tobytes())
-        kept += [there] * (step % 3 > 0) + [out] * (step % 2)
+        there, moments = drawn.copy(), np.empty((2, arms))
+        noises(there)
+        _compose(there, 0.5, 0.1, 4.0, moments)
+        found.add((there.tobytes(), moments.tobytes()))
+        kept += [there] * (step % 3 > 0) + [moments] * (step % 2)
         if len(kept) > 100:
             del kept[::2]
     assert len(found) == 1

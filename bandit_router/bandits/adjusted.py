@@ -8,6 +8,7 @@ import numpy as np
 
 from ..compiled import compiled
 from .belief import Array
+from .blocks import blocks, room
 from .cholesky import solve
 from .credit import R, Sums, W
 from .pooled import linear, placed
@@ -42,6 +43,8 @@ class AdjustedLevels:
         and the variance of each in units of noise; shape (2, arms, dimension + 1).
     gram, seen, moment
         The sums ``G_a``, ``s_a`` and ``sum w y x`` of the notes, arm after arm.
+    held
+        The last five, as machine code takes them; see `blocks`.
 
     Notes
     -----
@@ -65,11 +68,26 @@ class AdjustedLevels:
         self.spread = _SPREAD**2
         self.levels = np.zeros(0)
         self.lambdas = np.zeros(0)
-        self.slope = np.zeros(1)
-        self.tilts = np.zeros((2, 0, 1))
-        self.gram = np.zeros((0, 1, 1))
-        self.seen = np.zeros((0, 1))
-        self.moment = np.zeros((0, 1))
+        self._lay(0, 0)
+
+    def _lay(self, arms: int, dimension: int) -> None:
+        """Begin with nothing known of so many arms, at places of this dimension."""
+        self.held = room(arms, dimension)
+        slope, self.seen, self.moment, self.tilts, self.gram = blocks(self.held, arms)
+        self.slope = slope[0]
+        self.tilts[1] = 1.0 / _TILT_DOUBT
+        self.tilts[1, :, -1] = 1.0 / _MIDDLE_DOUBT
+
+    def _widen(self, arms: int, dimension: int) -> None:
+        """Make room; what is known of places of fewer dimensions stays at the middle."""
+        slope, seen, moment, tilts, gram = blocks(self.held, len(self.seen))
+        known, size = seen.shape
+        self._lay(arms, dimension)
+        self.slope[-size:] = slope[0]
+        self.seen[:known, -size:], self.moment[:known, -size:] = seen, moment
+        self.gram[:known, -size:, -size:] = gram
+        if size == dimension + 1:
+            self.tilts[:, :known] = tilts
 
     @property
     def dimension(self) -> int:
@@ -78,9 +96,7 @@ class AdjustedLevels:
 
     def add_arm(self) -> None:
         """Add an arm of which nothing is known."""
-        self.gram = np.pad(self.gram, ((0, 1), (0, 0), (0, 0)))
-        self.seen, self.moment = (np.pad(a, ((0, 1), (0, 0))) for a in (self.seen, self.moment))
-        self.tilts = np.concatenate([self.tilts, _no_tilt(1, self.dimension)], axis=1)
+        self._widen(len(self.levels) + 1, self.dimension)
         self.levels = np.append(self.levels, 0.0)
         self.lambdas = np.append(self.lambdas, 1.0)
 
@@ -99,12 +115,12 @@ class AdjustedLevels:
         """Solve for levels and difficulty, given the arms' priors and noise, shape (arms,)."""
         self.lambdas = noise / self.spread
         levels, slope = np.empty(len(prior)), np.empty(len(self.slope))
-        if not fit(self.gram, self.seen, self.moment, prior, self.lambdas, levels, slope):
+        if not fit(self.held, prior, self.lambdas, levels, slope):
             # More was taken back than was held.
             self.placeless(np.maximum(self.seen[:, -1], 0.0), self.moment[:, -1].copy())
             self.fit(prior, noise)
             return
-        self.slope = slope
+        self.slope[:] = slope
         self.levels = prior + levels
         per = 1.0 / (self.seen[:, -1] + self.lambdas)
         squares = float((levels * levels + noise * per).sum())
@@ -119,7 +135,7 @@ class AdjustedLevels:
 
         Without a place, the mean over everything seen.
         """
-        return float(linear(placed(z, self.seen), self.slope))
+        return float(linear(placed(z, self.seen), 0, self.slope[None], 0))
 
     def moved(self, arm: int, by: float, scale: float) -> None:
         """Shift every reward of an arm by `by`, and scale its evidence."""
@@ -129,12 +145,9 @@ class AdjustedLevels:
 
     def placeless(self, weight: Array, reward: Array) -> None:
         """Start again from each arm's weight and sum of rewards alone, as if at the middle."""
-        arms = len(weight)
-        self.slope = np.zeros(1)
-        self.tilts = _no_tilt(arms, 0)
-        self.gram = weight.reshape(arms, 1, 1).copy()
-        self.seen = weight.reshape(arms, 1).copy()
-        self.moment = reward.reshape(arms, 1).copy()
+        self._lay(len(weight), 0)
+        self.gram[:, 0, 0] = self.seen[:, 0] = weight
+        self.moment[:, 0] = reward
 
     def state(self) -> dict[str, Any]:
         """Return the state as arrays and numbers."""
@@ -153,45 +166,31 @@ class AdjustedLevels:
         """Take over what `state` returned."""
         self.spread = state["spread"]
         self.levels, self.lambdas = state["levels"], state["lambdas"]
-        self.slope, self.gram = state["slope"], state["gram"]
-        self.tilts = state["tilts"]
-        self.seen, self.moment = state["sum"], state["moment"]
+        self._lay(len(self.levels), len(state["slope"]) - 1)
+        self.slope[:], self.tilts[:] = state["slope"], state["tilts"]
+        self.seen[:], self.moment[:], self.gram[:] = state["sum"], state["moment"], state["gram"]
 
     def make_room(self, dimension: int) -> None:
         """Make room for places of this dimension; what has none stays at the middle."""
-        more = dimension + 1 - len(self.slope)
-        if more <= 0:
-            return
-        self.slope = np.pad(self.slope, (more, 0))
-        self.tilts = _no_tilt(len(self.levels), dimension)
-        self.gram = np.pad(self.gram, ((0, 0), (more, 0), (more, 0)))
-        self.seen, self.moment = (np.pad(a, ((0, 0), (more, 0))) for a in (self.seen, self.moment))
-
-
-def _no_tilt(arms: int, dimension: int) -> Array:
-    out = np.zeros((2, arms, dimension + 1))
-    out[1] = 1.0 / _TILT_DOUBT
-    out[1, :, -1] = 1.0 / _MIDDLE_DOUBT
-    return out
+        if dimension > self.dimension:
+            self._widen(len(self.levels), dimension)
 
 
 @compiled
-def fit(
-    gram: Array,
-    seen: Array,
-    moment: Array,
-    prior: Array,
-    lambdas: Array,
-    levels: Array,
-    slope: Array,
-) -> bool:
+def fit(held: Array, prior: Array, lambdas: Array, levels: Array, slope: Array) -> bool:
     """Write each arm's level beside its prior, and the slope of the difficulty.
+
+    Parameters
+    ----------
+    held
+        See `AdjustedLevels`.
 
     Returns
     -------
     bool
         Whether there is a solution.
     """
+    _, seen, moment, _, gram = blocks(held, len(prior))
     arms, size = seen.shape
     precision = np.zeros((size, size))
     slope[:] = 0.0

@@ -89,17 +89,32 @@ class Belief(msgspec.Struct, frozen=True, gc=False):
 
 
 class UtilityBelief(msgspec.Struct, frozen=True, gc=False):
-    """Gaussian (or shifted Beta) posterior of each arm's utility, shape (arms,)."""
+    """Gaussian (or shifted Beta) posterior of each arm's utility.
 
-    mean: Array
-    var: Array
-    quality: Array
+    Attributes
+    ----------
+    moments
+        Means and variances, shape (2, arms).
+    shift, beta
+        What cost and latency take from quality, shape (arms,), and the parameters of its Beta
+        distribution, shape (2, arms); None where it is Gaussian.
+    """
+
+    moments: Array
+    shift: Array | None = None
     beta: Array | None = None
 
     @property
-    def shift(self) -> Array:
-        """What cost and latency take from quality."""
-        return self.mean - self.quality
+    def mean(self) -> Array:
+        """Means, shape (arms,)."""
+        out: Array = self.moments[0]
+        return out
+
+    @property
+    def var(self) -> Array:
+        """Variances, shape (arms,)."""
+        out: Array = self.moments[1]
+        return out
 
 
 def compose(belief: Belief, utility: Utility) -> UtilityBelief:
@@ -108,32 +123,43 @@ def compose(belief: Belief, utility: Utility) -> UtilityBelief:
     The variance is the one to sample with. Quality, cost and latency are taken to be independent
     given the place. An arm of unknown cost (or latency) is given the mean of the others.
     """
-    table, sharpening = belief.table, belief.sharpening
-    quality = mean = table[MEAN]
-    var = table[SAMPLING]
-    for weight, row, reference in (
-        (utility.cost_weight, COST, utility.reference_cost_usd),
-        (utility.latency_weight, LATENCY, utility.reference_latency_ms),
-    ):
-        if weight:
-            mean, var = _less(mean, var, table[row], table[row + 1], weight / reference, sharpening)
-    return UtilityBelief(mean, var, quality, belief.beta)
+    table = belief.table
+    moments = np.empty((2, table.shape[1]))
+    _compose(
+        table,
+        utility.cost_weight and utility.cost_weight / utility.reference_cost_usd,
+        utility.latency_weight and utility.latency_weight / utility.reference_latency_ms,
+        belief.sharpening,
+        moments,
+    )
+    if belief.beta is None:
+        return UtilityBelief(moments)
+    return UtilityBelief(moments, moments[0] - table[MEAN], belief.beta)
 
 
 @compiled
-def _less(
-    mean: Array, var: Array, value: Array, value_var: Array, scale: float, sharpening: float
-) -> tuple[Array, Array]:
+def _compose(
+    table: Array, per_dollar: float, per_ms: float, sharpening: float, moments: Array
+) -> None:
+    for a in range(table.shape[1]):
+        moments[0, a], moments[1, a] = table[MEAN, a], table[SAMPLING, a]
+    if per_dollar:
+        _less(table, COST, per_dollar, sharpening, moments)
+    if per_ms:
+        _less(table, LATENCY, per_ms, sharpening, moments)
+
+
+@compiled
+def _less(table: Array, row: int, scale: float, sharpening: float, moments: Array) -> None:
+    """Take what a row, and the variances after it, say from the utility."""
     total, known = 0.0, 0
-    for a in range(len(value)):
-        if np.isfinite(value[a]):
-            total += value[a]
+    for a in range(table.shape[1]):
+        if np.isfinite(table[row, a]):
+            total += table[row, a]
             known += 1
     middle = total / known if known else 0.0
-    less, more = np.empty(len(mean)), np.empty(len(mean))
-    for a in range(len(value)):
-        finite = np.isfinite(value[a])
-        less[a] = mean[a] - scale * (value[a] if finite else middle)
-        spread = value_var[a] if finite else 0.1 * middle * middle
-        more[a] = var[a] + scale * scale * spread / sharpening
-    return less, more
+    for a in range(table.shape[1]):
+        finite = np.isfinite(table[row, a])
+        moments[0, a] -= scale * (table[row, a] if finite else middle)
+        spread = table[row + 1, a] if finite else 0.1 * middle * middle
+        moments[1, a] += scale * scale * spread / sharpening

@@ -35,6 +35,7 @@ class Draws:
         self._generator = np.random.Generator(self._bits)
         self._start = self._bits.state
         self._key, self._counter = (self._start["state"][name] for name in ("key", "counter"))
+        self._purpose = 0
         self._taken: int | None = 0  # normal draws; None: the generator stands where it should
 
     def at(self, number: int, what: str = "") -> Draws:
@@ -45,16 +46,20 @@ class Draws:
         what
             Names one purpose among several of the same decision.
         """
-        self._counter[1], self._counter[2] = number, zlib.crc32(what.encode()) if what else 0
-        self._taken = 0
+        self._counter[1], self._taken = number, 0
+        if what or self._purpose:
+            self._counter[2] = self._purpose = zlib.crc32(what.encode()) if what else 0
         return self
 
-    def normals(self, mean: Array, var: Array) -> Array:
-        """Return a normal draw of each of these moments."""
+    def normals(self, moments: Array) -> Array:
+        """Return a normal draw of each of these means and variances, shape (2, draws)."""
+        size = moments.shape[1]
         if self._taken != 0:
-            return mean + np.sqrt(var) * self.generator.standard_normal(len(mean))
-        self._taken, out = len(mean), np.empty(len(mean))
-        normals(self._key, self._counter, mean, var, out)
+            mean, var = moments
+            drawn: Array = mean + np.sqrt(var) * self.generator.standard_normal(size)
+            return drawn
+        self._taken, out = size, np.empty(size)
+        normals(self._key, self._counter, moments, out)
         return out
 
     @property

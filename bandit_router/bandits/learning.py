@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..clustering.surroundings import parts
 from ..compiled import compiled
 from .adjusted import add_to_arm
+from .arms import NOISE, PRIOR
 from .belief import Array, Rows
+from .blocks import blocks
 from .cells import add_to_cell
-from .credit import R2, R, Sums, W, added
-from .pooled import coordinates, foretell, linear, placed, tilted
+from .credit import CN, R2, R, Sums, W, added
+from .pooled import LOG_WEIGHT, WEIGHT, coordinates, foretell, linear, placed, row_in, tilted
 
 _NOISE_WEIGHT = 2.0
 _NOISE_PRIOR = 2.0  # pseudo-rewards behind the mean that an arm's noise follows from
@@ -20,96 +24,85 @@ _LEAST_NOISE = 0.05
 @compiled
 def learn(
     credit: Sums,
-    arm: int,
-    path: tuple[int, ...],
-    fresh: bool,
-    billed: bool,
-    log_weights: Array,
-    prior: Array,
-    noise: Array,
-    gram: Array,
-    sum_: Array,
-    moment: Array,
-    total: Array,
-    listed: Array,
-    level: Array,
-    kin: Rows,
+    about: tuple[Any, ...],
+    arms: Array,
+    adjusted: Array,
     sums: Array,
     places: Array,
     row_of: Rows,
     words: Rows,
-    seen: Array,
     folding: Array,
-    slope: Array,
-    tilts: Array,
-    strengths: Array,
-    weights: Array,
-    difficulty_strength: float,
-) -> tuple[float, float, bool]:
+    pools: Array,
+    tuning: Array,
+) -> tuple[bool, bool, float, float, float, float]:
     """Add a credit to every level, after what was foretold has been held against it.
 
     Parameters
     ----------
-    credit, arm, path, fresh
-        See `Posterior.learn`; every cluster of the path has a row.
-    billed
-        Whether the cost that was foretold is asked for.
-    log_weights, prior, noise
-        Of the strengths and of the arms, see `weigh` and `noises`.
-    gram, sum_, moment
-        Of the arms, see `AdjustedLevels`.
-    total, ...
+    credit
+        See `Posterior.learn`.
+    about
+        The number of the arm, whether it is fresh, and the path; see there. One tuple: to hand
+        over each takes as long as all.
+    arms, ...
         As `pooled.believe` takes them; what is held is altered in place.
 
     Returns
     -------
     tuple
-        Quality and cost that were foretold; whether no more was taken back than was held.
+        Whether there was room, without which nothing is done (see `Cells` and `AdjustedLevels`);
+        whether no more was taken back than was held; quality and cost (nan: no bill came) that
+        were foretold; the arm's evidence before and after.
     """
+    arm, fresh, path = about[0], about[1], about[2:]
     starts, ids, kernel, z = parts(words)
+    slope, seen, moment, tilts, gram = blocks(adjusted, arms.shape[1])
     x = coordinates(z, folding)
+    before = arms[W, arm]
+    moves = credit[W] != 0.0 or credit[R] != 0.0 or credit[R2] != 0.0
+    if moves and len(x) >= len(slope[0]):
+        return False, True, 0.0, 0.0, before, before
+    for id_ in path:
+        if id_ and (row_in(row_of, id_) == 0 or (credit[W] and places.shape[1] != len(x) + 1)):
+            return False, True, 0.0, 0.0, before, before
     place = placed(x, seen)
     means, quality, cost = foretell(
         arm,
-        billed,
-        total,
-        listed,
-        level,
-        kin,
+        credit[CN] != 0.0,
+        arms,
         sums,
         places,
         row_of,
         ids,
         kernel,
         starts,
-        linear(place, slope),
-        tilted(place, tilts),
+        linear(place, 0, slope, 0),
+        tilted(place, tilts[0]),
         slope,
-        strengths,
-        weights,
-        difficulty_strength,
+        pools,
+        tuning[-1],
     )
     if fresh and credit[W] > 0:
         # Weigh the candidate strengths by how well each foretold the reward.
-        weigh(log_weights, weights, means, credit, noise[arm])
-    sound = added(total[:, arm], credit)
+        weigh(pools, means, credit, arms[NOISE, arm])
+    sound = added(arms[:, arm], credit)
     for id_ in path:
         if id_:
             add_to_cell(sums, places, row_of[id_], arm, credit, x)
-    if credit[W] or credit[R] or credit[R2]:
-        add_to_arm(gram, sum_, moment, arm, credit, x)
-    noises(total, prior, noise)
-    return quality, cost, sound
+    if moves:
+        add_to_arm(gram, seen, moment, arm, credit, x)
+    noises(arms)
+    return True, sound, quality, cost, before, arms[W, arm]
 
 
 @compiled
-def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Sums, noise: float) -> None:
+def weigh(pools: Array, foretold: Array, sums: Sums, noise: float) -> None:
     """Believe strengths the less, the farther from the reward was what they had foretold.
 
     Parameters
     ----------
-    log_weights, weights
-        Of the strengths, shape (S,): altered in place.
+    pools
+        Of the strengths, see `believe`: altered in place.
     foretold
         The mean reward by each strength, shape (S,).
     sums
@@ -117,6 +110,7 @@ def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Sums, noise
     noise
         Variance of one reward around its mean.
     """
+    weights, log_weights = pools[WEIGHT], pools[LOG_WEIGHT]
     reward, weight = sums[R] / sums[W], min(sums[W], 1.0)
     for s in range(len(foretold)):
         error = reward - foretold[s]
@@ -131,7 +125,7 @@ def weigh(log_weights: Array, weights: Array, foretold: Array, sums: Sums, noise
 
 
 @compiled
-def noises(total: Array, prior: Array, noise: Array) -> None:
+def noises(arms: Array) -> None:
     """Write the variance of one reward of each arm around its mean, shape (arms,).
 
     Graded rewards vary less than 0/1 rewards of the same mean: by how much is learnt from all
@@ -142,23 +136,22 @@ def noises(total: Array, prior: Array, noise: Array) -> None:
 
     Parameters
     ----------
-    total
-        Sums of each arm, shape (`ROWS`, arms).
-    prior
-        Mean quality that is believed before any evidence, shape (arms,).
+    arms
+        Shape (`ARM_ROWS`, arms), see `arms`.
 
     References
     ----------
     Agresti and Coull (1998), Approximate is better than "exact" for interval estimation of
     binomial proportions, The American Statistician 52.
     """
+    prior, noise = arms[PRIOR], arms[NOISE]
     observed, expected = _NOISE_WEIGHT, _NOISE_WEIGHT
     for a in range(len(prior)):
-        n, s = total[W, a], total[R, a]
+        n, s = arms[W, a], arms[R, a]
         middle = (s + _NOISE_PRIOR * prior[a]) / (n + _NOISE_PRIOR)
         middle = min(max(middle, 0.0), 1.0)
         noise[a] = max(middle * (1.0 - middle), _LEAST_NOISE)
-        observed += max(total[R2, a] - s * s / max(n, 1e-12), 0.0)
+        observed += max(arms[R2, a] - s * s / max(n, 1e-12), 0.0)
         expected += max(n - 1.0, 0.0) * noise[a]
     scale = min(observed / expected, 1.0)
     for a in range(len(prior)):

@@ -20,17 +20,21 @@ _STEP = 0.5  # of the narrowest posterior
 _CELLS = 4096
 _SCALE = _CELLS / (2.0 * _FAR)
 _AT = np.linspace(-_FAR, _FAR, _CELLS + 1)
-_CDF = np.append(ndtr(_AT), 1.0)
-_DENSITY = np.append(np.exp(-0.5 * _AT * _AT) / np.sqrt(2.0 * np.pi), 0.0)
+_NORMAL = np.stack(  # the distribution function, and the density
+    [
+        np.append(ndtr(_AT), 1.0),
+        np.append(np.exp(-0.5 * _AT * _AT) / np.sqrt(2.0 * np.pi), 0.0),
+    ]
+)
 
 
-def highest(mean: Array, var: Array, eligible: NDArray[np.bool_]) -> Array | None:
+def highest(moments: Array, eligible: NDArray[np.bool_]) -> Array | None:
     """Return the probability that each eligible draw is the highest, shape (arms,).
 
     Parameters
     ----------
-    mean, var
-        Of the draws, shape (arms,).
+    moments
+        Means and variances of the draws, shape (2, arms).
     eligible
         The others get 0.
 
@@ -47,17 +51,16 @@ def highest(mean: Array, var: Array, eligible: NDArray[np.bool_]) -> Array | Non
     (Trefethen and Weideman, 2014): at half the narrowest standard deviation, what is left is the
     error of the tables of the normal distribution, below 1e-6.
     """
-    out = np.zeros(len(mean))
-    return out if _highest(mean, var, eligible, _CDF, _DENSITY, out) else None
+    out = np.zeros(moments.shape[1])
+    return out if _highest(moments, eligible, _NORMAL, out) else None
 
 
 @compiled
-def _highest(
-    mean: Array, var: Array, eligible: NDArray[np.bool_], cdf: Array, density: Array, out: Array
-) -> bool:
+def _highest(moments: Array, eligible: NDArray[np.bool_], normal: Array, out: Array) -> bool:
     """Add to `out`, all zeros, what `highest` returns; tell whether that can be found."""
-    arms = len(mean)
-    sd = np.sqrt(var) + MIN_SD
+    mean, arms = moments[0], moments.shape[1]
+    cdf, density = normal[0], normal[1]
+    sd = np.sqrt(moments[1]) + MIN_SD
     low, high, narrow = -np.inf, -np.inf, np.inf
     for a in range(arms):
         if eligible[a]:

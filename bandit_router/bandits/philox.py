@@ -32,7 +32,7 @@ _PER_BLOCK = 4
 
 
 @compiled
-def normals(key: Words, counter: Words, mean: Array, var: Array, out: Array) -> None:
+def normals(key: Words, counter: Words, moments: Array, out: Array) -> None:
     """Write normal draws of these moments.
 
     They come from the first standard normal draws of
@@ -42,7 +42,9 @@ def normals(key: Words, counter: Words, mean: Array, var: Array, out: Array) -> 
     ----------
     key, counter
         Shape (2,) and (4,).
-    mean, var, out
+    moments
+        Means and variances, shape (2, draws).
+    out
         Shape (draws,).
     """
     block, at = np.empty(_PER_BLOCK, np.uint64), 0
@@ -65,7 +67,7 @@ def normals(key: Words, counter: Words, mean: Array, var: Array, out: Array) -> 
             upper, lower = fi_double[layer - _ONE], fi_double[layer]
             if (upper - lower) * uniform + lower < np.exp(-0.5 * x * x):
                 break
-        out[i] = mean[i] + np.sqrt(var[i]) * x
+        out[i] = moments[0, i] + np.sqrt(moments[1, i]) * x
 
 
 @compiled

@@ -9,16 +9,14 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..clustering.surroundings import parts
 from ..compiled import compiled, reordered
+from .arms import ACTIVE, KIN, LAMBDA, LEVEL, NOISE
 from .belief import (
     COST,
-    COST_VAR,
     EVIDENCE,
     LATENCY,
-    LATENCY_VAR,
     MEAN,
     SAMPLING,
     SUPPORT,
@@ -26,8 +24,12 @@ from .belief import (
     Array,
     Rows,
 )
+from .blocks import blocks
 from .credit import CN, LN, R, W
 from .rates import rates
+
+STRENGTH, WEIGHT, LOG_WEIGHT = range(3)
+"""Rows of what is held of the candidate strengths."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +52,23 @@ class Widths:
     doubt: float
     tilt: float
 
-    def array(self) -> Array:
-        """Return the numbers in this order, as `believe` takes them."""
-        return np.array(astuple(self))
+    def array(self, sharpening: float, difficulty_strength: float) -> Array:
+        """Return the numbers in this order, and two of the `Pooling`, as `believe` takes them."""
+        return np.array([*astuple(self), sharpening, difficulty_strength])
 
 
 @compiled
 def believe(
     out: Array,
-    prior: Array,
-    noise: Array,
-    active: NDArray[np.bool_],
-    widths: Array,
-    sharpening: float,
-    total: Array,
-    listed: Array,
-    level: Array,
-    kin: Rows,
+    arms: Array,
+    adjusted: Array,
     sums: Array,
     places: Array,
     row_of: Rows,
     words: Rows,
-    seen: Array,
     folding: Array,
-    slope: Array,
-    tilts: Array,
-    strengths: Array,
-    weights: Array,
-    difficulty_strength: float,
+    pools: Array,
+    tuning: Array,
 ) -> None:
     """Go from the whole map to the finest clusters, once for each candidate strength.
 
@@ -85,115 +76,98 @@ def believe(
     ----------
     out
         Takes the table of a `Belief`, shape (L + 9, A).
-    prior, noise, active
-        Of the arms, shape (A,): weight of what was believed before, in observations; variance of
-        one reward around its mean; whether it is one of those that share the traffic.
-    widths, sharpening
-        See `Widths` and `Pooling`.
-    total, listed
-        Of the arms over the whole map: sums, shape (`ROWS`, A); list prices, shape (A,).
-    level, kin
-        Of the arms, shape (A,): level, adjusted for the prompts that an arm was tried on; the arm
-        that it is like, itself if none.
+    arms
+        Shape (`ARM_ROWS`, A), see `arms`.
+    adjusted
+        What `AdjustedLevels` are held in.
     sums, places, row_of
         Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
     words
         See `Surroundings`.
-    seen
-        Of the arms, shape (A, dimension + 1): the places that they were tried at, summed up.
     folding
         See `coordinates`.
-    slope
-        Of the difficulty, and its value in the middle, shape (dimension + 1,).
-    tilts
-        Of the arms, see `AdjustedLevels`; shape (2, A, dimension + 1).
-    strengths, weights
-        Of the pooling, and how much each is believed, shape (S,); the last is of the tilts.
+    pools
+        Of the candidate strengths, shape (3, S): how strong, how much each is believed, the
+        logarithm of that but for a constant; the last is of the tilts.
+    tuning
+        See `Widths.array`.
     """
-    count, size = len(strengths), len(level)
+    strengths, weights = pools[STRENGTH], pools[WEIGHT]
+    count, size = len(strengths), arms.shape[1]
     starts, ids, kernel, z = parts(words)
+    slope, seen, _, tilts, _ = blocks(adjusted, size)
     place = placed(coordinates(z, folding), seen)
-    wide, untried, young, childhood, wide_here, untried_here, doubt, wide_tilt = widths
-    out[:] = 0.0
+    wide, untried, young, childhood, wide_here, untried_here, doubt, wide_tilt = tuning[:-2]
+    sharpening, difficulty_strength = tuning[-2:]
+    doubts = tilts[1]
     support = out[SUPPORT:]
-    evidence = total[W]
+    evidence, active = arms[W], arms[ACTIVE]
     rows = _rows(row_of, ids)
     held = 0
     for i in range(words[0]):  # the path: the finest is the last
         held = words[2 + i] or held
     means = _means(
-        level,
-        kin,
+        arms,
         sums,
         places,
         rows,
         kernel,
         starts,
-        linear(place, slope),
-        tilted(place, tilts),
+        linear(place, 0, slope, 0),
+        tilted(place, tilts[0]),
         slope,
         strengths,
         difficulty_strength,
     )
-    unlisted = np.full(size, np.nan)
-    costs = rates(total, listed, CN, sums, rows, kernel, starts)
-    latencies = rates(total, unlisted, LN, sums, rows, kernel, starts)
+    rates(out, COST, arms, CN, sums, rows, kernel, starts)
+    rates(out, LATENCY, arms, LN, sums, rows, kernel, starts)
     for a in range(size):
-        support[0, a] = total[W, a]
-        out[EVIDENCE, a] = sums[_row(row_of, held), W, a] if held else total[W, a]
-        out[COST, a], out[COST_VAR, a] = costs[0, a], costs[1, a]
-        out[LATENCY, a], out[LATENCY_VAR, a] = latencies[0, a], latencies[1, a]
-    var, sampling = np.empty((count, size)), np.empty((count, size))
-    short = np.empty(size)
-    _shortfall(evidence, active, short)
+        support[0, a] = evidence[a]
+        out[EVIDENCE, a] = sums[row_in(row_of, held), W, a] if held else evidence[a]
+    levels = len(starts) - 1
+    squared, short = np.empty((levels, size)), np.empty((levels + 1, size))
+    _shortfall(evidence, active, short[0])
+    for depth in range(levels):
+        for a in range(size):
+            here, known = 0.0, 0.0
+            for i in range(starts[depth], starts[depth + 1]):
+                weight = kernel[i] * sums[rows[i], W, a]
+                here += weight
+                known += kernel[i] * weight
+            support[depth + 1, a], squared[depth, a] = here, known
+        _shortfall(support[depth + 1], active, short[depth + 1])
     for a in range(size):
-        per = 1.0 / (evidence[a] + prior[a])
-        width = wide + young * childhood / (childhood + evidence[a]) + untried * short[a]
+        quality = 0.0
         for s in range(count):
-            var[s, a], sampling[s, a] = per, width * per
-        tilt_var = _doubted(place, tilts[1, a])
-        var[-1, a] += tilt_var
-        sampling[-1, a] += width * wide_tilt * tilt_var
-    for depth in range(len(starts) - 1):
-        here, squared = support[depth + 1], np.zeros(size)
-        near = rows[starts[depth] : starts[depth + 1]]
-        counts = kernel[starts[depth] : starts[depth + 1]]
-        for i in range(len(near)):
-            k = counts[i]
-            for a in range(size):
-                weight = sums[near[i], W, a]
-                here[a] += k * weight
-                squared[a] += k * k * weight
-        _shortfall(here, active, short)
+            quality += weights[s] * means[s, a]
+        per = 1.0 / (evidence[a] + arms[LAMBDA, a])
+        width = wide + young * childhood / (childhood + evidence[a]) + untried * short[0, a]
+        tilt_var = _doubted(place, doubts, a)
+        between, spread, sampled = 0.0, 0.0, 0.0
         for s in range(count):
-            strength = strengths[s]
-            for a in range(size):
+            var, sampling, strength = per, width * per, strengths[s]
+            if s == count - 1:
+                var += tilt_var
+                sampling += width * wide_tilt * tilt_var
+            for depth in range(levels):
                 # Neighbours are not here: for what is known they count less than for a guess.
-                known = squared[a] + strength
-                var[s, a] = (strength / known) ** 2 * var[s, a] + doubt / known
-                width = wide_here + untried_here * short[a]
-                sampling[s, a] += width / (here[a] + strength)
-    quality, spread, sampled = out[MEAN], out[VAR], out[SAMPLING]
-    for a in range(size):
-        for s in range(count):
-            quality[a] += weights[s] * means[s, a]
-        between = 0.0
-        for s in range(count):
-            between += weights[s] * (means[s, a] - quality[a]) ** 2
-            spread[a] += weights[s] * var[s, a]
-            sampled[a] += weights[s] * sampling[s, a]
-        spread[a] = noise[a] * spread[a] + between
-        sampled[a] = (noise[a] * sampled[a] + between) / sharpening
+                known = squared[depth, a] + strength
+                var = (strength / known) ** 2 * var + doubt / known
+                here = wide_here + untried_here * short[depth + 1, a]
+                sampling += here / (support[depth + 1, a] + strength)
+            between += weights[s] * (means[s, a] - quality) ** 2
+            spread += weights[s] * var
+            sampled += weights[s] * sampling
+        out[MEAN, a] = quality
+        out[VAR, a] = arms[NOISE, a] * spread + between
+        out[SAMPLING, a] = (arms[NOISE, a] * sampled + between) / sharpening
 
 
 @compiled
 def foretell(
     arm: int,
     billed: bool,
-    total: Array,
-    listed: Array,
-    level: Array,
-    kin: Rows,
+    arms: Array,
     sums: Array,
     places: Array,
     row_of: Rows,
@@ -203,8 +177,7 @@ def foretell(
     difficulty: float,
     tilt: Array,
     slope: Array,
-    strengths: Array,
-    weights: Array,
+    pools: Array,
     difficulty_strength: float,
 ) -> tuple[Array, float, float]:
     """Return what `believe` says of one arm's reward and cost, which takes less time.
@@ -217,8 +190,7 @@ def foretell(
     """
     rows = _rows(row_of, ids)
     means = _means(
-        level,
-        kin,
+        arms,
         sums,
         places,
         rows,
@@ -227,35 +199,37 @@ def foretell(
         difficulty,
         tilt,
         slope,
-        strengths,
+        pools[STRENGTH],
         difficulty_strength,
     )[:, arm].copy()
     quality, cost = 0.0, np.nan
     for s in range(len(means)):
-        quality += weights[s] * means[s]
+        quality += pools[WEIGHT, s] * means[s]
     if billed:
-        cost = rates(total, listed, CN, sums, rows, kernel, starts)[0, arm]
+        costs = np.empty((2, arms.shape[1]))
+        rates(costs, 0, arms, CN, sums, rows, kernel, starts)
+        cost = costs[0, arm]
     return means, quality, cost
 
 
 @compiled
 def _rows(row_of: Rows, ids: Rows) -> Rows:
-    """Return the row of each cluster; 0 of one without evidence."""
+    """Return the row of each cluster."""
     rows = np.empty(len(ids), np.int64)
     for i in range(len(ids)):
-        rows[i] = _row(row_of, ids[i])
+        rows[i] = row_in(row_of, ids[i])
     return rows
 
 
 @compiled
-def _row(row_of: Rows, id_: int) -> int:
+def row_in(row_of: Rows, id_: int) -> int:
+    """Return the row of a cluster; 0 of one without evidence."""
     return row_of[id_] if id_ < len(row_of) else 0
 
 
 @compiled
 def _means(
-    level: Array,
-    kin: Rows,
+    arms: Array,
     sums: Array,
     places: Array,
     rows: Rows,
@@ -268,6 +242,7 @@ def _means(
     difficulty_strength: float,
 ) -> Array:
     """Return the mean reward of every arm by every strength, shape (S, A)."""
+    level = arms[LEVEL]
     means = np.zeros((len(strengths), len(level)))  # beside the level, first
     for a in range(len(level)):
         means[-1, a] = tilt[a]
@@ -275,7 +250,7 @@ def _means(
         near = rows[starts[depth] : starts[depth + 1]]
         counts = kernel[starts[depth] : starts[depth + 1]]
         _descend(
-            level, kin, sums, places, near, counts, slope, strengths, difficulty_strength, means
+            arms, sums, places, near, counts, slope, strengths, difficulty_strength, depth, means
         )
     for s in range(len(strengths)):
         for a in range(len(level)):
@@ -285,8 +260,7 @@ def _means(
 
 @compiled
 def _descend(
-    level: Array,
-    kin: Rows,
+    arms: Array,
     sums: Array,
     places: Array,
     rows: Rows,
@@ -294,39 +268,52 @@ def _descend(
     slope: Array,
     strengths: Array,
     difficulty_strength: float,
+    depth: int,
     beside: Array,
 ) -> None:
     """Move the means by one level's clusters: all arms together, then each by its own residual."""
+    level, kin = arms[LEVEL], arms[KIN]
     count, size = len(strengths), len(level)
-    weight, residual, seen = np.empty(size), np.empty(size), np.zeros(size)
-    own, together, total = np.zeros((count, size)), np.zeros(count), 0.0
+    held = np.zeros((4 + count, size))  # one array: to make five takes longer than to fill them
+    weight, near, seen, drawn, own = held[0], held[1], held[2], held[3], held[4:]
+    together, total = np.zeros(count), 0.0
+    # Before the first level all strengths say the same, but for the last, which is of the tilts.
+    step = 1 if depth else max(count - 1, 1)
     for i in range(len(rows)):
-        k = kernel[i]
+        row, k = rows[i], kernel[i]
         total += k
-        place = linear(places[rows[i]], slope)
-        held, moved = difficulty_strength, 0.0
+        place = linear(places, row, slope, 0)
+        everybody, moved = difficulty_strength, 0.0
         for a in range(size):
-            weight[a] = sums[rows[i], W, a]
-            residual[a] = sums[rows[i], R, a] - weight[a] * (level[a] + place)
-            held += weight[a]
-            moved += residual[a]
-            seen[a] += k * weight[a]
-        for s in range(count):
+            weight[a] = sums[row, W, a]
+            near[a] = k * weight[a]
+            residual = sums[row, R, a] - weight[a] * (level[a] + place)
+            everybody += weight[a]
+            moved += residual
+            seen[a] += near[a]
+            drawn[a] += k * residual
+        per = 1.0 / everybody
+        for s in range(0, count, step):
             shared = moved
             for a in range(size):
                 shared -= weight[a] * beside[s, a]
-            shared /= held
+            shared *= per
             together[s] += shared * k
             for a in range(size):
-                own[s, a] += k * (residual[a] - weight[a] * (beside[s, a] + shared))
+                own[s, a] -= near[a] * shared
+    for s in range(1, step):
+        together[s] = together[0]
+        for a in range(size):
+            own[s, a] = own[0, a]
     for s in range(count):
         together[s] /= max(total, 1.0)
         for a in range(size):
+            own[s, a] += drawn[a] - seen[a] * beside[s, a]
             own[s, a] /= seen[a] + strengths[s]
         for a in range(size):
             beside[s, a] += together[s] + own[s, a]
             if kin[a] != a:  # as far as it was not tried here, it is what its kin is
-                beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[s, kin[a]]
+                beside[s, a] += strengths[s] / (seen[a] + strengths[s]) * own[s, int(kin[a])]
 
 
 @compiled
@@ -343,54 +330,56 @@ def coordinates(z: Array, folding: Array) -> Array:
 
 @compiled
 def placed(x: Array, seen: Array) -> Array:
-    """Return a place as a weighted sum of places, which is what `linear` takes.
+    """Return a place as a weighted sum of places, which is what `linear` takes, shape (1, size).
 
     Without a place, or with one of another dimension, it is everything `seen`.
     """
     size = seen.shape[1]
-    out = np.zeros(size)
+    out = np.zeros((1, size))
     if len(x) == size - 1 and len(x):
         for i in range(len(x)):
-            out[i] = x[i]
-        out[-1] = 1.0
+            out[0, i] = x[i]
+        out[0, -1] = 1.0
         return out
     for a in range(len(seen)):
         for i in range(size):
-            out[i] += seen[a, i]
+            out[0, i] += seen[a, i]
     return out
 
 
 @reordered
-def linear(place: Array, slope: Array) -> float:
-    """Return the mean of ``slope' [z, 1]`` over a weighted sum of places."""
-    out = 0.0
-    if len(place) == len(slope):
-        for i in range(len(place) - 1):
-            out += place[i] * slope[i]
-        out /= max(place[-1], 1e-9)
-    return float(out + slope[-1])
+def linear(places: Array, row: int, slopes: Array, which: int) -> float:
+    """Return the mean of ``slope' [z, 1]`` over a weighted sum of places.
+
+    Places of another dimension than the slope's are at the middle.
+    """
+    # Were the loop inside a condition, it would run number by number wherever this is called.
+    size, out = slopes.shape[1], 0.0
+    for i in range(size - 1 if places.shape[1] == size else 0):
+        out += places[row, i] * slopes[which, i]
+    return float(out / max(places[row, -1], 1e-9) + slopes[which, -1])
 
 
 @reordered
-def _doubted(place: Array, doubts: Array) -> float:
+def _doubted(place: Array, doubts: Array, which: int) -> float:
     """Return the variance of `linear`, given that of every coefficient of the slope."""
-    out = 0.0
-    for i in range(len(place) - 1):
-        out += place[i] * place[i] * doubts[i]
-    return float(out / max(place[-1], 1e-9) ** 2 + doubts[-1])
+    out, last = 0.0, doubts.shape[1] - 1
+    for i in range(last):
+        out += place[0, i] * place[0, i] * doubts[which, i]
+    return float(out / max(place[0, last], 1e-9) ** 2 + doubts[which, last])
 
 
 @compiled
 def tilted(place: Array, tilts: Array) -> Array:
     """Return every arm's tilt at a place, shape (A,)."""
-    out = np.empty(tilts.shape[1])
+    out = np.empty(len(tilts))
     for a in range(len(out)):
-        out[a] = linear(place, tilts[0, a])
+        out[a] = linear(place, 0, tilts, a)
     return out
 
 
 @compiled
-def _shortfall(n: Array, active: NDArray[np.bool_], out: Array) -> None:
+def _shortfall(n: Array, active: Array, out: Array) -> None:
     """Write ``log(1 + N / (arms (n + 1)))``: how far each arm was tried less than its share."""
     share, arms = 0.0, 0
     for a in range(len(n)):

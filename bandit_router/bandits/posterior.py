@@ -9,7 +9,6 @@ way of pooling has foretold, which is never taken back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -20,11 +19,12 @@ import numpy as np
 from ..clustering import Surroundings, finest
 from ..clustering.surroundings import parts
 from .adjusted import AdjustedLevels
-from .belief import COST, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
+from .arms import ACTIVE, ARM_ROWS, KIN, LAMBDA, LEVEL, LISTED, NOISE, PRIOR
+from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, ROWS, C, R, Sums, W, added
+from .credit import C2, CN, LN, R2, ROWS, C, R, Sums, W, added
 from .learning import learn, noises
-from .pooled import Widths, believe
+from .pooled import LOG_WEIGHT, STRENGTH, WEIGHT, Widths, believe
 from .priors import Priors
 from .rates import dearest, mean_costs, rates
 
@@ -125,28 +125,24 @@ class Posterior:
     """
 
     def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
+        self._pools = np.stack([_STRENGTHS, _weights(_LOG_PRIOR), _LOG_PRIOR])
         self.tune(pooling or Pooling())
         self.arms: tuple[str, ...] = ()
         self.index: dict[str, int] = {}
         self._priors = Priors()
         self._dearest: float | None = None  # None: to be worked out
-        self._active = np.zeros(0, dtype=bool)
-        self._total = np.zeros((ROWS, 0))
+        self._arms = np.zeros((ARM_ROWS, 0))
         self._levels = levels
-        self._noise = np.zeros(0)
         self._cells = Cells()
         self._adjusted = AdjustedLevels()
-        self._log_weights = _LOG_PRIOR.copy()
         self._learnt = 0
-        self._weights = _weights(_LOG_PRIOR)
-        self._prior = self._guess()
-        self._suppose()
 
     def tune(self, pooling: Pooling) -> None:
         """Pool in another way; what was learnt stays."""
         self.pooling = pooling
-        self._strengths = pooling.strength * _STRENGTHS
-        self._widths = replace(_WIDTHS, untried_here=pooling.exploration).array()
+        self._pools[STRENGTH] = pooling.strength * _STRENGTHS
+        widths = replace(_WIDTHS, untried_here=pooling.exploration)
+        self._tuning = widths.array(pooling.sharpening, pooling.difficulty_strength)
 
     def set_arm(
         self, arm: str, prior: float | None, cost: float | None, like: str | None = None
@@ -163,32 +159,33 @@ class Posterior:
             An arm that it is expected to be like, where no prior is given: it takes that arm's
             level, and its interactions, as far as it has none of its own.
         """
-        if arm not in self.index:
+        added = arm not in self.index
+        if added:
             self.index[arm] = len(self.arms)
             self.arms = (*self.arms, arm)
-            self._total = np.pad(self._total, ((0, 0), (0, 1)))
+            self._arms = np.pad(self._arms, ((0, 0), (0, 1)))
             self._cells.add_arm()
             self._adjusted.add_arm()
             self._priors.add_arm()
-            self._active = np.append(self._active, True)
         index = self.index[arm]
-        self._active[index] = True
+        self._arms[ACTIVE, index] = 1.0
         listed = self._priors.cost[index]
         if cost and listed > 0 and cost != listed:  # a new price: what was billed scales with it
             self.repriced(arm, cost / listed)
         self._priors.set(index, prior, cost, like)
         self._dearest = None
-        if len(self._prior) < len(self.arms) or (self._prior != self._guess()).any():
+        self._arms[LISTED] = self._priors.cost
+        if added or (self._arms[PRIOR] != self._guess()).any():
             self._refit()
 
     def retire(self, arm: str) -> None:
         """No longer count an arm among those that share the traffic; its evidence stays."""
-        self._active[self.index[arm]] = False
+        self._arms[ACTIVE, self.index[arm]] = 0.0
 
     def learn(
         self,
         here: Surroundings,
-        path: Sequence[int],
+        path: tuple[int, ...],
         sums: Sums,
         arm: str,
         fresh: bool = True,
@@ -211,38 +208,23 @@ class Posterior:
             What was believed of the arm there just before, for those who watch whether it changes.
         """
         index, adjusted = self.index[arm], self._adjusted
-        before = self._total.item(W, index)
-        moves = any(sums[:CN])  # a bill or a latency alone moves no level
         if sums[CN] or sums[C]:
             self._dearest = None
         if self._levels:
-            dimension = min(here.dimension, _COORDINATES)
-            self._cells.make_room(path, dimension if sums[W] else None)
-            adjusted.make_room(dimension if moves else 0)
-            quality, foretold_cost, sound = learn(
-                sums,
-                index,
-                tuple(path),
-                fresh,
-                sums[CN] != 0.0,
-                self._log_weights,
-                self._prior,
-                self._noise,
-                adjusted.gram,
-                adjusted.seen,
-                adjusted.moment,
-                *self._evidence(here),
-            )
-            foretold = Foretold(quality, foretold_cost)
+            lesson = sums, (index, fresh, *path)
+            room, sound, quality, cost, before, now = learn(*lesson, *self._evidence(here))
+            if not room:
+                self._make_room(here, path, sums)
+                _, sound, quality, cost, before, now = learn(*lesson, *self._evidence(here))
+            foretold = Foretold(quality, cost)
         else:
-            foretold, sound = self._learn_placeless(here, sums, index)
-        if sound and not moves:
-            return foretold
+            foretold, sound, before, now = self._learn_placeless(here, sums, index)
+        if sound and not (sums[W] or sums[R] or sums[R2]):
+            return foretold  # a bill or a latency alone moves no level
         if self._levels and not sound:
             adjusted.make_room(min(here.dimension, _COORDINATES))
-            adjusted.only_level(index, self._total[:, index])
+            adjusted.only_level(index, self._arms[:, index])
         self._learnt += 1
-        now = self._total.item(W, index)
         young = self._learnt < _YOUNG or now < _FEW
         if young or self._learnt % _REFRESH == 0:
             self._refit()
@@ -261,11 +243,11 @@ class Posterior:
             Weight of feedback that its evidence is scaled down to, over the whole map.
         """
         index = self.index[arm]
-        weight, reward = self._total[:2, index]
+        weight, reward = self._arms[:2, index]
         scale = min(1.0, keep / max(float(weight), 1e-12))
         before = reward / weight if weight > 0 else 0.0
         shift = min(max(before + by, 0.0), 1.0) - before  # of the mean, over the whole map
-        for sums in (self._total[:, index], *self._cells.of_arm(index)):
+        for sums in (self._arms[:, index], *self._cells.of_arm(index)):
             weight, reward, square = sums[:CN]
             if weight > 0:
                 mean = reward / weight
@@ -282,7 +264,7 @@ class Posterior:
     def repriced(self, arm: str, ratio: float) -> None:
         """Believe that everything an arm is asked costs `ratio` times what it did."""
         index = self.index[arm]
-        for sums in (self._total[:, index], self._cells.of_arm(index).T):
+        for sums in (self._arms[:, index], self._cells.of_arm(index).T):
             sums[C] *= ratio
             sums[C2] *= ratio * ratio
         self._dearest = None
@@ -298,7 +280,7 @@ class Posterior:
         self._cells = Cells()
         for _ in self.arms:
             self._cells.add_arm()
-        self._adjusted.placeless(self._total[W], self._total[R])
+        self._adjusted.placeless(self._arms[W], self._arms[R])
         self._refit()
 
     def evidence(self, id_: int) -> Array:
@@ -308,7 +290,7 @@ class Posterior:
     @property
     def total(self) -> Array:
         """Weight of feedback of each arm in the whole map, shape (arms,)."""
-        return np.array(self._total[W])
+        return np.array(self._arms[W])
 
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
@@ -316,32 +298,24 @@ class Posterior:
             belief = Belief(self._placeless(here))
         else:
             table = np.empty((SUPPORT + 1 + self._levels, len(self.arms)))
-            believe(
-                table,
-                self._adjusted.lambdas,
-                self._noise,
-                self._active,
-                self._widths,
-                self.pooling.sharpening,
-                *self._evidence(here),
-            )
+            believe(table, *self._evidence(here))
             belief = Belief(table, self.pooling.sharpening)
         return self._flat(finest(here.path), belief) if self.pooling.flat else belief
 
     def overall(self) -> tuple[Array, Array]:
         """Return mean quality and mean cost (nan: unknown) over all that was observed."""
-        weight, reward = self._total[:2]
-        quality = (reward + _PRIOR_WEIGHT * self._prior) / (weight + _PRIOR_WEIGHT)
+        weight, reward = self._arms[:2]
+        quality = (reward + _PRIOR_WEIGHT * self._arms[PRIOR]) / (weight + _PRIOR_WEIGHT)
         return quality, self.costs()
 
     def costs(self) -> Array:
         """Return each arm's mean cost over all that was observed (nan: unknown), (arms,)."""
-        return mean_costs(self._total, self._priors.cost)
+        return mean_costs(self._arms)
 
     def dearest(self) -> float:
         """Return the highest of these costs, 0 if none is known."""
         if self._dearest is None:
-            self._dearest = dearest(self._total, self._priors.cost)
+            self._dearest = dearest(self._arms)
         return self._dearest
 
     def state(self) -> dict[str, Any]:
@@ -349,13 +323,13 @@ class Posterior:
         return {
             "arms": list(self.arms),
             "priors": self._priors.state(),
-            "active": self._active,
-            "prior": self._prior,
-            "total": self._total,
+            "active": self._arms[ACTIVE] != 0.0,
+            "prior": self._arms[PRIOR],
+            "total": self._arms[:ROWS],
             "cells": self._cells.state(),
             "adjusted": self._adjusted.state(),
-            "log_weights": self._log_weights,
-            "weights": self._weights,
+            "log_weights": self._pools[LOG_WEIGHT],
+            "weights": self._pools[WEIGHT],
             "learnt": self._learnt,
         }
 
@@ -364,68 +338,73 @@ class Posterior:
         self.arms = tuple(state["arms"])
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._priors.load(state["priors"])
-        self._active, self._total = state["active"], state["total"]
+        self._arms = np.zeros((ARM_ROWS, len(self.arms)))
+        self._arms[:ROWS], self._arms[ACTIVE] = state["total"], state["active"]
+        self._arms[LISTED], self._arms[PRIOR] = self._priors.cost, state["prior"]
         self._adjusted.load(state["adjusted"])
         self._cells.load(state["cells"])
-        self._log_weights = state["log_weights"]
+        self._pools[WEIGHT], self._pools[LOG_WEIGHT] = state["weights"], state["log_weights"]
         self._learnt = state["learnt"]
-        self._weights = state["weights"]
-        self._prior = state["prior"]
         self._dearest = None
         self._suppose()
+        self._note_levels()
 
     def _guess(self) -> Array:
         """Each arm's prior mean quality, shape (arms,)."""
-        weight, reward = self._total[:2]
+        weight, reward = self._arms[:2]
         plain = reward / np.maximum(weight, _PRIOR_WEIGHT)
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
-    def _learn_placeless(self, here: Surroundings, sums: Sums, index: int) -> tuple[Foretold, bool]:
-        believed = self._placeless(here)
+    def _make_room(self, here: Surroundings, path: tuple[int, ...], sums: Sums) -> None:
+        """Have a row for every cluster of a path, and hold places of its dimension."""
+        dimension = min(here.dimension, _COORDINATES)
+        self._cells.make_room(path, dimension if sums[W] else None)
+        self._adjusted.make_room(dimension if any(sums[:CN]) else 0)
+
+    def _learn_placeless(
+        self, here: Surroundings, sums: Sums, index: int
+    ) -> tuple[Foretold, bool, float, float]:
+        believed, before = self._placeless(here), self._arms.item(W, index)
         cost = float(believed[COST, index]) if sums[CN] else np.nan
-        sound = added(self._total[:, index], sums)
-        noises(self._total, self._prior, self._noise)
-        return Foretold(float(believed[MEAN, index]), cost), sound
+        sound = added(self._arms[:, index], sums)
+        noises(self._arms)
+        foretold = Foretold(float(believed[MEAN, index]), cost)
+        return foretold, sound, before, self._arms.item(W, index)
 
     def _evidence(self, here: Surroundings) -> tuple[Any, ...]:
         """Return what `believe` and `learn` both end with."""
-        adjusted, cells, dimension = self._adjusted, self._cells, here.dimension
+        cells, dimension = self._cells, here.dimension
         return (
-            self._total,
-            self._priors.cost,
-            adjusted.levels,
-            self._kin,
+            self._arms,
+            self._adjusted.held,
             cells.sums,
             cells.places,
             cells.row_of,
             here.words,
-            adjusted.seen,
             _folding(dimension) if dimension > _COORDINATES else _AS_IT_IS,
-            adjusted.slope,
-            adjusted.tilts,
-            self._strengths,
-            self._weights,
-            self.pooling.difficulty_strength,
+            self._pools,
+            self._tuning,
         )
 
     def _placeless(self, here: Surroundings) -> Array:
         """Return the table of a `Belief` without a map: an arm's level is its mean."""
-        n, s = self._total[W], self._total[R]
+        arms, sums = self._arms, self._cells.sums
+        n, s = arms[W], arms[R]
+        table = np.empty((SUPPORT + 1, len(self.arms)))
+        table[MEAN] = (s + _PRIOR_WEIGHT * arms[PRIOR]) / (n + _PRIOR_WEIGHT)
+        table[VAR] = table[SAMPLING] = arms[NOISE] / (n + _PRIOR_WEIGHT)
+        table[EVIDENCE] = table[SUPPORT] = n
         starts, rows, kernel, _ = parts(here.words)  # none are around
-        mean = (s + _PRIOR_WEIGHT * self._prior) / (n + _PRIOR_WEIGHT)
-        var = self._noise / (n + _PRIOR_WEIGHT)
-        unlisted = np.full(len(n), np.nan)
-        sums = self._cells.sums
-        cost = rates(self._total, self._priors.cost, CN, sums, rows, kernel, starts)
-        latency = rates(self._total, unlisted, LN, sums, rows, kernel, starts)
-        return np.stack([mean, var, var, *cost, *latency, n, n])
+        rates(table, COST, arms, CN, sums, rows, kernel, starts)
+        rates(table, LATENCY, arms, LN, sums, rows, kernel, starts)
+        return table
 
     def _flat(self, held: int, belief: Belief) -> Belief:
         """Give every (finest cluster, arm) a Beta posterior of its own."""
-        finest = self._cells.inside(held) if held else self._total
+        finest = self._cells.inside(held) if held else self._arms
         n, s = finest[W], finest[R]
-        prior = 2.0 * np.clip(self._prior, 0.01, 0.99)
+        prior = 2.0 * np.clip(self._arms[PRIOR], 0.01, 0.99)
         beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
         size = beta.sum(axis=0)
         mean = beta[0] / size
@@ -436,16 +415,20 @@ class Posterior:
 
     def _suppose(self) -> None:
         """Work out again what follows from evidence and priors."""
-        self._noise = np.empty(len(self.arms))
-        noises(self._total, self._prior, self._noise)
+        noises(self._arms)
         kin = self._priors.kin(self.index)
-        self._kin = np.arange(len(self.arms)) if kin is None else np.array(kin, np.int64)
+        self._arms[KIN] = np.arange(len(self.arms)) if kin is None else kin
 
     def _refit(self) -> None:
-        self._prior = self._guess()
+        self._arms[PRIOR] = self._guess()
         self._suppose()
         if self._levels:
-            self._adjusted.fit(self._prior, self._noise)
+            self._adjusted.fit(self._arms[PRIOR], self._arms[NOISE])
+            self._note_levels()
+
+    def _note_levels(self) -> None:
+        """Hold the levels where machine code reads them."""
+        self._arms[LEVEL], self._arms[LAMBDA] = self._adjusted.levels, self._adjusted.lambdas
 
 
 def _weights(log_weights: Array) -> Array:

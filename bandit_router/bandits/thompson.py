@@ -41,7 +41,7 @@ def draw(belief: UtilityBelief, draws: Draws) -> Array:
     if belief.beta is not None:
         sample: Array = draws.generator.beta(belief.beta[0], belief.beta[1]) + belief.shift
         return sample
-    return draws.normals(belief.mean, belief.var)
+    return draws.normals(belief.moments)
 
 
 def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
@@ -50,7 +50,7 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
     Parameters
     ----------
     belief
-        Posteriors of the utilities, shape (arms,).
+        Posteriors of the utilities.
     eligible
         Shape (arms,); the others get 0.
 
@@ -66,10 +66,10 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
     normalised. Against 10^7 Monte Carlo draws the error is below 0.002 (tested).
     """
     if belief.beta is None:
-        found = highest(belief.mean, belief.var, eligible)
+        found = highest(belief.moments, eligible)
         if found is not None:
             return found
-    out = np.zeros(len(belief.mean))
+    out = np.zeros(belief.moments.shape[1])
     rows = _contenders(belief, np.flatnonzero(eligible))
     if len(rows) > 1:
         cdf, quantile = _distributions(belief, rows)
@@ -108,6 +108,7 @@ def _distributions(belief: UtilityBelief, rows: NDArray[np.int64]) -> tuple[Curv
     """The cdf (grid -> (rows, grid)) and quantile function ((k,) -> (rows, k)) of some arms."""
     if belief.beta is not None:
         a, b = belief.beta[0, rows, None], belief.beta[1, rows, None]
+        assert belief.shift is not None
         shift = belief.shift[rows, None]
         return (
             lambda x: betainc(a, b, np.clip(x - shift, 0.0, 1.0)),

@@ -158,7 +158,7 @@ def _propensities(run: Run) -> dict[str, float]:
     eligible = np.ones(8, dtype=np.bool_)
     for trial in range(300):
         mean, var = rng.normal(0.6, 0.05, 8), rng.uniform(1e-4, 4e-3, 8)
-        belief = UtilityBelief(mean, var, mean)
+        belief = UtilityBelief(np.stack([mean, var]))
         sd = np.sqrt(var)
 
         def draws(number: int, mean: Any = mean, sd: Any = sd) -> Any:

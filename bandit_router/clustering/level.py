@@ -35,11 +35,14 @@ class Level(Protocol):
     restorable
         Whether `state` is enough to go on from; if not, it only proves that two folds agree
         and a restart folds the whole log.
+    steady
+        Whether what `live` returned stays true until there is a turnover.
     """
 
     grows: bool
     radius: float
     restorable: bool
+    steady: bool
 
     def locate(self, z: Array) -> int | None:
         """Return the id of the cluster that holds `z`, or None; changes nothing."""
@@ -107,6 +110,7 @@ class DbstreamLevel(DBSTREAM):
 
     grows = True
     restorable = True
+    steady = True
     _keeps_density = False
 
     def __init__(

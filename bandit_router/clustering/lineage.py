@@ -10,7 +10,6 @@ lets it fall back to the coarser cluster that held the prompt, whose sums have h
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -73,15 +72,18 @@ class Lineage:
             id_ = -fate - 1
         return WHOLE
 
-    def heirs(self, path: Sequence[int]) -> list[int]:
+    def heirs(self, path: tuple[int, ...]) -> tuple[int, ...]:
         """Return the heir of each entry of a path at its own level; 0 where it has faded."""
-        out, first, last = [], self.first_id, self.next_id
+        alive, level_of, first = self._parents, self._level_of, self.first_id
         for depth, id_ in enumerate(path):
-            if not (first <= id_ < last and self._heirs[id_ - first] == 0):  # most are alive
-                id_ = self.heir(id_)
-            level = self._level_of[id_ - first] if id_ else -1
-            out.append(id_ if level == depth else WHOLE)
-        return out
+            if id_ not in alive or level_of[id_ - first] != depth:
+                break
+        else:  # as most are
+            return path
+        found = map(self.heir, path)
+        return tuple(
+            [id_ if id_ and self.level(id_) == depth else WHOLE for depth, id_ in enumerate(found)]
+        )
 
     def level(self, id_: int) -> int:
         """Return the level of an id that was handed out; -1 of the whole map."""

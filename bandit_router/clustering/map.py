@@ -9,7 +9,6 @@ parent that it faded into (see `lineage`).
 from __future__ import annotations
 
 from functools import partial
-from operator import methodcaller
 from typing import Any
 
 import msgspec
@@ -22,10 +21,10 @@ from ..types import LineageEvent, Vector
 from .drift import ShareWatch
 from .level import DbstreamLevel, Level, Turnover
 from .lineage import WHOLE, Lineage
-from .matrix import Array
-from .nearest import survey
+from .matrix import Array, Rows
+from .nearest import room_for, survey
 from .slots import SlotLevel
-from .surroundings import MOST, Surroundings
+from .surroundings import Surroundings
 
 _NEARER = 0.8
 """A cluster changes its parent for one that is nearer than the old one by this factor."""
@@ -34,6 +33,8 @@ _EVERY = 8
 """Prompts from one look at whether a cluster should change its parent to the next."""
 
 Path = tuple[int, ...]
+_WORD = np.dtype(np.int64)
+_AS_IT_IS, _NO_MIDDLE = np.zeros((0, 0), np.float32), np.zeros(0)  # no projection
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,11 +66,18 @@ class ClusterMap:
         self.projection = projection
         self.levels: list[Level] = _levels(settings)
         self._radii = np.array([level.radius for level in self.levels])
-        self._axes = np.zeros((0, 0), np.float32) if projection is None else projection.components
-        self._middle = np.zeros(0) if projection is None else projection.mean
+        self._room = room_for(len(self.levels))
+        self._axes = _AS_IT_IS if projection is None else projection.components
+        self._middle = _NO_MIDDLE if projection is None else projection.mean
         self.lineage = Lineage(first_id)
         self._new_ids = [partial(self.lineage.new_id, depth) for depth in range(len(self.levels))]
         self._shares = ShareWatch()
+        self._steady = all(level.steady for level in self.levels)
+        self._live: tuple[tuple[Rows, Array], ...] | None = None  # of all levels; None: look again
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out views: of a copy they would be arrays of their own."""
+        return {**self.__dict__, "_live": None}
 
     @property
     def restorable(self) -> bool:
@@ -105,29 +113,33 @@ class ClusterMap:
         bandwidth
             How far, as a distance, evidence of other clusters reaches; see `Surroundings`.
         """
-        here = Surroundings.room(len(self.levels), len(self._axes) or len(vector))
-        survey(
-            self._axes,
-            self._middle,
-            vector,
-            tuple(map(_live, self.levels)),
-            self._radii,
-            self.lineage.next_id,
-            bandwidth,
-            MOST,
-            here.words,
-        )
-        return here
+        return self._look(self._axes, self._middle, vector, bandwidth)
+
+    def around(self, z: Array, bandwidth: float) -> Surroundings:
+        """Return what `survey` does of a place in the map's space, shape (dimension,)."""
+        return self._look(_AS_IT_IS, _NO_MIDDLE, z, bandwidth)
+
+    def _look(self, axes: Any, middle: Array, vector: Any, bandwidth: float) -> Surroundings:
+        dimension, levels = len(axes) or len(vector), self.levels
+        words = np.empty(self._room + dimension, _WORD)
+        live = self._live
+        if live is None:
+            live = self._live = tuple([level.live() for level in levels])
+        survey(axes, middle, vector, live, self._radii, self.lineage.next_id, bandwidth, words)
+        return Surroundings(len(levels), dimension, words)
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""
         lineage = self.lineage
         lineage.begin(seq, time)
+        if not self._steady:
+            self._live = None
         look = self._shares.seen % _EVERY == 0
         for depth, level in enumerate(self.levels):
             turnover = level.learn(z, self._new_ids[depth], time)
             if turnover is not None:
                 self._follow(depth, turnover, z)
+                self._live = None
             if depth and look:
                 self._draw(depth, z)
         if self._shares.count(self.levels[0].holder(z)):
@@ -173,6 +185,7 @@ class ClusterMap:
         """Take over what `state` returned."""
         self.lineage.load(state["lineage"])
         self._shares.load(state["shares"])
+        self._live = None
         for level, inner in zip(self.levels, state["levels"], strict=True):
             level.load(inner)
 
@@ -200,9 +213,6 @@ class ClusterMap:
             above.center(old, z), center
         ):
             self.lineage.drawn(id_, parent)
-
-
-_live = methodcaller("live")
 
 
 def _lists(level: Level) -> tuple[list[int], Array, list[float]]:

@@ -11,6 +11,9 @@ from ..embedding.base import project
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
+MOST = 16
+"""Clusters of one level that are looked at, at the most."""
+
 _GROUPS, _HALVINGS = 64, 6
 
 
@@ -130,6 +133,11 @@ def around(
     return count, distance
 
 
+def room_for(levels: int) -> int:
+    """Return how many words a survey of so many levels takes beside the place itself."""
+    return 2 * levels + 3 + 2 * levels * MOST
+
+
 @compiled
 def survey(
     components: NDArray[np.float32],
@@ -139,7 +147,6 @@ def survey(
     radii: Array,
     unborn: int,
     bandwidth: float,
-    most: int,
     words: Rows,
 ) -> None:
     """Write where a vector lies at every level, and the clusters nearest to it; see `around`.
@@ -155,13 +162,11 @@ def survey(
         that is finite, a prompt that none holds opens one.
     unborn
         The id of the next cluster to be born.
-    most
-        Clusters of one level, at the most.
     words
         Takes what `Surroundings` are made of.
     """
     depth = len(levels)
-    room = depth * most
+    room = depth * MOST
     words[0], words[1] = depth, room
     path, starts, ids = words[2 : depth + 2], words[depth + 2 :], words[2 * depth + 3 :]
     numbers = ids[room:].view(np.float64)
@@ -176,7 +181,7 @@ def survey(
         own, centers = levels[i]
         start = starts[i]
         count, distance = around(
-            centers, own, z, bandwidth, ids[start : start + most], kernel[start : start + most]
+            centers, own, z, bandwidth, ids[start : start + MOST], kernel[start : start + MOST]
         )
         starts[i + 1] = start + count
         path[i] = 0

@@ -116,6 +116,7 @@ class SlotLevel:
     grows = False
     radius = np.inf
     restorable = True
+    steady = False
 
     def __init__(
         self,

@@ -10,9 +10,6 @@ import numpy as np
 from ..compiled import compiled
 from .nearest import Array, Rows
 
-MOST = 16
-"""Clusters of one level that are looked at, at the most."""
-
 
 def finest(path: Sequence[int]) -> int:
     """Return the finest cluster of a path; 0, the whole map, if it has none."""
@@ -39,12 +36,6 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     levels: int
     dimension: int
     words: Rows
-
-    @classmethod
-    def room(cls, levels: int, dimension: int) -> Surroundings:
-        """Return room for what lies around a place, to be written to."""
-        size = 2 * levels + 3 + 2 * levels * MOST + dimension
-        return cls(levels, dimension, np.empty(size, np.int64))
 
     @classmethod
     def of(

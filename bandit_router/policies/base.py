@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bandits.belief import COST, LATENCY, MEAN, VAR, Array, Belief
+from ..bandits.belief import COST, LATENCY, MEAN, VAR, Array, Belief, UtilityBelief
 from ..bandits.belief import EVIDENCE as BELIEF_EVIDENCE
 from ..bandits.credit import Sums
 from ..bandits.draws import Draws
@@ -34,6 +34,7 @@ from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, 
 
 _NONE = -1
 _LEAST_CHANCE = 1e-12
+_MORE = EVIDENCE - BELIEF_EVIDENCE  # columns of a candidate than rows of a belief
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,21 +93,25 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Lesson(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one event teaches of an arm: the change of the sums credited to it.
 
-    `path` and `vector` are those of the decision (no vector: of another space than today's).
+    `decision` is the one that taught it; whether its vector is of today's space says `embedded`.
     `sums` are rows of `bandits.credit`; negative where something is taken back. `fresh` says that
     it is the first that is heard of the decision's quality, so that it can be held against what
-    was expected; a revision cannot. `decision` is the one that taught it; `total` is all that it
-    has taught of this arm, this event included, None where the arm is no longer the credited one.
+    was expected; a revision cannot. `total` is all that it has taught of this arm, this event
+    included, None where the arm is no longer the credited one.
     """
 
     arm: str
     sums: Sums
-    path: tuple[int, ...] = ()
-    vector: Vector | None = None
+    decision: Decision | None = None
+    embedded: bool = True
     fresh: bool = False
     voice: str | None = None
-    decision: Decision | None = None
     total: Sums | None = None
+
+    @property
+    def vector(self) -> Vector | None:
+        """The prompt's unit embedding, a copy; None without one in today's space."""
+        return self.decision.embedding() if self.decision and self.embedded else None
 
 
 class Policy(ABC):
@@ -227,7 +232,7 @@ def settled(
     eligible: Eligible,
     belief: Belief,
     chance: Array,
-    utility: Array,
+    utility: UtilityBelief,
     score: Array,
     taken: int | None = None,
 ) -> tuple[int, Candidates]:
@@ -237,16 +242,16 @@ def settled(
     ----------
     arms, eligible
         Of the request.
-    chance, utility, score
+    belief, chance, utility, score
         Of the policy's arms; the highest score wins, the first of equals. Who wins had a chance,
         however small: no log may say 0.
     taken
         The arm that is chosen whatever the scores.
     """
-    table = np.empty((len(arms), EVIDENCE + len(belief.table) - BELIEF_EVIDENCE))
+    table = np.empty((len(arms), len(belief.table) + _MORE))
     mask, rows = eligible
     forced = _NONE if taken is None else taken
-    won = _settle(mask, rows, belief.table, chance, utility, score, forced, table)
+    won = _settle(mask, rows, belief.table, chance, utility.moments, score, forced, table)
     return won, Candidates(arms, table)
 
 
@@ -271,7 +276,7 @@ def _settle(
         out[i, QUALITY_SD] = np.sqrt(belief[VAR, a])
         out[i, COST_USD] = belief[COST, a]
         out[i, LATENCY_MS] = belief[LATENCY, a]
-        out[i, UTILITY] = utility[a]
+        out[i, UTILITY] = utility[0, a]
         out[i, DRAW] = score[a]
         for row in range(BELIEF_EVIDENCE, len(belief)):
             out[i, EVIDENCE + row - BELIEF_EVIDENCE] = belief[row, a]

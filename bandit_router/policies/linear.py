@@ -77,7 +77,7 @@ class LinearPolicy(Policy):
         score, chance = self.decide(utility, allowed.mask, draws)
         chance = with_floor(chance, allowed.mask, self._floor)
         taken = any_arm(allowed, self._floor, draws) if self._floor else None
-        chosen, found = settled(context.arms, allowed, belief, chance, utility.mean, score, taken)
+        chosen, found = settled(context.arms, allowed, belief, chance, utility, score, taken)
         return Choice(model=self.posterior.arms[chosen], candidates=found)
 
     def expected(self, context: Context) -> dict[str, Expectation]:

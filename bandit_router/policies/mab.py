@@ -128,7 +128,7 @@ class MABWiserTSPolicy(MABWiserPolicy):
         models = [self._models[arm] for arm in score]
         mean = np.array([x @ model.beta for model in models])
         var = _TS_ALPHA**2 * np.array([x @ model.A_inv @ x for model in models])
-        belief = UtilityBelief(mean=mean, var=var, quality=mean)
+        belief = UtilityBelief(np.stack([mean, var]))
         chance = propensities(belief, np.ones(len(models), dtype=bool))
         # The arm that was drawn was possible, however unlikely: no log may say 0.
         return {arm: max(float(p), 1e-12) for arm, p in zip(score, chance, strict=True)}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from ..bandits.belief import compose
+from ..bandits.belief import Array, compose
 from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.credit import CN, C, R, W
 from ..bandits.draws import Draws
@@ -28,6 +27,7 @@ from .base import (
     typical_cost,
 )
 
+_LATELY = 8192
 _KEPT = 30.0  # weight of an arm's evidence after a change was found
 
 
@@ -50,6 +50,8 @@ class ThompsonPolicy(Policy):
         self._detectors: dict[str, ChangeDetector] = {}
         self._prices: dict[str, PriceWatch] = {}
         self._juries: dict[str, Jury] = {}
+        # Where the prompts of the latest decisions lie, by the remainder of their numbers.
+        self._lately: list[tuple[int, Array] | None] = [None] * _LATELY
         self.tune(settings)
 
     def tune(self, settings: BanditSettings) -> None:
@@ -78,7 +80,7 @@ class ThompsonPolicy(Policy):
         if self._floor:
             chance = with_floor(chance, allowed.mask, self._floor)
             taken = any_arm(allowed, self._floor, draws)
-        chosen, found = settled(context.arms, allowed, belief, chance, utility.mean, drawn, taken)
+        chosen, found = settled(context.arms, allowed, belief, chance, utility, drawn, taken)
         return Choice(model=self.posterior.arms[chosen], path=here.path, candidates=found)
 
     def expected(self, context: Context) -> dict[str, Expectation]:
@@ -99,7 +101,9 @@ class ThompsonPolicy(Policy):
         """Let the map learn the prompt, and evidence follow what became of its clusters."""
         if self.map is None or vector is None:
             return []
-        events = self.map.learn(self.map.project(vector), seq, time)
+        z = self.map.project(vector)
+        self._lately[seq % _LATELY] = seq, z
+        events = self.map.learn(z, seq, time)
         for event in events:
             if event.what == "merged":
                 self.posterior.merge(event.cluster, event.other)
@@ -111,11 +115,25 @@ class ThompsonPolicy(Policy):
         """Credit the arm along the path's heirs, and watch whether it is still what it was."""
         if lesson.arm not in self.posterior.index:  # removed before this policy was there
             return
-        path = self._heirs(lesson.path)
-        here = Surroundings.inside(path) if lesson.vector is None else self.survey(lesson.vector)
+        decision = lesson.decision
+        assert decision is not None
+        path, here = self._heirs(decision.path), NOWHERE
+        if self.map is not None:
+            z = self._place(self.map, decision.seq, lesson)
+            here = Surroundings.inside(path) if z is None else self.map.around(z, self._bandwidth)
         foretold = self.posterior.learn(here, path, lesson.sums, lesson.arm, lesson.fresh)
         if self._watch:
             self._notice(lesson, foretold)
+
+    def _place(self, map_: ClusterMap, seq: int, lesson: Lesson) -> Array | None:
+        """Return where a decision's prompt lies; None without a vector in the map's space."""
+        if not lesson.embedded:
+            return None
+        found = self._lately[seq % _LATELY]
+        if found is not None and found[0] == seq:
+            return found[1]
+        vector = lesson.vector
+        return None if vector is None else map_.project(vector)
 
     def _notice(self, lesson: Lesson, foretold: Foretold) -> None:
         """Let the detectors see a fresh observation, and act on what they tell."""
@@ -205,10 +223,10 @@ class ThompsonPolicy(Policy):
             self._detectors[arm] = ChangeDetector()
             self._detectors[arm].load(inner)
 
-    def _heirs(self, path: Sequence[int]) -> Sequence[int]:
+    def _heirs(self, path: tuple[int, ...]) -> tuple[int, ...]:
         """Return the live clusters that a logged path has come to, one a level; 0 for none."""
         if self.map is None:
             return ()
         if len(path) != len(self.map.levels):
-            return [WHOLE] * len(self.map.levels)
+            return (WHOLE,) * len(self.map.levels)
         return self.map.lineage.heirs(path)

@@ -23,7 +23,7 @@ from bandit_router.types import Utility
 
 
 def gaussian(mean: np.ndarray, var: np.ndarray) -> UtilityBelief:
-    return UtilityBelief(mean=mean, var=var, quality=mean)
+    return UtilityBelief(np.stack([mean, var]))
 
 
 @given(st.integers(1, 20), st.integers(0, 2**32 - 1))
@@ -49,7 +49,7 @@ def test_propensities_agree_with_monte_carlo(seed: int, family: str) -> None:
         beta = 10 ** rng.uniform(-0.3, 3, (2, arms))
         quality = beta[0] / beta.sum(axis=0)
         mean = quality - rng.uniform(0, 0.3, arms)
-        belief = UtilityBelief(mean=mean, var=mean, quality=quality, beta=beta)
+        belief = UtilityBelief(np.stack([mean, mean]), shift=mean - quality, beta=beta)
     won = np.bincount(
         [int(draw(belief, numbers.at(i)).argmax()) for i in range(draws // 10)], minlength=arms
     ) / (draws // 10)
@@ -87,4 +87,6 @@ def test_utility_is_composed_of_its_terms() -> None:
     terms = Utility(cost_weight=0.5, reference_cost_usd=0.02, latency_weight=0.1)
     out = compose(belief, terms)
     assert out.mean == pytest.approx([0.8 - 0.5 - 0.1, 0.6 - 0.25 - 0.1])
-    assert out.shift == pytest.approx(out.mean - belief.quality)
+    assert out.shift is None
+    shifted = compose(Belief(table, beta=np.ones((2, 2))), terms)
+    assert shifted.shift == pytest.approx(out.mean - belief.quality)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit_router.clustering import ClusterMap
-from bandit_router.clustering.nearest import Array, around, nearest
-from bandit_router.clustering.surroundings import MOST, parts
+from bandit_router.clustering.nearest import MOST, Array, around, nearest
+from bandit_router.clustering.surroundings import parts
 from bandit_router.config import ClustererSettings
 
 
