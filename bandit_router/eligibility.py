@@ -14,7 +14,6 @@ from .policies import Context, Policy
 from .types import Model, Request
 
 _CHARS_PER_TOKEN = 4
-_ANYTHING = Request()
 _LIMITS = ("cost_usd", "latency_ms")
 _MOST = (
     ("cost_weight", 1e9),  # as in the settings, see `config.Weight`
@@ -22,6 +21,10 @@ _MOST = (
     ("max_cost_usd", sys.float_info.max),
     ("max_latency_ms", sys.float_info.max),
 )
+
+
+ANYTHING = Request()
+"""What a caller asks who asks for nothing in particular."""
 
 
 def profile_of(request: Request, profiles: Iterable[Profile]) -> Profile | None:
@@ -91,7 +94,7 @@ def eligible_arms(roster: Roster, request: Request, prompt: str | None) -> tuple
     NoEligibleArm
         If none is left; `field` names the constraint.
     """
-    anything = request == _ANYTHING
+    anything = request is ANYTHING or request == ANYTHING
     if anything and roster.arms and len(prompt or "") <= roster.chars:
         return roster.arms
     models = roster.models
@@ -170,8 +173,6 @@ def within_limits(context: Context, request: Request, policy: Policy) -> Context
     NoEligibleArm
         If none is left; `field` names the limit.
     """
-    if request.max_cost_usd is None and request.max_latency_ms is None:
-        return context
     expected = policy.expected(context)
     for key in _LIMITS:
         limit = getattr(request, f"max_{key}")

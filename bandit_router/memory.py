@@ -97,7 +97,7 @@ def with_event(history: History, event: Outcome | Feedback) -> History:
     What a source says again takes the place of what it said: who changes their mind a thousand
     times is one voice, and no more work than one.
     """
-    if isinstance(event, Outcome):
+    if type(event) is Outcome:
         return msgspec.structs.replace(history, outcomes=(*history.outcomes, event))
     source = event.source
     before = history.feedback and [f for f in history.feedback if f.source == source]
@@ -169,8 +169,8 @@ def settle(history: History, settings: FeedbackSettings) -> Credit:
     decision = history.decision
     if not (history.outcomes or history.feedback):
         return nothing(decision.model)
-    rewards = []
-    for f in standing(history).values():
+    rewards, heard = [], history.feedback
+    for f in heard if len(heard) == 1 else standing(history).values():
         if f.reward is not None:
             said = min(f.weight, 1.0) if decision.capped else f.weight
             rewards.append((said * f.reliability * settings.weight(f.source), f.reward))

@@ -52,9 +52,10 @@ def canary_strategy(bandit: BanditSettings, profile: Profile | None) -> str | No
 
 def asked(bandit: BanditSettings, profile: Profile | None) -> tuple[str, ...]:
     """Return the strategies that say something of a request, the live one first."""
-    live, canary = live_strategy(bandit, profile), canary_strategy(bandit, profile)
-    if canary is None and not bandit.shadows:
+    live = live_strategy(bandit, profile)
+    if bandit.canary is None and not bandit.shadows:
         return (live,)
+    canary = canary_strategy(bandit, profile)
     return tuple(dict.fromkeys(name for name in (live, canary, *bandit.shadows) if name))
 
 
@@ -67,7 +68,7 @@ def decide(
     context: Context,
     seq: int,
     draws: Draws,
-    keep: Callable[[Choice], Choice],
+    keep: Callable[[Choice], Choice] | None,
 ) -> Verdict:
     """Let the strategies speak, and choose.
 
@@ -87,7 +88,8 @@ def decide(
         Of the decision, and where its random numbers come from. Those of the live strategy do not
         depend on who else is asked.
     keep
-        What a conversation makes of a choice: it stays with its model, or not (see `sessions`).
+        What a conversation makes of a choice: it stays with its model, or not (see `sessions`);
+        None of a prompt that belongs to none.
         Of a canary and the live strategy it keeps each by itself, before they are mixed: so the
         propensities are the same whichever of them chose.
     """
@@ -97,7 +99,9 @@ def decide(
     if not others and bandit.dry_run is None:
         choice = strategies[live].choose(context, draws.at(seq))
         path = choice.path or strategies.locate(context.vector)
-        return Verdict(choice=keep(choice), strategy=live, path=path, advice=choice.advice)
+        kept = choice if keep is None else keep(choice)
+        return Verdict(choice=kept, strategy=live, path=path, advice=choice.advice)
+    keep = keep or _as_it_is
     said: dict[str, Choice] = {}
     failed: dict[str, str] = {}
     for name in (live, *others):
@@ -134,6 +138,10 @@ def decide(
         shadows=shadows,
         advice=advice,
     )
+
+
+def _as_it_is(choice: Choice) -> Choice:
+    return choice
 
 
 def mixed(one: Choice, other: Choice, share: float, *, second: bool) -> Choice:

@@ -19,6 +19,7 @@ from .bandits.pacing import BudgetPacer, DayPacer
 from .clustering import finest
 from .config import Settings
 from .eligibility import (
+    ANYTHING,
     affordable,
     eligible_arms,
     killed_arms,
@@ -42,9 +43,6 @@ OWN_VECTORS = "none"
 
 ALONE = Outside()
 """Nobody to ask."""
-
-ANYTHING = Request()
-"""What a caller asks who asks for nothing in particular."""
 
 
 class Router(Told):
@@ -182,8 +180,10 @@ class Router(Told):
             If no model satisfies the constraints.
         """
         wanted = request or ANYTHING
-        bandit, profile = self.settings.bandit, profile_of(wanted, self.settings.profiles)
-        request = with_profile(wanted, profile, self.models)
+        bandit, profile, request = self.settings.bandit, None, wanted
+        if wanted.profile is not None:
+            profile = profile_of(wanted, self.settings.profiles)
+            request = with_profile(wanted, profile, self.models)
         killed = None if self.killed is None else self.killed.model
         if prompt is None and vector is None:
             raise InvalidInput("give a prompt, or the embedding of one", "prompt")
@@ -203,7 +203,8 @@ class Router(Told):
         )
         strategies = asked(bandit, profile)
         policy = self.strategies[strategies[0]]
-        context = within_limits(context, request, policy)
+        if request.max_cost_usd is not None or request.max_latency_ms is not None:
+            context = within_limits(context, request, policy)
         if pacers:
             if time is None and any(isinstance(pacer, DayPacer) for pacer in pacers):
                 raise InvalidInput("a budget a day needs the time of each request", "time")
@@ -212,7 +213,7 @@ class Router(Told):
                 context = affordable(context, limit, policy)
         if self._draws.seed != bandit.seed:
             self._draws = Draws(bandit.seed)
-        number = seq if number is None else number
+        number, session = seq if number is None else number, request.session_id
         verdict = decide(
             self.strategies,
             strategies,
@@ -222,12 +223,13 @@ class Router(Told):
             context,
             number,
             self._draws,
-            partial(self._keep, request.session_id, context),
+            None if session is None else partial(self._keep, session, context),
         )
         name = decision_id or f"d{seq}"
         if not new_id and self._memory.holds(name, seq, decision_id is not None):
             raise InvalidInput(f"there is a decision {name!r} already", "decision_id")
-        return self._decision(verdict, context, request, seq, self._now(time), name)
+        now = self.time if time is None else self._now(time)
+        return self._decision(verdict, context, request, seq, now, name)
 
     def adopt(self, decision: Decision) -> Decision:
         """Return the event of a decision that another router made, in an older state of this one.
@@ -356,7 +358,7 @@ class Router(Told):
         return self._utility(request, self._pacers(request))
 
     def _utility(self, request: Request, pacers: list[BudgetPacer]) -> Utility:
-        ours, reference = self.settings.bandit, self.reference_cost_usd
+        ours, reference = self.settings.bandit, self._reference_cost()
         cost, latency = request.cost_weight, request.latency_weight
         if cost is None:
             cost = ours.cost_weight
@@ -369,7 +371,7 @@ class Router(Told):
             reference_latency_ms=ours.reference_latency_ms,
         )
 
-    def _keep(self, session_id: str | None, context: Context, choice: Choice) -> Choice:
+    def _keep(self, session_id: str, context: Context, choice: Choice) -> Choice:
         """Return what a conversation makes of a choice; see `sessions.stay_or_go`."""
         current = self.sessions.model(session_id)
         if current is None or current not in context.arms or current not in self.models:
@@ -393,8 +395,9 @@ class Router(Told):
         return trust, self.users.caps(user) or self.keys.caps(key)
 
     def _checked(self, vector: Any) -> Vector:
-        out = unit(vector)
-        expected = self._dimension
+        out, expected = unit(vector), self._dimension
+        if len(out) == expected:
+            return out
         if expected is None and (projection := shipped_projection(self.settings.embedder.name)):
             expected = projection.mean.size
         if expected is not None and len(out) != expected:
@@ -415,7 +418,8 @@ class Router(Told):
         decision_id: str,
     ) -> Decision:
         choice, prompt = verdict.choice, context.prompt
-        trust, capped = self._counted(request)
+        voiced = request.user is not None or request.key is not None
+        trust, capped = self._counted(request) if voiced else (1.0, False)
         decision = Decision(  # a call of more than 15 arguments takes four times as long
             seq=seq,
             time=time,

@@ -31,9 +31,9 @@ class Sessions:
         if len(self._model) > _HELD:
             self._model.popitem(last=False)
 
-    def model(self, session_id: str | None) -> str | None:
+    def model(self, session_id: str) -> str | None:
         """Return the model that a conversation is on, or None."""
-        return None if session_id is None else self._model.get(session_id)
+        return self._model.get(session_id)
 
     def state(self) -> list[list[str]]:
         """Return the conversations, oldest first."""

@@ -61,9 +61,10 @@ class Sources:
             xx + sign * expected**2,
             xy + sign * (expected * reward),
         )
-        self._sums.move_to_end(source)
-        if len(self._sums) > _HELD:
-            self._sums.popitem(last=False)
+        if len(self._sums) > 1:
+            self._sums.move_to_end(source)
+            if len(self._sums) > _HELD:
+                self._sums.popitem(last=False)
 
     def reliability(self, source: str) -> float:
         """Return what the word of a source counts, in [0.05, 1]."""

@@ -15,47 +15,52 @@ Vector = NDArray[np.float32]
 """A unit-norm embedding, shape (dimension,)."""
 
 FLOAT32 = np.dtype("<f4")
+_NATIVE, _DENSE = np.dtype(np.float32), (4,)
+_LEAST, _MOST = 1e-12, math.inf
 _ROUNDING = 1e-6  # of the norm of a float32 vector that was brought to norm 1
 
 
 def as_bytes(vector: Vector) -> bytes:
     """Return an embedding as little-endian float32 bytes, as logs hold it."""
-    return (vector if vector.dtype == FLOAT32 else vector.astype(FLOAT32)).tobytes()
+    return (vector if vector.dtype is FLOAT32 else vector.astype(FLOAT32)).tobytes()
 
 
 def unit(vector: Any, *, field: str = "embedding") -> Vector:
-    """Return `vector` as contiguous float32 of norm 1.
+    """Return `vector` as contiguous float32 of norm 1, a copy.
 
     Raises
     ------
     InvalidInput
         If it is not one-dimensional, not finite or has no length.
     """
-    if isinstance(vector, np.ndarray) and vector.dtype == np.float32:
-        out = vector
-    else:
-        try:
-            with np.errstate(over="ignore"):  # infinity is refused below
-                out = np.asarray(vector, dtype=np.float32)
-        except (TypeError, ValueError, OverflowError):
-            raise InvalidInput(f"{field} must be a list of numbers", field) from None
+    out = vector
+    if not (type(out) is np.ndarray and out.dtype is _NATIVE and out.strides == _DENSE):
+        out = _flat(vector, field)
+    scaled = np.empty(len(out), FLOAT32)
+    if not _LEAST <= _scale(out, scaled) < _MOST:
+        raise InvalidInput(f"{field} must be finite and not all zeros", field)
+    return scaled
+
+
+def _flat(vector: Any, field: str) -> Vector:
+    """Return contiguous float32 numbers; whatever else they are, they are refused."""
+    try:
+        with np.errstate(over="ignore"):  # infinity is refused with its norm
+            out = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput(f"{field} must be a list of numbers", field) from None
     if out.ndim != 1 or not out.size:
         raise InvalidInput(f"{field} must be a flat, non-empty list of numbers", field)
-    if not out.flags.c_contiguous:
-        out = np.ascontiguousarray(out)
-    scaled = np.empty(len(out), FLOAT32)
-    length = _scale(out, scaled)
-    if not math.isfinite(length) or length < 1e-12:
-        raise InvalidInput(f"{field} must be finite and not all zeros", field)
-    return scaled if abs(length - 1.0) > _ROUNDING else out
+    return np.ascontiguousarray(out)
 
 
 @compiled
 def _scale(vector: Vector, out: Vector) -> float:
-    """Write a vector of norm 1; return the norm that it had."""
+    """Write a vector of norm 1, the same if it was one; return the norm that it had."""
     length = _length(vector)
+    by = np.float32(length if abs(length - 1.0) > _ROUNDING else 1.0)
     for i in range(len(vector)):
-        out[i] = vector[i] / np.float32(length)
+        out[i] = vector[i] / by
     return length
 
 

@@ -36,10 +36,9 @@ class FeedbackSettings(Table, frozen=True):
 
     def weight(self, source: str) -> float:
         """Return what a source counts."""
-        family = family_of(source)
-        for name in (source, family):
-            if name in self.weights:
-                return self.weights[name]
+        family, given = family_of(source), self.weights
+        if given and (source in given or family in given):
+            return given[source] if source in given else given[family]
         return SIGNAL_WEIGHTS.get(family, self.default_weight)
 
 
