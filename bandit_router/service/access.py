@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ..store.keys import ApiKey, Scope
+from .engine import Engine
 from .keys import ENGINE
 from .openapi import Operation
 
@@ -42,7 +43,7 @@ def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
     public = tuple(public)
 
     @web.middleware
-    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    def guarded(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
         info = request.match_info
         if info.http_exception is None:
             needed = scopes.get(info.handler)
@@ -53,11 +54,19 @@ def guard(operations: Iterable[Operation], public: Iterable[str]) -> Middleware:
             if key is not None:
                 request[_KEY] = key
                 if request.method == "POST" and "route" in needed:
-                    await engine.tell_keys()
-                    engine.check_budget(key.id, time.time())
-        return await handler(request)
+                    return _known(engine, key.id, request, handler)
+        return handler(request)  # not awaited: a coroutine less for every request without a key
 
     return guarded
+
+
+async def _known(
+    engine: Engine, key: str, request: web.Request, handler: Handler
+) -> web.StreamResponse:
+    """Let the log know of the keys, and this one spend what it has, before a decision."""
+    await engine.tell_keys()
+    engine.check_budget(key, time.time())
+    return await handler(request)
 
 
 def _of_others(path: str, public: Iterable[str]) -> tuple[Scope, ...]:

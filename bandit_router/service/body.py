@@ -55,7 +55,12 @@ async def whole(request: web.Request) -> bytes:
     if (size := request.content_length or 0) > request.client_max_size:
         raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
     try:
-        return await _arrived(request)
+        if not request.content.is_eof():
+            return await _arriving(request)
+        data = request.content.read_nowait()  # it has come with the head, as most do
+        if (size := len(data)) > request.client_max_size:
+            raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
+        return data
     except TimeoutError:
         raise Refused(408, "the body did not come in time: see server.body_timeout_s") from None
     except (web.RequestPayloadError, UnicodeError) as error:
@@ -68,12 +73,7 @@ def _is_json(request: web.Request) -> bool:
     return request.content_type == _JSON or request.content_type.endswith("+json")
 
 
-async def _arrived(request: web.Request) -> bytes:
-    if request.content.is_eof():  # it has come with the head, as most do
-        data = request.content.read_nowait()
-        if (size := len(data)) > request.client_max_size:
-            raise web.HTTPRequestEntityTooLarge(max_size=request.client_max_size, actual_size=size)
-        return data
+async def _arriving(request: web.Request) -> bytes:
     bodies, parts = request.app[CONNECTIONS].bodies, bytearray()
     async with asyncio.timeout(request.app[BODY_SECONDS]):
         while part := await request.content.readany():

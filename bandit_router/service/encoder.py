@@ -106,8 +106,8 @@ class Encoder:
             future.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _at_once(self, text: str) -> Vector:
-        """Return the vector of a text, made on the event loop: a thread would cost more.
+    def _at_once(self, text: str) -> asyncio.Future[Vector]:
+        """Return the vector of a text to come, made on the event loop: a thread would cost more.
 
         All that is asked for meanwhile is encoded in a row, and decided in a row after that.
         """
@@ -115,7 +115,7 @@ class Encoder:
             gather(lambda: len(self._turn), self._encode_turn)
         future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
         self._turn.append((text, future))
-        return await future
+        return future
 
     def _encode_turn(self) -> None:
         turn, self._turn = self._turn, []

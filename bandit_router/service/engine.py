@@ -195,10 +195,13 @@ class Engine:
         )
         return History(decision=decision)
 
-    async def _place(self, router: Router, request: Request, text: str) -> Any:
+    def _place(self, router: Router, request: Request, text: str) -> Awaitable[Any]:
         """Return the unit vector of a prompt, None if a decision has to do without and can."""
         if self._fleet is not None or router.needs_vector_for(request):
-            return await self.embed(text)
+            return self.embed(text)
+        return self._patiently(text)
+
+    async def _patiently(self, text: str) -> Any:
         clock = asyncio.get_running_loop().time
         if clock() < self._unplaced_until:
             return None
@@ -305,8 +308,8 @@ class Engine:
         """Write a change, `body` being made of the router as it then is."""
         await self._journal.write(lambda batch: batch.change(what, body(batch.router)))
 
-    async def embed(self, text: str) -> Any:
-        """Return the unit vector of a text.
+    def embed(self, text: str) -> Awaitable[Any]:
+        """Return the unit vector of a text, once awaited.
 
         Raises
         ------
@@ -317,4 +320,4 @@ class Engine:
             raise InvalidInput(
                 "this router has no embedder: give the embedding of the prompt", "embedding"
             )
-        return await self._encoder.embed(text)
+        return self._encoder.embed(text)
