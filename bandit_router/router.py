@@ -330,8 +330,10 @@ class Router(Told):
         Raises
         ------
         InvalidInput
-            As `decide` does.
+            As `decide` does, if any LLM is asked at all.
         """
+        if not self.strategies.needs_judge:
+            return ()
         profile = profile_of(request, self.settings.profiles)
         names = () if self.killed else asked(self.settings.bandit, profile)
         if not any(self.strategies[name].needs_judge for name in names):

@@ -46,6 +46,8 @@ class Strategies:
     ----------
     live
         The policy that `bandit.strategy` names.
+    needs_judge
+        Whether any of them asks an LLM.
     failures
         The newest failures to learn of all the others; whoever logs them takes them out.
     """
@@ -87,6 +89,7 @@ class Strategies:
     def _rank(self) -> None:
         """Tell the live one from the others."""
         (_, self.live), *self._others = self._policies.items()
+        self.needs_judge = any(policy.needs_judge for policy in self)
 
     def __iter__(self) -> Iterator[Policy]:
         return iter(self._policies.values())

@@ -79,18 +79,17 @@ def _texts(asked: RouteRequest, limit: int) -> tuple[str | None, str | None]:
     Of a conversation the user's messages are embedded, the newest first: an encoder reads only
     so far, and the newest says most.
     """
-    given = [f for f in ("prompt", "messages", "embedding") if getattr(asked, f) is not None]
-    if len(given) != 1:
+    prompt, messages, embedding = asked.prompt, asked.messages, asked.embedding
+    if (prompt is not None) + (messages is not None) + (embedding is not None) != 1:
+        given = [f for f in ("prompt", "messages", "embedding") if getattr(asked, f) is not None]
         which = f"not {' and '.join(given)}" if given else "and none was given"
         raise InvalidInput(
             f"give exactly one of prompt, messages and embedding, {which}",
             given[1] if given else "prompt",
         )
-    if asked.prompt is not None:
-        return _checked(asked.prompt, "prompt", limit), asked.prompt
-    if asked.messages is None:
-        return None, None
-    return texts_of_messages(asked.messages, limit)
+    if prompt is not None:
+        return _checked(prompt, "prompt", limit), prompt
+    return (None, None) if messages is None else texts_of_messages(messages, limit)
 
 
 def texts_of_messages(messages: list[Message], limit: int) -> tuple[str, str]:
