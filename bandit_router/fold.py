@@ -261,7 +261,7 @@ class Fold:
         """
         return self._reference_cost()
 
-    def _reference_cost(self) -> float:
+    def _reference_cost(self) -> float:  # what every decision asks: a property takes longer
         ours = self.settings.bandit.reference_cost_usd
         dearest = ours or self.strategies.live.reference_cost() or 0.0
         return dearest if dearest >= LEAST_REFERENCE else 1.0

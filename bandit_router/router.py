@@ -330,11 +330,12 @@ class Router(Told):
         Raises
         ------
         InvalidInput
-            As `decide` does, if any LLM is asked at all.
+            As `decide` does.
         """
+        named = request.profile is not None
+        profile = profile_of(request, self.settings.profiles) if named else None
         if not self.strategies.needs_judge:
             return ()
-        profile = profile_of(request, self.settings.profiles)
         names = () if self.killed else asked(self.settings.bandit, profile)
         if not any(self.strategies[name].needs_judge for name in names):
             return ()

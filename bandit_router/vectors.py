@@ -15,7 +15,7 @@ Vector = NDArray[np.float32]
 """A unit-norm embedding, shape (dimension,)."""
 
 FLOAT32 = np.dtype("<f4")
-_NATIVE, _DENSE = np.dtype(np.float32), (4,)
+_NATIVE, _IN_A_ROW = np.dtype(np.float32), (4,)  # dtype and strides of most
 _LEAST, _MOST = 1e-12, math.inf
 _ROUNDING = 1e-6  # of the norm of a float32 vector that was brought to norm 1
 
@@ -34,7 +34,7 @@ def unit(vector: Any, *, field: str = "embedding") -> Vector:
         If it is not one-dimensional, not finite or has no length.
     """
     out = vector
-    if not (type(out) is np.ndarray and out.dtype is _NATIVE and out.strides == _DENSE):
+    if not (type(out) is np.ndarray and out.dtype is _NATIVE and out.strides == _IN_A_ROW):
         out = _flat(vector, field)
     scaled = np.empty(len(out), FLOAT32)
     if not _LEAST <= _scale(out, scaled) < _MOST:

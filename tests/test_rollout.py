@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bandit_router import Decision, Feedback, Model, Router
 from bandit_router.config import Settings, parse_config
 from bandit_router.exceptions import ConfigError, InvalidInput, NoEligibleArm, UnknownModel
-from bandit_router.policies import LinUCBPolicy
+from bandit_router.policies import LinUCBPolicy, ThompsonPolicy
 from bandit_router.types import Event, Request, Shadow
 
 FLEET = [
@@ -94,6 +94,25 @@ def test_a_shadow_made_live_goes_on_with_what_it_has_learnt() -> None:
         else:
             assert {c.id for c in one.clusters()} == clusters
             assert sum(arm.evidence for arm in one.arms()) == pytest.approx(150.0)
+
+
+def test_a_shadow_that_comes_later_shares_nothing_with_whom_it_inherits_from() -> None:
+    one = router()
+    live(one)
+    settings = configured(shadows=["global-thompson"])
+    settings = msgspec.structs.replace(settings, embedder=one.settings.embedder)
+    one.apply(one.configuration(settings, list(one.models.values())))
+    half = Router.restore([], state=one.snapshot())
+    dearer = {"name": "large", "input_usd_per_m": 25.0, "output_usd_per_m": 99.0}
+    for body in (dearer, {"name": "other", "similar_to": "large"}):
+        event = one.change("model_set", body)
+        one.apply(event)
+        half.apply(event)
+    for event in live(one, 20, seed=3)[1:]:
+        half.apply(event)
+    assert half.snapshot() == one.snapshot()
+    evidence = [p.posterior.total.sum() for p in one.strategies if isinstance(p, ThompsonPolicy)]
+    assert evidence == [60.0, 60.0]
 
 
 def test_cluster_ids_are_not_used_again_after_a_strategy_without_a_map() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -86,6 +87,20 @@ def _recall(log: list[Event]):  # type: ignore[no-untyped-def]
         )
 
     return recall
+
+
+def test_a_copy_goes_its_own_way_and_the_same() -> None:
+    one, _ = lived()
+    other = copy.deepcopy(one)
+    before = one.snapshot()
+    for vector in vectors(40, seed=4):
+        decision = other.route(vector=vector)
+        other.feedback(decision.decision_id, 1.0)
+    assert one.snapshot() == before
+    for vector in vectors(40, seed=4):
+        decision = one.route(vector=vector)
+        one.feedback(decision.decision_id, 1.0)
+    assert one.snapshot() == other.snapshot()
 
 
 def test_deciding_changes_nothing() -> None:

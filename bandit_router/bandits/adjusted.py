@@ -44,7 +44,8 @@ class AdjustedLevels:
     gram, seen, moment
         The sums ``G_a``, ``s_a`` and ``sum w y x`` of the notes, arm after arm.
     held
-        The last five, as machine code takes them; see `blocks`.
+        What the last five are views of, for machine code; see `blocks`. None of them is ever
+        replaced by itself.
 
     Notes
     -----
@@ -70,11 +71,26 @@ class AdjustedLevels:
         self.lambdas = np.zeros(0)
         self._lay(0, 0)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out views: of a copy they would be arrays of their own."""
+        whole = ("spread", "levels", "lambdas", "held")
+        return {name: getattr(self, name) for name in whole}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what `__getstate__` returned."""
+        self.__dict__.update(state)
+        self._look()
+
+    def _look(self) -> None:
+        """See what is held."""
+        slope, *rest = blocks(self.held, len(self.held) // (4 + self.held.shape[1]))
+        self.slope: Array = slope[0]
+        self.seen, self.moment, self.tilts, self.gram = rest
+
     def _lay(self, arms: int, dimension: int) -> None:
         """Begin with nothing known of so many arms, at places of this dimension."""
         self.held = room(arms, dimension)
-        slope, self.seen, self.moment, self.tilts, self.gram = blocks(self.held, arms)
-        self.slope = slope[0]
+        self._look()
         self.tilts[1] = 1.0 / _TILT_DOUBT
         self.tilts[1, :, -1] = 1.0 / _MIDDLE_DOUBT
 
@@ -165,7 +181,7 @@ class AdjustedLevels:
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         self.spread = state["spread"]
-        self.levels, self.lambdas = state["levels"], state["lambdas"]
+        self.levels, self.lambdas = state["levels"].copy(), state["lambdas"].copy()
         self._lay(len(self.levels), len(state["slope"]) - 1)
         self.slope[:], self.tilts[:] = state["slope"], state["tilts"]
         self.seen[:], self.moment[:], self.gram[:] = state["sum"], state["moment"], state["gram"]

@@ -127,8 +127,9 @@ def compose(belief: Belief, utility: Utility) -> UtilityBelief:
     moments = np.empty((2, table.shape[1]))
     _compose(
         table,
-        utility.cost_weight and utility.cost_weight / utility.reference_cost_usd,
-        utility.latency_weight and utility.latency_weight / utility.reference_latency_ms,
+        # Of an integer machine code is another, and compiled first.
+        utility.cost_weight / utility.reference_cost_usd if utility.cost_weight else 0.0,
+        utility.latency_weight / utility.reference_latency_ms if utility.latency_weight else 0.0,
         belief.sharpening,
         moments,
     )

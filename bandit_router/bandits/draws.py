@@ -35,7 +35,7 @@ class Draws:
         self._generator = np.random.Generator(self._bits)
         self._start = self._bits.state
         self._key, self._counter = (self._start["state"][name] for name in ("key", "counter"))
-        self._purpose = 0
+        self._purpose = 0  # as the counter has it: to look there takes longer
         self._taken: int | None = 0  # normal draws; None: the generator stands where it should
 
     def at(self, number: int, what: str = "") -> Draws:

@@ -175,6 +175,7 @@ class Posterior:
         self._priors.set(index, prior, cost, like)
         self._dearest = None
         self._arms[LISTED] = self._priors.cost
+        self._find_kin()
         if added or (self._arms[PRIOR] != self._guess()).any():
             self._refit()
 
@@ -215,7 +216,8 @@ class Posterior:
             room, sound, quality, cost, before, now = learn(*lesson, *self._evidence(here))
             if not room:
                 self._make_room(here, path, sums)
-                _, sound, quality, cost, before, now = learn(*lesson, *self._evidence(here))
+                room, sound, quality, cost, before, now = learn(*lesson, *self._evidence(here))
+                assert room
             foretold = Foretold(quality, cost)
         else:
             foretold, sound, before, now = self._learn_placeless(here, sums, index)
@@ -297,7 +299,7 @@ class Posterior:
         if not self._levels:
             belief = Belief(self._placeless(here))
         else:
-            table = np.empty((SUPPORT + 1 + self._levels, len(self.arms)))
+            table = np.zeros((SUPPORT + 1 + self._levels, len(self.arms)))
             believe(table, *self._evidence(here))
             belief = Belief(table, self.pooling.sharpening)
         return self._flat(finest(here.path), belief) if self.pooling.flat else belief
@@ -416,6 +418,9 @@ class Posterior:
     def _suppose(self) -> None:
         """Work out again what follows from evidence and priors."""
         noises(self._arms)
+        self._find_kin()
+
+    def _find_kin(self) -> None:
         kin = self._priors.kin(self.index)
         self._arms[KIN] = np.arange(len(self.arms)) if kin is None else kin
 

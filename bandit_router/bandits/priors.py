@@ -85,7 +85,7 @@ class Priors:
         return {"cost": self.cost, "given": self._given, "like": list(self._like)}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Take over what `state` returned."""
-        self.cost, self._given = state["cost"], state["given"]
+        """Take over what `state` returned; another may go on with that."""
+        self.cost, self._given = state["cost"].copy(), state["given"].copy()
         self._like = list(state["like"])
         self._alone = None

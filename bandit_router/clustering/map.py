@@ -138,8 +138,8 @@ class ClusterMap:
         for depth, level in enumerate(self.levels):
             turnover = level.learn(z, self._new_ids[depth], time)
             if turnover is not None:
-                self._follow(depth, turnover, z)
                 self._live = None
+                self._follow(depth, turnover, z)
             if depth and look:
                 self._draw(depth, z)
         if self._shares.count(self.levels[0].holder(z)):

@@ -102,7 +102,8 @@ class ThompsonPolicy(Policy):
         if self.map is None or vector is None:
             return []
         z = self.map.project(vector)
-        self._lately[seq % _LATELY] = seq, z
+        if self.map.projection is not None:  # else it is no work, and large
+            self._lately[seq % _LATELY] = seq, z
         events = self.map.learn(z, seq, time)
         for event in events:
             if event.what == "merged":
@@ -212,6 +213,7 @@ class ThompsonPolicy(Policy):
 
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
+        self._lately = [None] * _LATELY
         if self.map is not None:
             self.map.load(state["map"])
         self.posterior.load(state["posterior"])

@@ -67,9 +67,7 @@ def decision_answer(history: History) -> DecisionAnswer:
 def _chosen(decision: Decision) -> dict[str, Any]:
     """Return what both answers say of the choice."""
     candidates = _candidates(decision.candidates)
-    for candidate in candidates:
-        if candidate.model == decision.model:
-            expected = candidate.expected
+    [expected] = [c.expected for c in candidates if c.model == decision.model]
     return {
         "decision_id": decision.decision_id,
         "model": decision.model,
