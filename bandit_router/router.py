@@ -16,6 +16,7 @@ import msgspec
 from . import codec
 from .bandits.draws import Draws
 from .bandits.pacing import BudgetPacer, DayPacer
+from .candidates import PROPENSITY, Candidates
 from .clustering import finest
 from .config import Settings
 from .eligibility import (
@@ -421,6 +422,7 @@ class Router(Told):
         decision_id: str,
     ) -> Decision:
         choice, prompt = verdict.choice, context.prompt
+        found = choice.candidates
         voiced = request.user is not None or request.key is not None
         trust, capped = self._counted(request) if voiced else (1.0, False)
         decision = Decision(  # a call of more than 15 arguments takes four times as long
@@ -429,8 +431,10 @@ class Router(Told):
             decision_id=decision_id,
             model=choice.model,
             cluster=finest(verdict.path),
-            propensity=choice.propensity,
-            candidates=choice.candidates,
+            propensity=found.number(choice.model, PROPENSITY)
+            if type(found) is Candidates
+            else choice.propensity,
+            candidates=found,
             utility=context.utility,
             path=verdict.path,
             vector=b"" if context.vector is None else as_bytes(context.vector),

@@ -56,7 +56,12 @@ class Surroundings(msgspec.Struct, frozen=True, gc=False):
     @property
     def path(self) -> tuple[int, ...]:
         """The cluster that holds the prompt at each level, coarsest first; 0 where none does."""
-        return tuple(self.words[2 : self.levels + 2].tolist())
+        return path_of(self)
+
+
+def path_of(here: Surroundings) -> tuple[int, ...]:
+    """Return the path of a place; to a decision a property would cost half as much again."""
+    return tuple(here.words[2 : here.levels + 2].tolist())
 
 
 @compiled

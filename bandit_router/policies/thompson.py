@@ -12,11 +12,13 @@ from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
 from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
+from ..clustering.surroundings import path_of
 from ..config import BanditSettings
 from ..types import LineageEvent, Model, Vector
 from .base import (
     Choice,
     Context,
+    Eligible,
     Expectation,
     Lesson,
     Policy,
@@ -50,6 +52,7 @@ class ThompsonPolicy(Policy):
         self._detectors: dict[str, ChangeDetector] = {}
         self._prices: dict[str, PriceWatch] = {}
         self._juries: dict[str, Jury] = {}
+        self._allowed: tuple[tuple[str, ...], tuple[str, ...], Eligible] | None = None  # last time
         # Where the prompts of the latest decisions lie, by the remainder of their numbers.
         self._lately: list[tuple[int, Array] | None] = [None] * _LATELY
         self.tune(settings)
@@ -74,14 +77,18 @@ class ThompsonPolicy(Policy):
         here = self.survey(context.vector)
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
-        allowed = eligible(self.posterior.arms, context.arms)
+        arms, wanted = self.posterior.arms, context.arms
+        last = self._allowed
+        if last is None or last[0] is not arms or last[1] is not wanted:
+            last = self._allowed = arms, wanted, eligible(arms, wanted)
+        allowed = last[2]
         chance = propensities(utility, allowed.mask)
         drawn, taken = draw(utility, draws), None
         if self._floor:
             chance = with_floor(chance, allowed.mask, self._floor)
             taken = any_arm(allowed, self._floor, draws)
         chosen, found = settled(context.arms, allowed, belief, chance, utility, drawn, taken)
-        return Choice(model=self.posterior.arms[chosen], path=here.path, candidates=found)
+        return Choice(model=arms[chosen], path=path_of(here), candidates=found)
 
     def expected(self, context: Context) -> dict[str, Expectation]:
         """Return posterior mean cost and latency of each arm where the prompt falls."""
