@@ -36,7 +36,7 @@ from .rollout import Verdict, asked, decide, live_strategy
 from .sessions import stay_or_go
 from .told import Told
 from .types import Decision, Event, Feedback, FeedbackStatus, Model, Request, Utility
-from .vectors import Vector, as_bytes, unit
+from .vectors import Vector, unit
 
 OWN_VECTORS = "none"
 """The embedder's name where the caller brings vectors."""
@@ -191,8 +191,11 @@ class Router(Told):
         if vector is None:
             needed = self.needs_vector_for(wanted) if unplaced else self.needs_vector
             vector = self.embed(prompt or "") if needed else None
-        unit_vector = None if vector is None else self._checked(vector)
-        seq, pacers = self.seq + 1, self._pacers(request)
+        unit_vector = None if vector is None else unit(vector)
+        if unit_vector is not None and len(unit_vector) != self._dimension:
+            self._check_length(unit_vector)
+        seq, paced = self.seq + 1, self.pacer is not None or request.key is not None
+        pacers = self._pacers(request) if paced else []
         context = Context(
             arms=eligible_arms(self.roster, request, prompt)
             if killed is None
@@ -398,19 +401,16 @@ class Router(Told):
         trust = min(self.users.trust(user), self.keys.trust(key))
         return trust, self.users.caps(user) or self.keys.caps(key)
 
-    def _checked(self, vector: Any) -> Vector:
-        out, expected = unit(vector), self._dimension
-        if len(out) == expected:
-            return out
+    def _check_length(self, vector: Vector) -> None:
+        expected = self._dimension
         if expected is None and (projection := shipped_projection(self.settings.embedder.name)):
             expected = projection.mean.size
-        if expected is not None and len(out) != expected:
+        if expected is not None and len(vector) != expected:
             raise InvalidInput(
                 f"embedding must have {expected} numbers, as {self.settings.embedder.name!r} "
-                f"gives, not {len(out)}; for vectors of your own use the embedder 'none'",
+                f"gives, not {len(vector)}; for vectors of your own use the embedder 'none'",
                 "embedding",
             )
-        return out
 
     def _decision(
         self,
@@ -437,7 +437,7 @@ class Router(Told):
             candidates=found,
             utility=context.utility,
             path=verdict.path,
-            vector=b"" if context.vector is None else as_bytes(context.vector),
+            vector=b"" if context.vector is None else context.vector.tobytes(),
             exact=choice.exact,
             policy=verdict.strategy,
             prompt_chars=None if prompt is None else len(prompt),

@@ -15,14 +15,11 @@ Vector = NDArray[np.float32]
 """A unit-norm embedding, shape (dimension,)."""
 
 FLOAT32 = np.dtype("<f4")
+"""As logs hold them; what `unit` returns."""
+
 _NATIVE, _IN_A_ROW = np.dtype(np.float32), (4,)  # dtype and strides of most
 _LEAST, _MOST = 1e-12, math.inf
 _ROUNDING = 1e-6  # of the norm of a float32 vector that was brought to norm 1
-
-
-def as_bytes(vector: Vector) -> bytes:
-    """Return an embedding as little-endian float32 bytes, as logs hold it."""
-    return (vector if vector.dtype is FLOAT32 else vector.astype(FLOAT32)).tobytes()
 
 
 def unit(vector: Any, *, field: str = "embedding") -> Vector:

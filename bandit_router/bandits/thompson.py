@@ -86,11 +86,11 @@ def propensities(belief: UtilityBelief, eligible: Mask) -> Array:
 
 
 @compiled
-def winner(score: Array, eligible: Mask) -> int:
-    """Return the eligible arm of the highest score, the first of equals."""
+def winner(score: Array, eligible: NDArray[np.int64]) -> int:
+    """Return the eligible arm of the highest score, of equals that of the lowest number."""
     best = -1
-    for a in range(len(score)):
-        if eligible[a] and (best < 0 or score[a] > score[best]):
+    for a in eligible:
+        if best < 0 or score[a] > score[best] or (score[a] == score[best] and a < best):
             best = a
     return best
 

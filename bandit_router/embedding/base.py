@@ -95,7 +95,7 @@ def project(
     """Write a vector in the map's space; see `Projection.apply`."""
     if len(vector) != len(mean):
         raise ValueError("a vector and the projection must have one dimension")
-    apart = np.empty(len(mean))
+    apart = np.empty(len(mean), np.float32)  # as the components are: twice as many at a time
     for i in range(len(mean)):
         apart[i] = vector[i] - mean[i]
     square = 0.0
@@ -108,8 +108,8 @@ def project(
 
 
 @reordered
-def _product(a: NDArray[np.float32], b: NDArray[np.float64]) -> float:
-    total = 0.0
+def _product(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
+    total = np.float32(0.0)
     for i in range(len(a)):
         total += a[i] * b[i]
     return total

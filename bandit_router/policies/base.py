@@ -249,15 +249,13 @@ def settled(
         The arm that is chosen whatever the scores.
     """
     table = np.empty((len(arms), len(belief.table) + _MORE))
-    mask, rows = eligible
     forced = _NONE if taken is None else taken
-    won = _settle(mask, rows, belief.table, chance, utility.moments, score, forced, table)
+    won = _settle(eligible.rows, belief.table, chance, utility.moments, score, forced, table)
     return won, Candidates(arms, table)
 
 
 @compiled
 def _settle(
-    mask: NDArray[np.bool_],
     rows: NDArray[np.int64],
     belief: Array,
     chance: Array,
@@ -267,7 +265,7 @@ def _settle(
     out: Array,
 ) -> int:
     """Write a row of numbers for every candidate; see `settled`."""
-    won = winner(score, mask) if taken < 0 else taken
+    won = winner(score, rows) if taken < 0 else taken
     chance[won] = max(chance[won], _LEAST_CHANCE)
     for i in range(len(rows)):
         a = rows[i]
