@@ -10,8 +10,7 @@ from .candidates import plain
 from .types import Candidate, Decision
 from .views import interval
 
-LITTLE = 5.0
-"""Feedback below this, in a cluster, is next to nothing."""
+_LITTLE = 5.0
 
 
 def as_data(decision: Decision) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def as_text(decision: Decision) -> str:
     if any(insufficient(c) for c in ranked):
         lines += [
             "",
-            f"* insufficient evidence here: fewer than {LITTLE:g} feedbacks; "
+            f"* insufficient evidence here: fewer than {_LITTLE:g} feedbacks; "
             "the estimate leans on the rest of the map",
         ]
     return "\n".join(lines)
@@ -47,7 +46,7 @@ def as_text(decision: Decision) -> str:
 
 def insufficient(candidate: Candidate) -> bool:
     """Tell whether the estimate rests on next to nothing that was seen in this cluster."""
-    return candidate.quality is not None and candidate.evidence < LITTLE
+    return candidate.quality is not None and candidate.evidence < _LITTLE
 
 
 def quality_interval(candidate: Candidate) -> tuple[float, float] | None:

@@ -336,8 +336,7 @@ class Router(Told):
         InvalidInput
             As `decide` does.
         """
-        named = request.profile is not None
-        profile = profile_of(request, self.settings.profiles) if named else None
+        profile = profile_of(request, self.settings.profiles)
         if not self.strategies.needs_judge:
             return ()
         names = () if self.killed else asked(self.settings.bandit, profile)
@@ -396,8 +395,6 @@ class Router(Told):
     def _counted(self, request: Request) -> tuple[float, bool]:
         """Return what feedback on a request counts, and whether its voice is capped."""
         user, key = request.user, request.key
-        if user is None and key is None:
-            return 1.0, False
         trust = min(self.users.trust(user), self.keys.trust(key))
         return trust, self.users.caps(user) or self.keys.caps(key)
 

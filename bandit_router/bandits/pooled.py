@@ -129,12 +129,12 @@ def believe(
     _shortfall(evidence, active, short[0])
     for depth in range(levels):
         for a in range(size):
-            here, known = 0.0, 0.0
+            once, twice = 0.0, 0.0  # weighed by nearness
             for i in range(starts[depth], starts[depth + 1]):
                 weight = kernel[i] * sums[rows[i], W, a]
-                here += weight
-                known += kernel[i] * weight
-            support[depth + 1, a], squared[depth, a] = here, known
+                once += weight
+                twice += kernel[i] * weight
+            support[depth + 1, a], squared[depth, a] = once, twice
         _shortfall(support[depth + 1], active, short[depth + 1])
     for a in range(size):
         quality = 0.0
@@ -153,8 +153,8 @@ def believe(
                 # Neighbours are not here: for what is known they count less than for a guess.
                 known = squared[depth, a] + strength
                 var = (strength / known) ** 2 * var + doubt / known
-                here = wide_here + untried_here * short[depth + 1, a]
-                sampling += here / (support[depth + 1, a] + strength)
+                wider = wide_here + untried_here * short[depth + 1, a]
+                sampling += wider / (support[depth + 1, a] + strength)
             between += weights[s] * (means[s, a] - quality) ** 2
             spread += weights[s] * var
             sampled += weights[s] * sampling

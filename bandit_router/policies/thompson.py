@@ -18,7 +18,6 @@ from ..types import LineageEvent, Model, Vector
 from .base import (
     Choice,
     Context,
-    Eligible,
     Expectation,
     Lesson,
     Policy,
@@ -52,7 +51,6 @@ class ThompsonPolicy(Policy):
         self._detectors: dict[str, ChangeDetector] = {}
         self._prices: dict[str, PriceWatch] = {}
         self._juries: dict[str, Jury] = {}
-        self._allowed: tuple[tuple[str, ...], tuple[str, ...], Eligible] | None = None  # last time
         # Where the prompts of the latest decisions lie, by the remainder of their numbers.
         self._lately: list[tuple[int, Array] | None] = [None] * _LATELY
         self.tune(settings)
@@ -77,11 +75,8 @@ class ThompsonPolicy(Policy):
         here = self.survey(context.vector)
         belief = self.posterior.at(here)
         utility = compose(belief, context.utility)
-        arms, wanted = self.posterior.arms, context.arms
-        last = self._allowed
-        if last is None or last[0] is not arms or last[1] is not wanted:
-            last = self._allowed = arms, wanted, eligible(arms, wanted)
-        allowed = last[2]
+        arms = self.posterior.arms
+        allowed = eligible(arms, context.arms)
         chance = propensities(utility, allowed.mask)
         drawn, taken = draw(utility, draws), None
         if self._floor:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
-from ..candidates import SUPPORT, Candidates
-from ..explain import LITTLE, insufficient, quality_interval
+from ..explain import insufficient, quality_interval
 from ..memory import standing
 from ..types import Advice, Candidate, Decision, Feedback, History, Outcome, Shadow
-from ..views import interval
 from .wire import (
     AdviceAnswer,
     Asked,
@@ -66,7 +63,7 @@ def decision_answer(history: History) -> DecisionAnswer:
 
 def _chosen(decision: Decision) -> dict[str, Any]:
     """Return what both answers say of the choice."""
-    candidates = _candidates(decision.candidates)
+    candidates = [_candidate(c) for c in decision.candidates]
     [expected] = [c.expected for c in candidates if c.model == decision.model]
     return {
         "decision_id": decision.decision_id,
@@ -76,32 +73,6 @@ def _chosen(decision: Decision) -> dict[str, Any]:
         "expected": expected,
         "candidates": candidates,
     }
-
-
-def _candidates(candidates: Sequence[Candidate]) -> list[CandidateAnswer]:
-    """Return what is said of each; of a table straight from its rows, as of every decision made."""
-    if not isinstance(candidates, Candidates):
-        return [_candidate(c) for c in candidates]
-    out = []
-    for model, row in zip(candidates.models, candidates.table.tolist(), strict=True):
-        chance, quality, sd, cost, latency, _, draw, evidence = row[:SUPPORT]
-        out.append(
-            CandidateAnswer(
-                model,
-                chance,
-                Expected(
-                    quality,
-                    cost if cost == cost else None,  # nan: unknown
-                    latency if latency == latency else None,
-                ),
-                interval(quality, sd),
-                draw,
-                evidence,
-                tuple(row[SUPPORT:]),
-                evidence < LITTLE,
-            )
-        )
-    return out
 
 
 def _candidate(c: Candidate) -> CandidateAnswer:
