@@ -30,7 +30,8 @@ class Embedder(Protocol):
     -----
     One that takes microseconds may say `instant = True`: the service then encodes on its event
     loop. One that waits for a network, or wants its next call before it is done with one, says by
-    `parallel` how many calls may be under way.
+    `parallel` how many calls may be under way. One that gains nothing from batches may say
+    `single = True`: every call is of one prompt then.
     """
 
     name: str

@@ -50,10 +50,10 @@ class OnnxMiniLM:
     """
 
     name = MINILM
-    parallel = 2  # so that threads which are done with one call have another to go on with
+    single = True
 
     def __init__(self, *, threads: int | None = None, folder: Path | None = None) -> None:
-        self._threads = threads or os.cpu_count() or 1
+        self._threads = self.parallel = threads or os.cpu_count() or 1
         self._folder = folder
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="minilm")
         self._changing = threading.Lock()  # of what is loaded and of how many calls there are
@@ -104,8 +104,8 @@ class OnnxMiniLM:
             alone = not self._calls
             self._calls += 1
         try:
-            if alone and len(texts) == 1 and self._threads > 1:
-                return self._run(self._on_all, texts[0])
+            if len(texts) == 1:
+                return self._run(self._on_all if alone else self._on_one, texts[0])
             out = np.empty((len(texts), 384), dtype=np.float32)
             # The longest first, so that all are done at nearly the same time.
             left = iter(sorted(range(len(texts)), key=lambda i: -len(texts[i])))

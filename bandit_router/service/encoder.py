@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
@@ -20,12 +20,15 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 """Prompts that may wait for the encoder at once; more are refused."""
 
+IN_A_ROW = 16
+"""With so many prompts encoded, no more are waited for before they are handed over."""
+
 KEPT_CHARS = 8_192
 """Of longer prompts no vector is kept: the cache would hold their texts too."""
 
 
 class Encoder:
-    """Embeds prompts in batches: what arrives while it is busy shares the next one.
+    """Embeds prompts in batches: what arrives while it is busy shares one of the next.
 
     A prompt that finds it idle is encoded at once, alone. Equal prompts that are under way
     together are encoded once, and the vectors of the last different ones are kept.
@@ -47,12 +50,14 @@ class Encoder:
         self._idle = getattr(embedder, "parallel", 1)
         self._threads = ThreadPoolExecutor(self._idle, thread_name_prefix="encoder")
         self._instant = getattr(embedder, "instant", False)
-        self._batch_size = batch_size
+        self._single = getattr(embedder, "single", False)
+        self._batch_size = 1 if self._single else batch_size
         self._cache_size = cache_size
         self._cache: OrderedDict[str, Vector] = OrderedDict()
         self._under_way: dict[str, asyncio.Future[Vector]] = {}
         self._changing = Lock()  # of the queue and of how many threads are idle
-        self._queue: list[str] = []
+        self._queue: deque[str] = deque()
+        self._found: list[tuple[str, Vector | Exception]] = []  # not handed over yet
         self._turn: list[tuple[str, asyncio.Future[Vector]]] = []  # of one that is instant
         self._warm = asyncio.Event()
         self._waiting = 0
@@ -164,18 +169,29 @@ class Encoder:
         """Encode `texts`, and what waits by then: the event loop may be too busy to hand it out."""
         while texts:
             found = self._encoded(texts)
-            with suppress(RuntimeError):  # the loop was closed meanwhile
-                loop.call_soon_threadsafe(self._settle, texts, found)
-            texts = self._next()
+            texts, ready = self._next(texts, found)
+            if ready:
+                with suppress(RuntimeError):  # the loop was closed meanwhile
+                    loop.call_soon_threadsafe(self._settle, ready)
 
-    def _next(self) -> list[str]:
-        """Return what to encode together; nothing if nothing waits, the thread is idle then."""
+    def _next(
+        self, texts: list[str], found: list[Vector | Exception]
+    ) -> tuple[list[str], list[tuple[str, Vector | Exception]]]:
+        """Return what to encode together, if anything waits, and what to hand over now.
+
+        What is encoded one by one is handed over in a row, as much as still waits: that is answered
+        faster then (see `gathering`), and before the encoder runs out of work.
+        """
         with self._changing:
+            self._found.extend(zip(texts, found, strict=True))
             # Half of what waits: the other half keeps it busy while answers to this are written.
             size = min(self._batch_size, (len(self._queue) + 1) // 2)
-            texts, self._queue = self._queue[:size], self._queue[size:]
+            texts = [self._queue.popleft() for _ in range(size)]
             self._idle += not texts
-            return texts
+            if self._single and len(self._found) < min(len(self._queue), IN_A_ROW):
+                return texts, []
+            ready, self._found = self._found, []
+            return texts, ready
 
     def _encoded(self, texts: list[str]) -> list[Vector | Exception]:
         """Return the vector of each text, or why there is none."""
@@ -192,8 +208,8 @@ class Encoder:
 
     # -- on the event loop --------------------------------------------------------------------
 
-    def _settle(self, texts: list[str], found: list[Vector | Exception]) -> None:
-        for text, result in zip(texts, found, strict=True):
+    def _settle(self, ready: list[tuple[str, Vector | Exception]]) -> None:
+        for text, result in ready:
             future = self._under_way.pop(text)
             if future.done():  # closed meanwhile
                 continue

@@ -19,7 +19,7 @@ class Gated:
     """Encodes when the gate is open, and remembers in which batches."""
 
     name = fingerprint = "gated"
-    instant = False
+    instant = single = False
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -68,6 +68,25 @@ async def test_what_waits_shares_a_batch_and_equal_prompts_are_encoded_once() ->
     assert embedder.batches == [["first"], ["a", "bb"], ["ccc"], ["dddd"]]
     assert (await encoder.embed("bb"))[0] == 2
     assert len(embedder.batches) == 4
+    encoder.close()
+
+
+async def test_of_one_by_one_as_many_are_handed_over_as_still_wait() -> None:
+    embedder = Gated()
+    embedder.single = True
+    encoder = await started(embedder)
+    settle, handed = encoder._settle, []
+
+    def settled(ready: Any) -> None:
+        handed.append([text for text, _ in ready])
+        settle(ready)
+
+    encoder._settle = settled  # type: ignore[method-assign]
+    tasks = await ask(encoder, *"abcdefgh")
+    embedder.gate.set()
+    await asyncio.gather(*tasks)
+    assert embedder.batches == [[text] for text in "abcdefgh"]
+    assert handed == [["a", "b", "c", "d"], ["e", "f"], ["g"], ["h"]]
     encoder.close()
 
 
