@@ -85,10 +85,12 @@ class Memory:
 
     def put(self, history: History) -> None:
         """Hold a history, newest last; the oldest falls out."""
-        self._recent[history.decision.decision_id] = history
-        self._recent.move_to_end(history.decision.decision_id)
-        if len(self._recent) > self._size:
-            self._recent.popitem(last=False)
+        recent, id_ = self._recent, history.decision.decision_id
+        if id_ in recent:
+            recent.move_to_end(id_)
+        recent[id_] = history
+        if len(recent) > self._size:
+            recent.popitem(last=False)
 
 
 def with_event(history: History, event: Outcome | Feedback) -> History:

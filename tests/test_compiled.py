@@ -21,7 +21,7 @@ from numba.core.event import install_listener
 
 import bandit_router
 from bandit_router.bandits.arms import ARM_ROWS
-from bandit_router.bandits.belief import _compose
+from bandit_router.bandits.belief import SAMPLING, _charge
 from bandit_router.bandits.learning import noises
 from bandit_router.compiled import _Places, _say, compiled, made_of, reordered
 from bandit_router.precompile import Stopped, _Compiling
@@ -186,9 +186,9 @@ def test_where_arrays_lie_changes_no_bit(arms: int) -> None:
     drawn = rng.uniform(0.0, 9.0, (ARM_ROWS, arms))
     found, kept = set(), []
     for step in range(2000):  # the heap moves: beside another array, or far from all
-        there, moments = drawn.copy(), np.empty((2, arms))
+        there, moments = drawn.copy(), drawn[: SAMPLING + 1].copy()
         noises(there)
-        _compose(there, 0.5, 0.1, 4.0, moments)
+        _charge(there, 0.5, 0.1, 4.0, moments)
         found.add((there.tobytes(), moments.tobytes()))
         kept += [there] * (step % 3 > 0) + [moments] * (step % 2)
         if len(kept) > 100:

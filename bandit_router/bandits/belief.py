@@ -13,8 +13,8 @@ Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
 
-MEAN, VAR, SAMPLING, COST, COST_VAR, LATENCY, LATENCY_VAR, EVIDENCE, SUPPORT = range(9)
-"""Rows of a `Belief`; `SUPPORT` is the first of several."""
+MEAN, SAMPLING, VAR, COST, COST_VAR, LATENCY, LATENCY_VAR, EVIDENCE, SUPPORT = range(9)
+"""Rows of a `Belief`; the first two are its `moments`, `SUPPORT` is the first of several."""
 
 
 class Belief(msgspec.Struct, frozen=True, gc=False):
@@ -94,7 +94,7 @@ class UtilityBelief(msgspec.Struct, frozen=True, gc=False):
     Attributes
     ----------
     moments
-        Means and variances, shape (2, arms).
+        Means and variances, shape (2, arms); not to be written to.
     shift, beta
         What cost and latency take from quality, shape (arms,), and the parameters of its Beta
         distribution, shape (2, arms); None where it is Gaussian.
@@ -124,26 +124,26 @@ def compose(belief: Belief, utility: Utility) -> UtilityBelief:
     given the place. An arm of unknown cost (or latency) is given the mean of the others.
     """
     table = belief.table
-    moments = np.empty((2, table.shape[1]))
-    _compose(
-        table,
-        # Of an integer machine code is another, and compiled first.
-        utility.cost_weight / utility.reference_cost_usd if utility.cost_weight else 0.0,
-        utility.latency_weight / utility.reference_latency_ms if utility.latency_weight else 0.0,
-        belief.sharpening,
-        moments,
-    )
+    moments = table[: SAMPLING + 1]
+    if utility.cost_weight or utility.latency_weight:
+        moments = moments.copy()
+        _charge(
+            table,
+            utility.cost_weight / utility.reference_cost_usd,
+            utility.latency_weight / utility.reference_latency_ms,
+            belief.sharpening,
+            moments,
+        )
     if belief.beta is None:
         return UtilityBelief(moments)
     return UtilityBelief(moments, moments[0] - table[MEAN], belief.beta)
 
 
 @compiled
-def _compose(
+def _charge(
     table: Array, per_dollar: float, per_ms: float, sharpening: float, moments: Array
 ) -> None:
-    for a in range(table.shape[1]):
-        moments[0, a], moments[1, a] = table[MEAN, a], table[SAMPLING, a]
+    """Take cost and latency from the moments of quality."""
     if per_dollar:
         _less(table, COST, per_dollar, sharpening, moments)
     if per_ms:

@@ -31,6 +31,9 @@ QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 log = logging.getLogger("bandit_router.request")
 
+_GONE = 499
+"""The status of a request whose client left before there was an answer."""
+
 
 def observed(metrics: Metrics) -> Middleware:
     """Return the outermost middleware: it sees every answer, also a refusal."""
@@ -38,29 +41,50 @@ def observed(metrics: Metrics) -> Middleware:
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         route, start = _route(request), perf_counter()
-        status, decision = 499, None  # the client left before there was an answer
-        with tracing.request(request, "" if route in QUIET else route) as span:
-            try:
+        told = route not in QUIET
+        response = None
+        try:
+            if told and tracing.wanted():
+                response = await _traced(request, route, handler)
+            else:
                 response = await handler(request)
-                status = response.status
-                decision = response.headers.get(DECISION) or request.get(DECISION_ID)
-                return response
-            finally:
-                seconds = perf_counter() - start
-                metrics.request(_method(request), route, status, seconds)
-                span.finish(status, decision)
-                if route not in QUIET:
-                    _tell(request, route, status, seconds, decision)
+            return response
+        finally:
+            seconds = perf_counter() - start
+            status = _GONE if response is None else response.status
+            metrics.request(_method(request), route, status, seconds)
+            level = logging.ERROR if status >= 500 else logging.INFO
+            if told and log.isEnabledFor(level):
+                facts = _facts(request, response, route, status, seconds)
+                log.log(level, "request", extra=facts)
 
     return observe
 
 
-def _tell(
-    request: web.Request, route: str, status: int, seconds: float, decision: str | None
-) -> None:
-    level = logging.ERROR if status >= 500 else logging.INFO
-    if not log.isEnabledFor(level):
-        return
+async def _traced(request: web.Request, route: str, handler: Handler) -> web.StreamResponse:
+    status, decision = _GONE, None
+    with tracing.request(request, route) as span:
+        try:
+            response = await handler(request)
+            status, decision = response.status, _decision(request, response)
+            return response
+        finally:
+            span.finish(status, decision)
+
+
+def _decision(request: web.Request, response: web.StreamResponse) -> str | None:
+    """Return the id of the decision that a request was about, if it was about one."""
+    found: str | None = response.headers.get(DECISION) or request.get(DECISION_ID)
+    return found
+
+
+def _facts(
+    request: web.Request,
+    response: web.StreamResponse | None,
+    route: str,
+    status: int,
+    seconds: float,
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "method": _method(request),
         "route": route,
@@ -68,11 +92,11 @@ def _tell(
         "ms": round(1000.0 * seconds, 2),
         "request_id": request.headers.get("x-request-id", "")[:64] or secrets.token_hex(8),
     }
-    if decision is not None:
+    if response is not None and (decision := _decision(request, response)) is not None:
         facts["decision_id"] = decision
     if (tenant := request.app.get(TENANT)) is not None:
         facts["tenant"] = tenant
-    log.log(level, "request", extra=facts)
+    return facts
 
 
 def _printable(_: object, __: str, event: Any) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -55,16 +55,9 @@ class Span:
             self._span.set_status(trace.StatusCode.ERROR)
 
 
-_UNTRACED = nullcontext(Span())
-
-
-def request(request: web.Request, route: str) -> AbstractContextManager[Span]:
-    """Trace an HTTP request; a route of no name is not traced."""
-    return _traced(request, route) if route and _received(int(time.monotonic())) else _UNTRACED
-
-
 @contextmanager
-def _traced(request: web.Request, route: str) -> Iterator[Span]:
+def request(request: web.Request, route: str) -> Iterator[Span]:
+    """Trace an HTTP request."""
     context = propagate.extract(request.headers)
     attributes = {"http.request.method": request.method, "http.route": route}
     with trace.get_tracer(NAME, version()).start_as_current_span(
@@ -76,12 +69,14 @@ def _traced(request: web.Request, route: str) -> Iterator[Span]:
         yield Span(span if span.is_recording() else None)
 
 
+def wanted() -> bool:
+    """Tell whether anybody receives spans."""
+    return _received(int(time.monotonic()))
+
+
 @lru_cache(1)
 def _received(second: int) -> bool:
-    """Whether anybody receives spans, looked up once a second.
-
-    Until a provider is set there is only a stand-in.
-    """
+    """Whether there is a provider and no stand-in for one, looked up once a second."""
     return trace is not None and not isinstance(
         trace.get_tracer_provider(), trace.ProxyTracerProvider
     )

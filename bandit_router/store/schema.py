@@ -11,6 +11,9 @@ APPLICATION = "bandit-router"
 SCHEMA_VERSION = 2
 """2: API keys."""
 
+_PAGE = 8192
+"""Bytes, of new files: three decisions fit into two pages of the usual size only one each."""
+
 
 def prepare(db: Database, path: Path) -> None:
     """Make the tables in an empty database, or check those that are there.
@@ -24,6 +27,8 @@ def prepare(db: Database, path: Path) -> None:
     """
     if db.table_names():
         check(db, path)
+    else:
+        db.execute(f"PRAGMA page_size = {_PAGE}")  # that of a file with tables stays as it is
     db.enable_wal()
     db.execute("PRAGMA synchronous = FULL")  # an answer that says "recorded" survives power loss
     db.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten

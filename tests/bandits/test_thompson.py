@@ -15,7 +15,7 @@ from bandit_router.bandits.belief import (
     SUPPORT,
     Belief,
     UtilityBelief,
-    _compose,
+    _charge,
     compose,
 )
 from bandit_router.bandits.draws import Draws
@@ -91,6 +91,6 @@ def test_utility_is_composed_of_its_terms() -> None:
     assert out.shift is None
     plain = compose(belief, Utility(cost_weight=0, latency_weight=0))  # integers, as a caller may
     assert plain.mean == pytest.approx([0.8, 0.6])
-    assert len(_compose.signatures) == 1  # type: ignore[attr-defined]
+    assert len(_charge.signatures) == 1  # type: ignore[attr-defined]
     shifted = compose(Belief(table, beta=np.ones((2, 2))), terms)
     assert shifted.shift == pytest.approx(out.mean - belief.quality)

@@ -210,3 +210,18 @@ def test_a_backup_overwrites_nothing(store, path, tmp_path):
     with pytest.raises(StoreError):
         store.backup(tmp_path / "absent" / "copy.db")
     assert (tmp_path / "precious").read_text() == "do not touch"
+
+
+def test_new_files_have_large_pages_and_others_keep_theirs(store, path, tmp_path):
+    store.append(run_of(1, 1))
+    older = tmp_path / "older.db"
+    store.backup(older)
+    raw = sqlite3.connect(older, isolation_level=None)
+    raw.execute("PRAGMA page_size = 4096")
+    raw.execute("VACUUM")
+    raw.close()
+    with EventStore.open(older) as other:
+        other.append(run_of(2, 2))
+        assert list(other.events()) == run_of(1, 2)
+        assert other.rows("PRAGMA page_size") == [(4096,)]
+    assert store.rows("PRAGMA page_size") == [(8192,)]
