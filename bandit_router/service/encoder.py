@@ -54,7 +54,7 @@ class Encoder:
         self._batch_size = 1 if self._single else batch_size
         self._cache_size = cache_size
         self._cache: OrderedDict[str, Vector] = OrderedDict()
-        self._under_way: dict[str, asyncio.Future[Vector]] = {}
+        self._under_way: dict[str, list[asyncio.Future[Vector]]] = {}
         self._changing = Lock()  # of the queue and of how many threads are idle
         self._queue: deque[str] = deque()
         self._found: list[tuple[str, Vector | Exception]] = []  # not handed over yet
@@ -92,7 +92,8 @@ class Encoder:
             raise Unavailable(f"{MAX_WAITING} prompts wait for the encoder already")
         self._waiting += 1
         try:
-            await self._warm.wait()
+            if not self._warm.is_set():
+                await self._warm.wait()
             if self.failure:
                 raise Unavailable(self.failure)
             known = self._cache.get(text)
@@ -107,8 +108,9 @@ class Encoder:
         """Let the threads end; prompts that still wait are dropped."""
         with self._changing:
             self._queue.clear()
-        for future in self._under_way.values():
-            future.cancel()
+        for asked in self._under_way.values():
+            for future in asked:
+                future.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _at_once(self, text: str) -> asyncio.Future[Vector]:
@@ -144,15 +146,17 @@ class Encoder:
             self._keep(text, vector)
             future.set_result(vector)
 
-    async def _shared(self, text: str) -> Vector:
-        """Return the vector of a text from the batch that it is in, or will be."""
-        future = self._under_way.get(text)
-        if future is None:
-            future = asyncio.get_running_loop().create_future()
-            self._under_way[text] = future
+    def _shared(self, text: str) -> asyncio.Future[Vector]:
+        """Return the vector of a text to come, from the batch that it is in, or will be.
+
+        It is encoded also if who asks leaves: others may wait for it, or ask for it again.
+        """
+        future: asyncio.Future[Vector] = asyncio.get_running_loop().create_future()
+        asked = self._under_way.setdefault(text, [])
+        asked.append(future)  # of each caller's own: one that leaves takes no other with it
+        if len(asked) == 1:
             self._enqueue(text)
-        # Others may wait for the same prompt, or ask for it again: it is encoded in any case.
-        return await asyncio.shield(future)
+        return future
 
     def _enqueue(self, text: str) -> None:
         """Let a text be encoded: alone if a thread is idle, else in one of the next batches."""
@@ -210,15 +214,15 @@ class Encoder:
 
     def _settle(self, ready: list[tuple[str, Vector | Exception]]) -> None:
         for text, result in ready:
-            future = self._under_way.pop(text)
-            if future.done():  # closed meanwhile
-                continue
-            if isinstance(result, Exception):
-                future.set_exception(result)
-                future.exception()  # seen, also if every caller has gone
-            else:
+            if not isinstance(result, Exception):
                 self._keep(text, result)
-                future.set_result(result)
+            for future in self._under_way.pop(text):
+                if future.done():  # who asked has gone, or it was closed meanwhile
+                    continue
+                if isinstance(result, Exception):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
 
     def _keep(self, text: str, vector: Vector) -> None:
         if self._cache_size and len(text) <= KEPT_CHARS:

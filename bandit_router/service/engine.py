@@ -113,9 +113,9 @@ class Engine:
         """The router, to read from; see `Journal.router`."""
         return self._journal.router
 
-    async def wait(self) -> Router:
-        """Return the router as soon as the log has been folded."""
-        return await self._journal.wait()
+    def wait(self) -> Awaitable[Router]:
+        """Return the router, once awaited, as soon as the log has been folded."""
+        return self._journal.wait()
 
     def check_ready(self) -> Router:
         """Return the router if every request can be answered at once.

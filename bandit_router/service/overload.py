@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any, cast
 
@@ -63,6 +64,13 @@ class Bodies:
             self._held -= request.pop(_TAKEN)
 
 
+@dataclass(slots=True)
+class _Connection:
+    since: float  # it was made, or had a request that has been answered
+    requests: int = 0  # that are being answered
+    met: bool = False  # whether a request has come by it
+
+
 class Connections:
     """Every open connection, since when it has been without a request, and the bodies that came.
 
@@ -75,48 +83,44 @@ class Connections:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self.bodies = Bodies(_BODIES * settings.max_body_bytes)
-        self._idle_since: dict[Any, float] = {}
-        self._busy: dict[Any, int] = {}
-        self._met: set[Any] = set()  # those that a request has come by
+        self._open: dict[Any, _Connection] = {}  # by what talks to it
 
     def admit(self, server: web.Server) -> asyncio.Protocol:
         """Return what talks to a new connection: the server, or a 503 when there are too many."""
-        if len(self._idle_since) >= self._settings.max_connections:
+        if len(self._open) >= self._settings.max_connections:
             self.reap()
-        if len(self._idle_since) >= self._settings.max_connections:
+        if len(self._open) >= self._settings.max_connections:
             return _TurnedAway()
         protocol = server()
-        self._idle_since[protocol] = monotonic()
+        self._open[protocol] = _Connection(monotonic())
         return protocol
 
     @property
     def open(self) -> int:
         """How many there are."""
-        return len(self._idle_since)
+        return len(self._open)
 
     def begin(self, protocol: Any) -> None:
         """Note that a request has come in whole but for its body."""
-        self._busy[protocol] = self._busy.get(protocol, 0) + 1
-        self._met.add(protocol)
+        if (connection := self._open.get(protocol)) is not None:
+            connection.requests += 1
+            connection.met = True
 
     def end(self, protocol: Any) -> None:
         """Note that it has been answered."""
-        left = self._busy.pop(protocol, 1) - 1
-        if left > 0:
-            self._busy[protocol] = left
-        if protocol in self._idle_since:
-            self._idle_since[protocol] = monotonic()
+        if (connection := self._open.get(protocol)) is not None:
+            connection.requests -= 1
+            connection.since = monotonic()
 
     def reap(self) -> None:
         """Forget connections that are gone; close those that have been without a request long."""
         now = monotonic()
-        for protocol, since in list(self._idle_since.items()):
+        for protocol, connection in list(self._open.items()):
             transport = protocol.transport
-            waited = now - since
-            if transport is None and (protocol in self._met or waited > 1.0):
-                del self._idle_since[protocol]  # gone; one that was just made has none yet
-                self._met.discard(protocol)
-            elif transport is None or protocol in self._busy:
+            waited = now - connection.since
+            if transport is None and (connection.met or waited > 1.0):
+                del self._open[protocol]  # gone; one that was just made has none yet
+            elif transport is None or connection.requests:
                 continue
             elif waited > self._settings.idle_timeout_s:
                 transport.abort()
