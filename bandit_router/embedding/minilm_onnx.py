@@ -56,6 +56,7 @@ class OnnxMiniLM:
         self._threads = self.parallel = threads or os.cpu_count() or 1
         self._folder = folder
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="minilm")
+        self._running = threading.BoundedSemaphore(self._threads)  # whoever's threads they are
         self._changing = threading.Lock()  # of what is loaded and of how many calls there are
         self._calls = 0
         self._tokenizer: Any = None
@@ -126,7 +127,8 @@ class OnnxMiniLM:
     def _run(self, session: Any, text: str) -> NDArray[np.float32]:
         [found] = self._tokenizer.encode_batch_fast([text.encode("utf-8", "replace").decode()])
         ids = np.array([found.ids], dtype=np.int32)
-        [out] = session.run(None, {"ids": ids})
+        with self._running:
+            [out] = session.run(None, {"ids": ids})
         return out  # type: ignore[no-any-return]
 
     def _session(self, threads: int) -> Any:

@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
+from time import monotonic
 
 from ..embedding import Embedder
 from ..exceptions import EmbedderError, InvalidInput
@@ -20,11 +21,13 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 """Prompts that may wait for the encoder at once; more are refused."""
 
-IN_A_ROW = 16
-"""With so many prompts encoded, no more are waited for before they are handed over."""
+IN_A_ROW, HELD_S = 16, 0.025
+"""With so many prompts encoded, or the first of them begun so long ago, no more are waited for."""
 
 KEPT_CHARS = 8_192
 """Of longer prompts no vector is kept: the cache would hold their texts too."""
+
+_Found = tuple[str, Vector | Exception]
 
 
 class Encoder:
@@ -57,7 +60,8 @@ class Encoder:
         self._under_way: dict[str, list[asyncio.Future[Vector]]] = {}
         self._changing = Lock()  # of the queue and of how many threads are idle
         self._queue: deque[str] = deque()
-        self._found: list[tuple[str, Vector | Exception]] = []  # not handed over yet
+        self._found: list[_Found] = []  # not handed over yet, the first of them since
+        self._since = 0.0
         self._turn: list[tuple[str, asyncio.Future[Vector]]] = []  # of one that is instant
         self._warm = asyncio.Event()
         self._waiting = 0
@@ -106,6 +110,7 @@ class Encoder:
 
     def close(self) -> None:
         """Let the threads end; prompts that still wait are dropped."""
+        self.failure = self.failure or "the service is being closed"
         with self._changing:
             self._queue.clear()
         for asked in self._under_way.values():
@@ -172,47 +177,51 @@ class Encoder:
     def _work(self, loop: asyncio.AbstractEventLoop, texts: list[str]) -> None:
         """Encode `texts`, and what waits by then: the event loop may be too busy to hand it out."""
         while texts:
-            found = self._encoded(texts)
-            texts, ready = self._next(texts, found)
+            started = monotonic()
+            texts, ready = self._next(self._encoded(texts), started)
             if ready:
                 with suppress(RuntimeError):  # the loop was closed meanwhile
                     loop.call_soon_threadsafe(self._settle, ready)
 
-    def _next(
-        self, texts: list[str], found: list[Vector | Exception]
-    ) -> tuple[list[str], list[tuple[str, Vector | Exception]]]:
+    def _next(self, found: list[_Found], started: float) -> tuple[list[str], list[_Found]]:
         """Return what to encode together, if anything waits, and what to hand over now.
 
         What is encoded one by one is handed over in a row, as much as still waits: that is answered
         faster then (see `gathering`), and before the encoder runs out of work.
         """
         with self._changing:
-            self._found.extend(zip(texts, found, strict=True))
+            if not self._found:
+                self._since = started
+            self._found += found
             # Half of what waits: the other half keeps it busy while answers to this are written.
             size = min(self._batch_size, (len(self._queue) + 1) // 2)
             texts = [self._queue.popleft() for _ in range(size)]
             self._idle += not texts
-            if self._single and len(self._found) < min(len(self._queue), IN_A_ROW):
+            if (
+                self._single
+                and len(self._found) < min(len(self._queue), IN_A_ROW)
+                and monotonic() - self._since < HELD_S
+            ):
                 return texts, []
             ready, self._found = self._found, []
             return texts, ready
 
-    def _encoded(self, texts: list[str]) -> list[Vector | Exception]:
+    def _encoded(self, texts: list[str]) -> list[_Found]:
         """Return the vector of each text, or why there is none."""
         try:
-            return list(self.embedder.encode(texts))
+            return list(zip(texts, self.embedder.encode(texts), strict=True))
         except InvalidInput as error:
             if len(texts) == 1:
-                return [error]
+                return [(texts[0], error)]
             # One that cannot be encoded must not take the others with it.
             return [found for text in texts for found in self._encoded([text])]
-        except Exception as error:
+        except BaseException as error:  # nobody may wait for ever on a thread that has died
             log.warning("the encoder %r failed: %s", self.embedder.name, error)
-            return [Unavailable(f"the encoder failed: {error}") for _ in texts]
+            return [(text, Unavailable(f"the encoder failed: {error}")) for text in texts]
 
     # -- on the event loop --------------------------------------------------------------------
 
-    def _settle(self, ready: list[tuple[str, Vector | Exception]]) -> None:
+    def _settle(self, ready: list[_Found]) -> None:
         for text, result in ready:
             if not isinstance(result, Exception):
                 self._keep(text, result)

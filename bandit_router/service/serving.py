@@ -212,4 +212,4 @@ async def _spare(engine: Engine) -> None:
         await engine.warm()
         gc.collect()
         gc.freeze()
-    gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
+    gc.set_threshold(_YOUNG, 10, 1000)  # and hardly ever for all that is held

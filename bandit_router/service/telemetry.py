@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import logging.config
 import secrets
+from collections.abc import Awaitable
 from time import perf_counter
 from typing import Any
 
@@ -39,37 +40,38 @@ def observed(metrics: Metrics) -> Middleware:
     """Return the outermost middleware: it sees every answer, also a refusal."""
 
     @web.middleware
-    async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
-        route, start = _route(request), perf_counter()
-        told = route not in QUIET
-        response = None
+    def observe(request: web.Request, handler: Handler) -> Awaitable[web.StreamResponse]:
+        route = _route(request)
+        if route in QUIET or not tracing.wanted():
+            return told(request, handler, route)
+        return traced(request, handler, route)
+
+    async def traced(request: web.Request, handler: Handler, route: str) -> web.StreamResponse:
+        with tracing.request(request, route) as span:
+            return await told(request, handler, route, span)
+
+    async def told(
+        request: web.Request, handler: Handler, route: str, span: tracing.Span | None = None
+    ) -> web.StreamResponse:
+        start, response = perf_counter(), None
         try:
-            if told and tracing.wanted():
-                response = await _traced(request, route, handler)
-            else:
-                response = await handler(request)
+            response = await handler(request)
             return response
         finally:
             seconds = perf_counter() - start
             status = _GONE if response is None else response.status
             metrics.request(_method(request), route, status, seconds)
             level = logging.ERROR if status >= 500 else logging.INFO
-            if told and log.isEnabledFor(level):
-                facts = _facts(request, response, route, status, seconds)
-                log.log(level, "request", extra=facts)
+            logged = route not in QUIET and log.isEnabledFor(level)
+            if logged or span is not None:
+                decision = None if response is None else _decision(request, response)
+                if span is not None:
+                    span.finish(status, decision)
+                if logged:
+                    facts = _facts(request, route, status, seconds, decision)
+                    log.log(level, "request", extra=facts)
 
     return observe
-
-
-async def _traced(request: web.Request, route: str, handler: Handler) -> web.StreamResponse:
-    status, decision = _GONE, None
-    with tracing.request(request, route) as span:
-        try:
-            response = await handler(request)
-            status, decision = response.status, _decision(request, response)
-            return response
-        finally:
-            span.finish(status, decision)
 
 
 def _decision(request: web.Request, response: web.StreamResponse) -> str | None:
@@ -79,11 +81,7 @@ def _decision(request: web.Request, response: web.StreamResponse) -> str | None:
 
 
 def _facts(
-    request: web.Request,
-    response: web.StreamResponse | None,
-    route: str,
-    status: int,
-    seconds: float,
+    request: web.Request, route: str, status: int, seconds: float, decision: str | None
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "method": _method(request),
@@ -92,7 +90,7 @@ def _facts(
         "ms": round(1000.0 * seconds, 2),
         "request_id": request.headers.get("x-request-id", "")[:64] or secrets.token_hex(8),
     }
-    if response is not None and (decision := _decision(request, response)) is not None:
+    if decision is not None:
         facts["decision_id"] = decision
     if (tenant := request.app.get(TENANT)) is not None:
         facts["tenant"] = tenant

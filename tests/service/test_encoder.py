@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bandit_router.exceptions import InvalidInput
+from bandit_router.service import encoder as encoder_module
 from bandit_router.service.encoder import KEPT_CHARS, Encoder
 from bandit_router.service.errors import Unavailable
 
@@ -71,23 +72,33 @@ async def test_what_waits_shares_a_batch_and_equal_prompts_are_encoded_once() ->
     encoder.close()
 
 
-async def test_of_one_by_one_as_many_are_handed_over_as_still_wait() -> None:
-    embedder = Gated()
-    embedder.single = True
-    encoder = await started(embedder)
-    settle, handed = encoder._settle, []
+def handed_over(encoder: Encoder) -> list[list[str]]:
+    """Return what is filled with the texts that are handed over together."""
+    settle, handed = encoder._settle, list[list[str]]()
 
     def settled(ready: Any) -> None:
         handed.append([text for text, _ in ready])
         settle(ready)
 
     encoder._settle = settled  # type: ignore[method-assign]
-    tasks = await ask(encoder, *"abcdefgh")
-    embedder.gate.set()
-    await asyncio.gather(*tasks)
-    assert embedder.batches == [[text] for text in "abcdefgh"]
-    assert handed == [["a", "b", "c", "d"], ["e", "f"], ["g"], ["h"]]
-    encoder.close()
+    return handed
+
+
+async def test_of_one_by_one_as_many_are_handed_over_as_still_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for held, expected in ((60.0, ["abcd", "ef", "g", "h"]), (0.0, list("abcdefgh"))):
+        monkeypatch.setattr(encoder_module, "HELD_S", held)
+        embedder = Gated()
+        embedder.single = True
+        encoder = await started(embedder)
+        handed = handed_over(encoder)
+        tasks = await ask(encoder, *"abcdefgh")
+        embedder.gate.set()
+        await asyncio.gather(*tasks)
+        assert embedder.batches == [[text] for text in "abcdefgh"]
+        assert ["".join(texts) for texts in handed] == expected
+        encoder.close()
 
 
 async def test_the_cache_forgets_what_was_asked_for_longest_ago() -> None:
@@ -156,6 +167,20 @@ async def test_a_failure_is_told_and_the_next_prompt_is_tried_again() -> None:
         await encoder.embed("broken")
     assert (await encoder.embed("a"))[0] == 1
     encoder.close()
+
+
+async def test_too_few_vectors_are_a_failure_and_the_next_prompt_is_tried_again() -> None:
+    embedder = Gated()
+    embedder.gate.set()
+    encoder = await started(embedder)
+    encode, embedder.encode = embedder.encode, lambda texts: []  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="the encoder failed"):
+        await encoder.embed("a")
+    embedder.encode = encode  # type: ignore[method-assign]
+    assert (await encoder.embed("a"))[0] == 1
+    encoder.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await encoder.embed("a")
 
 
 async def test_closing_drops_what_waits() -> None:

@@ -224,4 +224,4 @@ def test_new_files_have_large_pages_and_others_keep_theirs(store, path, tmp_path
         other.append(run_of(2, 2))
         assert list(other.events()) == run_of(1, 2)
         assert other.rows("PRAGMA page_size") == [(4096,)]
-    assert store.rows("PRAGMA page_size") == [(8192,)]
+    assert store.rows("PRAGMA page_size") == [(16_384,)]
