@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 1000
 """Prompts that may wait for the encoder at once; more are refused."""
 
-IN_A_ROW, HELD_S = 16, 0.025
+IN_A_ROW, HELD_S = 16, 0.04
 """With so many prompts encoded, or the first of them begun so long ago, no more are waited for."""
 
 KEPT_CHARS = 8_192
