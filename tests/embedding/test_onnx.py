@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,35 @@ def test_a_vector_depends_on_its_own_prompt_alone(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(embedder.encode, [[prompt] for prompt in PROMPTS * 3]))
     assert np.array_equal(np.concatenate(found), np.tile(alone, (3, 1)))
+
+
+class Counted:
+    """A network of which is known how many runs are under way at once."""
+
+    def __init__(self, session: Any) -> None:
+        self.session = session
+        self.now = self.most = 0
+
+    def run(self, *args: Any) -> Any:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return self.session.run(*args)
+        finally:
+            self.now -= 1
+
+
+@needs_onnx
+@pytest.mark.minilm
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_takes_no_more_threads_than_it_may_whoever_calls(tmp_path: Path, threads: int) -> None:
+    embedder = OnnxMiniLM(threads=threads, folder=tmp_path)
+    embedder.load()
+    embedder._on_all = embedder._on_one = counted = Counted(embedder._on_one)
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(embedder.encode, [["one"], ["two", "three"]] * 12))
+    assert [len(vectors) for vectors in found] == [1, 2] * 12
+    assert counted.most == threads
 
 
 def test_the_settings_name_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:

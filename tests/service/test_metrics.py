@@ -12,10 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
-from bandit_router.service.metrics import Bounded
-from bandit_router.service.telemetry import configure_logging
+from bandit_router.service import tracing
+from bandit_router.service.metrics import Bounded, Metrics
+from bandit_router.service.telemetry import configure_logging, observed
+from bandit_router.types import Outcome
 
 OF_REPLICAS = {f"bandit_router_{name}" for name in ("stale", "state_age_seconds", "outbox_events")}
 DOCS = Path(__file__).parent.parent.parent / "docs"
@@ -195,26 +199,59 @@ def test_what_clients_say_begins_no_line_of_text_and_drives_no_terminal():
     assert r"of x\x1b[2J\x00\n2026 [error] forged \u202e é" in line
 
 
-def test_a_call_of_a_model_is_a_span_in_the_words_of_the_genai_conventions():
+@pytest.fixture
+def spans():
+    """Keep the spans that are made from now on, to be read by `get_finished_spans`."""
     pytest.importorskip("opentelemetry.sdk")
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from bandit_router.service import tracing
-    from bandit_router.types import Outcome
-
     kept = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(kept))
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        trace.set_tracer_provider(provider)
-    else:
-        trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(kept))
+        trace.set_tracer_provider(TracerProvider())
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(kept))
     tracing._received.cache_clear()  # a test may have asked within the same second
     assert tracing.wanted()
+    yield kept
+    kept.shutdown()
 
+
+async def test_a_request_is_logged_within_its_span_and_a_probe_has_none(spans):
+    from opentelemetry import trace
+
+    seen = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            seen.append((record.route, trace.get_current_span().get_span_context().span_id))
+
+    async def answer(request):
+        return web.Response(status=int(request.query["status"]))
+
+    app = web.Application(middlewares=[observed(Metrics())])
+    app.router.add_get("/healthz", answer)
+    app.router.add_get("/map", answer)
+    handler, log = Handler(), logging.getLogger("bandit_router.request")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel("INFO")
+    try:
+        async with TestClient(TestServer(app)) as client:
+            for path in ("/healthz", "/map"):
+                for status in (200, 503):
+                    assert (await client.get(path, params={"status": status})).status == status
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+    found = spans.get_finished_spans()
+    assert seen == [("/map", span.context.span_id) for span in found]
+    assert [span.attributes["http.response.status_code"] for span in found] == [200, 503]
+    assert [span.status.is_ok for span in found] == [True, False]
+
+
+def test_a_call_of_a_model_is_a_span_in_the_words_of_the_genai_conventions(spans):
     class Request:
         method = "POST"
         headers = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}  # noqa: RUF012
@@ -225,7 +262,7 @@ def test_a_call_of_a_model_is_a_span_in_the_words_of_the_genai_conventions():
         tracing.model_call(outcome, None)
         span.finish(200, "d1")
     tracing.model_call(outcome, None)  # of a request that is not traced
-    call, request = kept.get_finished_spans()
+    call, request = spans.get_finished_spans()
     assert (call.name, call.kind.name) == ("chat large", "CLIENT")
     assert call.attributes["gen_ai.operation.name"] == "chat"
     assert call.attributes["gen_ai.request.model"] == "large"
