@@ -206,10 +206,10 @@ class Router(Told):
             outside=outside,
         )
         strategies = asked(bandit, profile)
+        policy = self.strategies[strategies[0]]
         if request.max_cost_usd is not None or request.max_latency_ms is not None:
-            context = within_limits(context, request, self.strategies[strategies[0]])
+            context = within_limits(context, request, policy)
         if pacers:
-            policy = self.strategies[strategies[0]]
             if time is None and any(isinstance(pacer, DayPacer) for pacer in pacers):
                 raise InvalidInput("a budget a day needs the time of each request", "time")
             limit = min(pacer.limit_usd(self._now(time)) for pacer in pacers)
