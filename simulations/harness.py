@@ -15,6 +15,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before anybody imports num
 from tqdm import tqdm
 
 from bandit_router.config import Settings
+from bandit_router.cores import cores
 from bandit_router.simulator.parallel import Work, run_all
 from bandit_router.simulator.run import Job, prepare
 from bandit_router.simulator.tables import RoutingTable
@@ -51,7 +52,7 @@ def on_all_cores(
         Of all tasks together.
     """
     with tqdm(total=steps, desc=label, unit=unit, unit_scale=True, file=sys.stderr) as bar:
-        found, cut = run_all(work, shared, tasks, os.cpu_count() or 1, bar)
+        found, cut = run_all(work, shared, tasks, cores(), bar)
     if cut:
         raise KeyboardInterrupt
     return [found[task] for task in tasks]

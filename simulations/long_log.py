@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bandit_router.simulator import streamed
 from bandit_router.simulator.partitions import Partitions
 from bandit_router.simulator.replay import replay
 from bandit_router.simulator.streamed import Tally
@@ -98,7 +99,7 @@ def main() -> None:
         with ExitStack() as patched:
             patched.enter_context(patch.object(Partitions, "many", not args.whole))
             if args.alone:
-                patched.enter_context(patch("os.cpu_count", lambda: 1))
+                patched.enter_context(patch.object(streamed, "cores", lambda: 1))
                 step = max(1, args.rows // 10)
                 patched.enter_context(patch.object(Tally, "add", noting(held, step)))
             found = replay(

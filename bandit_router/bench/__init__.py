@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import cProfile
-import os
 import pstats
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
+from ..cores import cores
 from . import clusterers, core, gateway, http, start
 from .run import Run
 
@@ -40,7 +40,7 @@ def run(names: list[str], run: Run) -> dict[str, float]:
     run
         How much is measured, and who is told.
     """
-    out: dict[str, float] = {"cores": float(os.cpu_count() or 1)}
+    out: dict[str, float] = {"cores": float(cores())}
     for name in names or list(SUITES):
         if run.profile is None:
             out |= SUITES[name](run)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import platform
 import threading
 from collections import deque
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from platformdirs import user_cache_path
 
+from ..cores import cores
 from ..exceptions import ConfigError
 from .sentence import MINILM, packaged_minilm
 
@@ -35,8 +35,8 @@ class OnnxMiniLM:
 
     Each prompt is a run of its own, on one core, as many at once as there are threads: on a
     processor padding costs more than batching saves, and so does waiting for one another after
-    every product. A prompt alone has all threads for itself. So the vector of a prompt does not
-    depend on what else is encoded.
+    every product. A prompt that comes alone, as the one before it did, has all threads for itself.
+    So the vector of a prompt does not depend on what else is encoded.
 
     The ONNX file is written from the packaged weights at the first use, into the user's cache
     folder.
@@ -53,12 +53,13 @@ class OnnxMiniLM:
     single = True
 
     def __init__(self, *, threads: int | None = None, folder: Path | None = None) -> None:
-        self._threads = self.parallel = threads or os.cpu_count() or 1
+        self._threads = self.parallel = threads or cores()
         self._folder = folder
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="minilm")
         self._running = threading.BoundedSemaphore(self._threads)  # whoever's threads they are
         self._changing = threading.Lock()  # of what is loaded and of how many calls there are
         self._calls = 0
+        self._met = False  # whether the latest call found another under way: the next will too
         self._tokenizer: Any = None
         self._on_one: Any = None  # the network, run by one thread
         self._on_all: Any = None
@@ -102,7 +103,8 @@ class OnnxMiniLM:
         """Return unit vectors, shape (len(texts), 384). Any thread may call it."""
         with self._changing:
             self.load()
-            alone = not self._calls
+            alone = not (self._calls or self._met)
+            self._met = self._calls > 0
             self._calls += 1
         try:
             if len(texts) == 1:
@@ -137,8 +139,9 @@ class OnnxMiniLM:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        # A thread that waits in a loop takes the processor from those that answer requests.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Within a run its threads wait for one another in a loop: to sleep and be woken takes
+        # longer. After it they would take the processor from those that answer requests.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         return onnxruntime.InferenceSession(
             self._file(), options, providers=["CPUExecutionProvider"]
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ..config import Settings
+from ..cores import cores
 from .log_arrays import Log
 from .ope import Array
 from .parallel import run_all
@@ -122,7 +122,7 @@ class Bystanders:
 def send(log: Log, settings: Settings, plan: Plan, progress: bool) -> Sent:
     """Send every policy through a log that is in memory."""
     total = len(plan.passages) * len(log)
-    processes = (os.cpu_count() or 1) if total > WORTH_PROCESSES else 1
+    processes = cores() if total > WORTH_PROCESSES else 1
     with tqdm(
         total=total, desc="replaying", unit="decision", file=sys.stderr, disable=not progress
     ) as bar:

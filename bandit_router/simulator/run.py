@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import msgspec
 from tqdm import tqdm
 
 from ..config import Settings, nearest
+from ..cores import cores
 from ..embedding import CachedEmbedder, make_embedder
 from ..exceptions import ConfigError, InvalidInput
 from ..policies import NAMES, make_policy
@@ -313,7 +313,7 @@ def _runs(
 
             played, cut = run_on_ray(run_job, jobs, live, bar)
         else:
-            played, cut = run_all(run_job, jobs, live, processes or os.cpu_count() or 1, bar)
+            played, cut = run_all(run_job, jobs, live, processes or cores(), bar)
     found |= played
     runs: list[dict[str, dict[int, Played]]] = [{name: {} for name in names} for _ in jobs]
     for i, name, seed in sorted(found):

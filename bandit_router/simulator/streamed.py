@@ -9,7 +9,6 @@ the policies among them, and every process is given every part.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..config import EmbedderSettings, Settings
+from ..cores import cores
 from ..embedding import make_embedder
 from ..exceptions import InvalidInput
 from ..router import OWN_VECTORS
@@ -131,8 +131,7 @@ def _go(
 ) -> None:
     """Send every policy through the log."""
     tasks = plan.passages
-    cores = os.cpu_count() or 1
-    count = min(cores, len(tasks)) if seen.used * len(tasks) > WORTH_PROCESSES else 1
+    count = min(cores(), len(tasks)) if seen.used * len(tasks) > WORTH_PROCESSES else 1
     shares = [tasks[i::count] for i in range(count)] if tasks else []
     work = (seen.models, settings, seen.typical)
     lanes = [Lane(Convoy, (*work, share), apart=count > 1) for share in shares]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import random
 import sys
 import time
@@ -24,6 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ..config import Settings, parse_config
+from ..cores import cores
 from ..exceptions import InvalidInput, MissingExtra
 from .ope import mean_interval
 from .parallel import Workers, run_all
@@ -109,7 +109,7 @@ def tune(
     InvalidInput
         If Optuna is not installed or the study cannot be opened.
     """
-    processes = processes or os.cpu_count() or 1
+    processes = processes or cores()
     search = _study(study, problem)
     cut = _search(search, problem, trials, processes, progress)
     import optuna

@@ -81,6 +81,32 @@ def test_it_takes_no_more_threads_than_it_may_whoever_calls(tmp_path: Path, thre
     assert counted.most == threads
 
 
+@needs_onnx
+@pytest.mark.minilm
+def test_a_prompt_has_every_thread_where_none_has_come_beside_another(tmp_path: Path) -> None:
+    embedder = OnnxMiniLM(threads=2, folder=tmp_path)
+    embedder.load()
+    seen: list[str] = []
+    beside: list[str] = []  # come while one is encoded
+
+    class Noted:
+        def __init__(self, name: str, session: Any) -> None:
+            self.name, self.session = name, session
+
+        def run(self, *args: Any) -> Any:
+            seen.append(self.name)
+            if beside:
+                embedder.encode([beside.pop()])
+            return self.session.run(*args)
+
+    embedder._on_all = Noted("all", embedder._on_all)
+    embedder._on_one = Noted("one", embedder._on_one)
+    for text in ("first", "second", "third", "fourth"):
+        beside += ["another"] if text == "second" else []
+        embedder.encode([text])
+    assert seen == ["all", "all", "one", "one", "all"]
+
+
 def test_the_settings_name_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = make_embedder(EmbedderSettings(backend="torch"))
     assert isinstance(torch, SentenceTransformerEmbedder)
