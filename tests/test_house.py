@@ -15,7 +15,7 @@ TOP_TO_BOTTOM = """
     service precompile bench simulator providers store explain
     router told rollout fold eligibility strategies sessions views accounts memory sources crowd
     codec shapes policies bandits clustering embedding page_hinkley
-    config types vectors candidates exceptions compiled cores absent
+    config types vectors candidates exceptions handed compiled cores absent
 """
 ROOMS = TOP_TO_BOTTOM.split()
 CORE = ROOMS[ROOMS.index("router") :]

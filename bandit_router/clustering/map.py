@@ -17,11 +17,12 @@ import numpy as np
 from ..config import ClustererSettings
 from ..embedding.base import Projection
 from ..exceptions import ConfigError
+from ..handed import Handed
 from ..types import LineageEvent, Vector
 from .drift import ShareWatch
 from .level import DbstreamLevel, Level, Turnover
 from .lineage import WHOLE, Lineage
-from .matrix import Array, Rows
+from .matrix import Array
 from .nearest import room_for, survey
 from .slots import SlotLevel
 from .surroundings import Surroundings
@@ -34,7 +35,7 @@ _EVERY = 8
 
 Path = tuple[int, ...]
 _WORD = np.dtype(np.int64)
-_AS_IT_IS, _NO_MIDDLE = np.zeros((0, 0), np.float32), np.zeros(0)  # no projection
+_NONE = Projection(np.zeros(0), np.zeros((0, 0), np.float32))
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,13 +68,11 @@ class ClusterMap:
         self.levels: list[Level] = _levels(settings)
         self._radii = np.array([level.radius for level in self.levels])
         self._room = room_for(len(self.levels))
-        self._axes = _AS_IT_IS if projection is None else projection.components
-        self._middle = _NO_MIDDLE if projection is None else projection.mean
         self.lineage = Lineage(first_id)
         self._new_ids = [partial(self.lineage.new_id, depth) for depth in range(len(self.levels))]
         self._shares = ShareWatch()
         self._steady = all(level.steady for level in self.levels)
-        self._live: tuple[tuple[Rows, Array], ...] | None = None  # of all levels; None: look again
+        self._live: Handed | None = None  # what `survey` goes by; None: look again
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out views: of a copy they would be arrays of their own."""
@@ -113,20 +112,27 @@ class ClusterMap:
         bandwidth
             How far, as a distance, evidence of other clusters reaches; see `Surroundings`.
         """
-        return self._look(self._axes, self._middle, vector, bandwidth)
+        projection = self.projection
+        if projection is None:
+            return self._look(vector, bandwidth, False, len(vector))
+        return self._look(vector, bandwidth, True, len(projection.components))
 
     def around(self, z: Array, bandwidth: float) -> Surroundings:
         """Return what `survey` does of a place in the map's space, shape (dimension,)."""
-        return self._look(_AS_IT_IS, _NO_MIDDLE, z, bandwidth)
+        return self._look(z, bandwidth, False, len(z))
 
-    def _look(self, axes: Any, middle: Array, vector: Any, bandwidth: float) -> Surroundings:
-        dimension, levels = len(axes) or len(vector), self.levels
+    def _look(self, vector: Any, bandwidth: float, projected: bool, dimension: int) -> Surroundings:
         words = np.empty(self._room + dimension, _WORD)
-        live = self._live
-        if live is None:
-            live = self._live = tuple([level.live() for level in levels])
-        survey(axes, middle, vector, live, self._radii, self.lineage.next_id, bandwidth, words)
-        return Surroundings(len(levels), dimension, words)
+        live = self._live or self._hand_over()
+        survey(live.words, projected, vector, self.lineage.next_id, bandwidth, words)
+        return Surroundings(len(self.levels), dimension, words)
+
+    def _hand_over(self) -> Handed:
+        """Let machine code see the clusters that live now."""
+        projection = self.projection or _NONE
+        levels = [array for level in self.levels for array in level.live()]
+        self._live = Handed(self._radii, projection.components, projection.mean, *levels)
+        return self._live
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:
         """Learn one vector at every level; return what became of clusters."""

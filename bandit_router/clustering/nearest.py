@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..compiled import compiled, reordered
 from ..embedding.base import project
+from ..handed import line, table
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -138,13 +139,15 @@ def room_for(levels: int) -> int:
     return 2 * levels + 3 + 2 * levels * MOST
 
 
+HANDED = 3
+"""Arrays that a survey is handed before those of the levels, two of each."""
+
+
 @compiled
 def survey(
-    components: NDArray[np.float32],
-    mean: Array,
+    handed: Rows,
+    projected: bool,
     vector: NDArray[np.float32],
-    levels: tuple[tuple[Rows, Array], ...],
-    radii: Array,
     unborn: int,
     bandwidth: float,
     words: Rows,
@@ -153,32 +156,34 @@ def survey(
 
     Parameters
     ----------
-    components, mean
-        Of the projection into the map's space; without components it is the vector's own.
-    levels
-        Ids and centres of each.
-    radii
-        How far from its centre a cluster of each level holds a prompt, shape (levels,); where
-        that is finite, a prompt that none holds opens one.
+    handed
+        The radii of the levels, shape (levels,); components and mean of the projection into the
+        map's space; ids and centres of each level. See `Handed`.
+        A radius is how far from its centre a cluster holds a prompt; where that is finite, a
+        prompt that none holds opens one.
+    projected
+        Whether the vector is to be; else it is in the map's space.
     unborn
         The id of the next cluster to be born.
     words
         Takes what `Surroundings` are made of.
     """
-    depth = len(levels)
+    radii = line(handed, 0, np.float64)
+    depth = len(radii)
     room = depth * MOST
     words[0], words[1] = depth, room
     path, starts, ids = words[2 : depth + 2], words[depth + 2 :], words[2 * depth + 3 :]
     numbers = ids[room:].view(np.float64)
     kernel, z = numbers[:room], numbers[room:]
-    if len(components):
-        project(components, mean, vector, z)
+    if projected:
+        project(table(handed, 1, np.float32), line(handed, 2, np.float64), vector, z)
     else:
         for i in range(len(z)):
             z[i] = vector[i]
     starts[0] = 0
     for i in range(depth):
-        own, centers = levels[i]
+        own = line(handed, HANDED + 2 * i, np.int64)
+        centers = table(handed, HANDED + 2 * i + 1, np.float64)
         start = starts[i]
         count, distance = around(
             centers, own, z, bandwidth, ids[start : start + MOST], kernel[start : start + MOST]
