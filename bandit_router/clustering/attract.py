@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled, reordered
+from ..handed import line, table
 from .nearest import Array, Rows, squared
 
 HUGE = 1e30
@@ -17,35 +18,28 @@ TIE = 1e-12
 
 @compiled
 def attract(
-    centers: Array,
-    rough: NDArray[np.float32],
-    half: NDArray[np.float32],
-    dirty: NDArray[np.bool_],
-    weights: Array,
-    updated: Array,
+    handed: Rows,
     n: int,
     x: Array,
     threshold: float,
     fading: float,
     time: float,
     largest: float,
-    near: Rows,
 ) -> tuple[int, int, float]:
     """Let `x` draw every centre that is closer than the threshold; all in place.
 
     Parameters
     ----------
-    centers, rough, half, dirty, weights, updated
-        Of the micro-clusters, see `place`, and shape (n or more,); `rough` rules out most at half
-        the cost, with a slack above its rounding.
+    handed
+        Of the micro-clusters, see `Handed`: centers, rough, half and dirty as `place` takes them,
+        then weights, updated and near, shape (n or more,). `rough` rules out most at half the
+        cost, with a slack above its rounding; `near` takes the rows that are drawn, ascending.
     n
         How many there are.
     fading
         Exponent of the fading of weights, per unit of time.
     largest
         An upper bound of the squares of the centres.
-    near
-        Takes the rows that are drawn, ascending; shape (n or more,).
 
     Returns
     -------
@@ -60,6 +54,10 @@ def attract(
     kernel of its distance, and two that would come too close to one another stay where they were.
     Pairs are looked at in order, centres already taken back as they are.
     """
+    centers, rough = table(handed, 0, np.float64), table(handed, 1, np.float32)
+    half, dirty = line(handed, 2, np.float32), line(handed, 3, np.bool_)
+    weights, updated = line(handed, 4, np.float64), line(handed, 5, np.float64)
+    near = line(handed, 6, np.int64)
     dimension = centers.shape[1]
     distances, count = np.empty(n), 0
     about, most = x.astype(np.float32), threshold * threshold + rounding(x, largest)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..handed import Handed
 from .attract import attract, place, rounding
 from .nearest import nearest
 
@@ -55,6 +56,12 @@ class CenterMatrix:
         self._apart = np.empty(_FEW)  # a lower bound of the distance to any other row
         self._dirty = np.empty(_FEW, dtype=np.bool_)  # whether that is of another centre than now
         self._near = np.empty(_FEW, dtype=np.int64)  # rows, see `drawn`
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let machine code see the arrays of now."""
+        columns = (self._centers, self._rough, self._half, self._dirty, self._weights)
+        self._handed = Handed(*columns, self._updated, self._near)
         self._look()
 
     def _look(self) -> None:
@@ -63,12 +70,13 @@ class CenterMatrix:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out views: of a copy they would be arrays of their own."""
-        return {name: value for name, value in self.__dict__.items() if name != "live"}
+        views = ("live", "_handed")
+        return {name: value for name, value in self.__dict__.items() if name not in views}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over what `__getstate__` returned."""
         self.__dict__.update(state)
-        self._look()
+        self._hand_over()
 
     @property
     def ids(self) -> Rows:
@@ -153,19 +161,7 @@ class CenterMatrix:
             nearest now, if any was. `drawn` has the rows.
         """
         count, nearest_, self._largest = attract(
-            self._centers,
-            self._rough,
-            self._half,
-            self._dirty,
-            self._weights,
-            self._updated,
-            self.size,
-            x,
-            threshold,
-            fading,
-            time,
-            self._largest,
-            self._near,
+            self._handed.words, self.size, x, threshold, fading, time, self._largest
         )
         return count, nearest_
 
@@ -264,4 +260,4 @@ class CenterMatrix:
             larger[: self.size] = column[: self.size]
             setattr(self, name, larger)
         self._near = np.empty(capacity, dtype=np.int64)
-        self._look()
+        self._hand_over()
