@@ -6,8 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 from numpy.typing import NDArray
 
 from .compiled import compiled
@@ -45,6 +46,10 @@ class Handed:
                 raise ValueError("only contiguous arrays of up to three dimensions are handed over")
             row[: array.ndim + 1] = array.__array_interface__["data"][0], *array.shape
         self.words = words.ravel()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Of a copy the words say where its own arrays lie."""
+        return Handed, self.arrays
 
 
 def _address(_: Any, word: Any) -> Any:

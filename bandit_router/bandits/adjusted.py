@@ -83,6 +83,7 @@ class AdjustedLevels:
 
     def _look(self) -> None:
         """See what is held."""
+        self.handed_over = False
         slope, *rest = blocks(self.held, len(self.held) // (4 + self.held.shape[1]))
         self.slope: Array = slope[0]
         self.seen, self.moment, self.tilts, self.gram = rest

@@ -27,6 +27,8 @@ class Cells:
         Shape (rows, `ROWS`, arms); the first row is all zeros.
     places
         Weighted sums of places, then the weight, shape (rows, dimension + 1).
+    handed_over
+        Whether these arrays are those that were handed over last, see `Handed`.
     """
 
     def __init__(self) -> None:
@@ -35,6 +37,7 @@ class Cells:
         self.row_of = np.zeros(_FEW, np.int64)
         self.sums = np.zeros((_FEW, ROWS, 0))
         self.places = np.zeros((_FEW, 1))
+        self.handed_over = False
 
     def __len__(self) -> int:
         return len(self._ids) - 1
@@ -42,6 +45,7 @@ class Cells:
     def add_arm(self) -> None:
         """Make room for one arm more."""
         self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, 1)))
+        self.handed_over = False
 
     def add(self, id_: int, arm: int, sums: Sums, z: Array) -> None:
         """Add the `sums` of a credit to an arm in a cluster, for a prompt at `z`."""
@@ -58,6 +62,7 @@ class Cells:
                 self._new(id_)
         if dimension is not None and self.places.shape[1] != dimension + 1 and any(path):
             self.places = np.zeros((len(self.places), dimension + 1))
+            self.handed_over = False
 
     def merge(self, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it."""
@@ -100,6 +105,7 @@ class Cells:
             np.pad(state[key], ((1, _FEW), *[(0, 0)] * (state[key].ndim - 1)))
             for key in ("sums", "place")
         )
+        self.handed_over = False
 
     def _row(self, id_: int) -> int:
         return self._rows.get(id_, 0)
@@ -110,8 +116,10 @@ class Cells:
             self.sums, self.places = (
                 np.concatenate([a, np.zeros_like(a)]) for a in (self.sums, self.places)
             )
+            self.handed_over = False
         if id_ >= len(self.row_of):
             self.row_of = np.pad(self.row_of, (0, id_ + 1))
+            self.handed_over = False
         self.row_of[id_] = self._rows[id_] = row
         self._ids.append(id_)
         return row

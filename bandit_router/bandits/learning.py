@@ -14,7 +14,17 @@ from .belief import Array, Rows
 from .blocks import blocks
 from .cells import add_to_cell
 from .credit import CN, R2, R, Sums, W, added
-from .pooled import LOG_WEIGHT, WEIGHT, coordinates, foretell, linear, placed, row_in, tilted
+from .pooled import (
+    LOG_WEIGHT,
+    WEIGHT,
+    coordinates,
+    evidence_of,
+    foretell,
+    linear,
+    placed,
+    row_in,
+    tilted,
+)
 
 _NOISE_WEIGHT = 2.0
 _NOISE_PRIOR = 2.0  # pseudo-rewards behind the mean that an arm's noise follows from
@@ -25,15 +35,9 @@ _LEAST_NOISE = 0.05
 def learn(
     credit: Sums,
     about: tuple[Any, ...],
-    arms: Array,
-    adjusted: Array,
-    sums: Array,
-    places: Array,
-    row_of: Rows,
+    handed: Rows,
     words: Rows,
     folding: Array,
-    pools: Array,
-    tuning: Array,
 ) -> tuple[bool, bool, float, float, float, float]:
     """Add a credit to every level, after what was foretold has been held against it.
 
@@ -44,7 +48,7 @@ def learn(
     about
         The number of the arm, whether it is fresh, and the path; see there. One tuple: to hand
         over each takes as long as all.
-    arms, ...
+    handed, words, folding
         As `pooled.believe` takes them; what is held is altered in place.
 
     Returns
@@ -55,6 +59,7 @@ def learn(
         were foretold; the arm's evidence before and after.
     """
     arm, fresh, path = about[0], about[1], about[2:]
+    arms, adjusted, sums, places, row_of, pools, tuning = evidence_of(handed)
     starts, ids, kernel, z = parts(words)
     slope, seen, moment, tilts, gram = blocks(adjusted, arms.shape[1])
     x = coordinates(z, folding)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..clustering.surroundings import parts
 from ..compiled import compiled, reordered
+from ..handed import cube, line, table
 from .arms import ACTIVE, KIN, LAMBDA, LEVEL, NOISE
 from .belief import (
     COST,
@@ -58,17 +59,40 @@ class Widths:
 
 
 @compiled
+def evidence_of(handed: Rows) -> tuple[Array, Array, Array, Array, Rows, Array, Array]:
+    """Return all that was observed and is believed, as it was handed over; see `Handed`.
+
+    Returns
+    -------
+    arms
+        Shape (`ARM_ROWS`, A), see `arms`.
+    adjusted
+        What `AdjustedLevels` are held in.
+    sums, places, row_of
+        Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
+    pools
+        Of the candidate strengths, shape (3, S): how strong, how much each is believed, the
+        logarithm of that but for a constant; the last is of the tilts.
+    tuning
+        See `Widths.array`.
+    """
+    return (
+        table(handed, 0, np.float64),
+        table(handed, 1, np.float64),
+        cube(handed, 2, np.float64),
+        table(handed, 3, np.float64),
+        line(handed, 4, np.int64),
+        table(handed, 5, np.float64),
+        line(handed, 6, np.float64),
+    )
+
+
+@compiled
 def believe(
     out: Array,
-    arms: Array,
-    adjusted: Array,
-    sums: Array,
-    places: Array,
-    row_of: Rows,
+    handed: Rows,
     words: Rows,
     folding: Array,
-    pools: Array,
-    tuning: Array,
 ) -> None:
     """Go from the whole map to the finest clusters, once for each candidate strength.
 
@@ -76,22 +100,14 @@ def believe(
     ----------
     out
         Takes the table of a `Belief`, shape (L + 9, A).
-    arms
-        Shape (`ARM_ROWS`, A), see `arms`.
-    adjusted
-        What `AdjustedLevels` are held in.
-    sums, places, row_of
-        Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
+    handed
+        See `evidence_of`.
     words
         See `Surroundings`.
     folding
         See `coordinates`.
-    pools
-        Of the candidate strengths, shape (3, S): how strong, how much each is believed, the
-        logarithm of that but for a constant; the last is of the tilts.
-    tuning
-        See `Widths.array`.
     """
+    arms, adjusted, sums, places, row_of, pools, tuning = evidence_of(handed)
     strengths, weights = pools[STRENGTH], pools[WEIGHT]
     count, size = len(strengths), arms.shape[1]
     starts, ids, kernel, z = parts(words)

@@ -18,6 +18,7 @@ import numpy as np
 
 from ..clustering import Surroundings, finest
 from ..clustering.surroundings import parts
+from ..handed import Handed
 from .adjusted import AdjustedLevels
 from .arms import ACTIVE, ARM_ROWS, KIN, LAMBDA, LEVEL, LISTED, NOISE, PRIOR
 from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
@@ -125,6 +126,7 @@ class Posterior:
     """
 
     def __init__(self, levels: int, pooling: Pooling | None = None) -> None:
+        self._handed: Handed | None = None  # what machine code sees; None: hand over anew
         self._pools = np.stack([_STRENGTHS, _weights(_LOG_PRIOR), _LOG_PRIOR])
         self.tune(pooling or Pooling())
         self.arms: tuple[str, ...] = ()
@@ -143,6 +145,7 @@ class Posterior:
         self._pools[STRENGTH] = pooling.strength * _STRENGTHS
         widths = replace(_WIDTHS, untried_here=pooling.exploration)
         self._tuning = widths.array(pooling.sharpening, pooling.difficulty_strength)
+        self._handed = None
 
     def set_arm(
         self, arm: str, prior: float | None, cost: float | None, like: str | None = None
@@ -164,6 +167,7 @@ class Posterior:
             self.index[arm] = len(self.arms)
             self.arms = (*self.arms, arm)
             self._arms = np.pad(self._arms, ((0, 0), (0, 1)))
+            self._handed = None
             self._cells.add_arm()
             self._adjusted.add_arm()
             self._priors.add_arm()
@@ -341,6 +345,7 @@ class Posterior:
         self.index = {arm: i for i, arm in enumerate(self.arms)}
         self._priors.load(state["priors"])
         self._arms = np.zeros((ARM_ROWS, len(self.arms)))
+        self._handed = None
         self._arms[:ROWS], self._arms[ACTIVE] = state["total"], state["active"]
         self._arms[LISTED], self._arms[PRIOR] = self._priors.cost, state["prior"]
         self._adjusted.load(state["adjusted"])
@@ -376,18 +381,22 @@ class Posterior:
 
     def _evidence(self, here: Surroundings) -> tuple[Any, ...]:
         """Return what `believe` and `learn` both end with."""
-        cells, dimension = self._cells, here.dimension
+        handed, dimension = self._handed, here.dimension
+        if not (handed and self._cells.handed_over and self._adjusted.handed_over):
+            handed = self._hand_over()
         return (
-            self._arms,
-            self._adjusted.held,
-            cells.sums,
-            cells.places,
-            cells.row_of,
+            handed.words,
             here.words,
             _folding(dimension) if dimension > _COORDINATES else _AS_IT_IS,
-            self._pools,
-            self._tuning,
         )
+
+    def _hand_over(self) -> Handed:
+        """Let machine code see the arrays of now; see `evidence_of`."""
+        cells, adjusted = self._cells, self._adjusted
+        held = self._arms, adjusted.held, cells.sums, cells.places, cells.row_of
+        self._handed = Handed(*held, self._pools, self._tuning)
+        cells.handed_over = adjusted.handed_over = True
+        return self._handed
 
     def _placeless(self, here: Surroundings) -> Array:
         """Return the table of a `Belief` without a map: an arm's level is its mean."""

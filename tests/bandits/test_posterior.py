@@ -68,6 +68,44 @@ def test_every_belief_is_a_belief(seen: list) -> None:
         assert (belief.quality < 1.5).all()
 
 
+steps = st.lists(
+    st.one_of(
+        st.lists(st.integers(4, 60), min_size=1, max_size=20),  # lessons in these clusters
+        st.integers(0, 3).map("d{}".format),  # an arm more, or one again
+        st.tuples(st.integers(0, 60), st.integers(0, 200)),  # a merge
+        st.sampled_from(["tuned", "loaded", "moved", "wider places"]),
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+def test_machine_code_sees_what_is_held_now_whatever_happened(done: list) -> None:
+    model, z = posterior(), (0.6, 0.8)
+    for step in done:
+        if isinstance(step, list):
+            for fine in step:
+                learn(model, (1, fine), credit("a", [(1.0, 0.5)], 1e-3, None), "a", z=z)
+        elif isinstance(step, tuple):
+            model.merge(*step)
+        elif step == "tuned":
+            model.tune(Pooling(strength=5.0))
+        elif step == "loaded":
+            model.load(decode_state(encode_state(model.state())))
+        elif step == "moved":
+            model.moved("a", 0.1, keep=1.0)
+        elif step == "wider places":
+            z = (*z, 0.0)
+        else:
+            model.set_arm(step, 0.5, 1e-3)
+        at(model, (1, 4), z)
+        cells, held = model._cells, model._adjusted.held
+        now = (model._arms, held, cells.sums, cells.places, cells.row_of, model._pools)
+        assert model._handed is not None
+        seen = model._handed.arrays
+        assert all(a is b for a, b in zip(seen, (*now, model._tuning), strict=True))
+
+
 @given(observations, observations)
 def test_taking_back_is_exact(kept: list, taken: list) -> None:
     model, other = posterior(), posterior()

@@ -83,6 +83,27 @@ def test_who_looks_at_the_map_does_not_change_how_it_goes_on(name: str) -> None:
     assert states[0] == states[1]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_machine_code_sees_the_clusters_that_live_now(name: str) -> None:
+    map_ = ClusterMap(ClustererSettings(name=name, max_clusters=12, half_life=60))
+    for step, z in enumerate(unit_vectors(600, dimension=24, topics=60)):
+        map_.learn(z, step, 0.0)
+        map_.survey(z, 0.3)
+        assert map_._live is not None
+        now = [array for level in map_.levels for array in level.live()]
+        seen = map_._live.arrays[-len(now) :]
+        for a, b in zip(seen, now, strict=True):
+            assert np.array_equal(a, b)
+            # Of a level that may change unseen it is what was so when it was looked at.
+            assert np.shares_memory(a, b) or not map_._steady
+        for level in map_.levels:
+            if isinstance(level, DbstreamLevel):
+                matrix = level._matrix
+                columns = ("_centers", "_rough", "_half", "_dirty", "_weights", "_updated", "_near")
+                for name_, array in zip(columns, matrix._handed.arrays, strict=True):
+                    assert array is getattr(matrix, name_)
+
+
 def test_locating_changes_nothing() -> None:
     map_ = ClusterMap(ClustererSettings())
     vectors = unit_vectors(200)
