@@ -11,7 +11,7 @@ import msgspec
 from ..exceptions import StoreError
 from ..types import Event, History, LineageEvent
 from .base import Kind
-from .rows import LAST_SEQ, LINEAGE_COLUMNS, Snapshot, SnapshotInfo, history_of, unpack
+from .rows import LAST_SEQ, LINEAGE_COLUMNS, NO_DECISION, Snapshot, SnapshotInfo, history_of, unpack
 
 CHUNK = 500
 """Events read at once: a long read would keep SQLite from shortening its write-ahead log."""
@@ -53,6 +53,8 @@ class Reader(ABC):
             If one is missing, damaged, or newer than this release.
         """
         which, args = ("AND kind = ?", [kind]) if kind else ("", [])
+        if kind not in (None, "decision"):
+            which += f" AND {NO_DECISION}"
         sql = f"SELECT seq, version, body FROM events WHERE seq > ? {which} ORDER BY seq LIMIT ?"
         while rows := self.rows(sql, [after, *args, CHUNK]):
             for seq, version, body in rows:
@@ -123,8 +125,14 @@ class Reader(ABC):
     def counts(self, until: int | None = None) -> dict[str, int]:
         """Return how many events of each kind there are, up to event `until` (None: all)."""
         bound = until if until is not None else 2**62
-        sql = "SELECT kind, count(*) FROM events WHERE seq <= ? GROUP BY kind ORDER BY kind"
-        return dict(self.rows(sql, [bound]))
+        # The plus keeps SQLite from the table itself, where events are large.
+        sql = (
+            f"SELECT kind, count(*) FROM events WHERE {NO_DECISION} AND +seq <= ? GROUP BY kind"
+            " UNION ALL SELECT 'decision', count(*) FROM events WHERE +seq <= ?"
+        )
+        counts = dict(sorted(self.rows(sql, [bound, bound])))
+        counts["decision"] = 2 * counts["decision"] - sum(counts.values())  # that was of all
+        return {kind: count for kind, count in counts.items() if count}
 
     def note(self, key: str) -> str | None:
         """Return what was last noted under a key; notes are caches, never part of the log."""

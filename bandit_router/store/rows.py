@@ -37,6 +37,9 @@ PINNED = (
 )
 """Snapshots that are no mere cache: the checkpoint, and those that are to become it."""
 
+NO_DECISION = "kind <> 'decision'"
+"""What the index on kinds holds, in the words that a query has to have to be answered by it."""
+
 AT_ONCE = 100
 """Rows of one statement: SQLite takes 999 values at least."""
 

@@ -3,6 +3,7 @@
 import itertools
 import sqlite3
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -54,7 +55,10 @@ def test_any_split_into_appends_gives_the_same_log(events: list[Event], data: st
             after = data.draw(st.integers(0, len(events)))
             assert list(again.events(after)) == events[after:]
             assert again.last_seq() == len(events)
-            assert sum(again.counts().values()) == len(events)
+            kinds = Counter(event.__struct_config__.tag for event in events)
+            assert again.counts() == dict(sorted(kinds.items()))
+            kinds = Counter(event.__struct_config__.tag for event in events[:after])
+            assert again.counts(until=after) == dict(sorted(kinds.items()))
 
 
 def test_an_empty_log(store: EventStore):
@@ -115,6 +119,29 @@ def test_events_of_one_kind(store):
     assert list(store.events(kind="change")) == [log[0], log[3]]
     assert list(store.events(1, kind="change")) == [log[3]]
     assert store.counts() == {"change": 2, "decision": 1, "feedback": 1, "outcome": 1}
+
+
+@pytest.mark.parametrize("index", ["new", "of earlier releases"])
+def test_what_asks_for_kinds_never_reads_all_events(store, path, monkeypatch, index):
+    if index != "new":
+        with sqlite3.connect(path) as raw:
+            raw.execute("DROP INDEX idx_events_kind")
+            raw.execute("CREATE INDEX idx_events_kind ON events (kind)")
+        raw.close()
+    store.append([change(1), decision(2), outcome(3), change(4), feedback(5)])
+    asked, rows = [], store.rows
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "rows", lambda sql, args=(): asked.append(sql) or rows(sql, args))
+        assert len(list(store.events(kind="change"))) == 2
+        assert len(store.counts()) == 4
+    plans = [
+        str(step[-1])
+        for sql in dict.fromkeys(asked)
+        for step in rows(f"EXPLAIN QUERY PLAN {sql}", [0] * sql.count("?"))
+        if "events" in str(step[-1])
+    ]
+    assert len(plans) == 3
+    assert all("INDEX idx_events_" in plan for plan in plans), plans
 
 
 def test_a_long_log_is_read_while_it_grows(store):
