@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 REVISION = 2
 """Rises whenever the graph would give other vectors."""
 
+TOGETHER = 4
+"""Threads that share a prompt, at the most: more would wait for one another longer than they work,
+and a thread that waits in a loop is a processor that does nothing else."""
+
 MAX_TOKENS = 256  # as sentence-transformers reads with this model
 NEEDED = ("onnxruntime", "onnx", "tokenizers", "safetensors")
 
@@ -35,8 +39,8 @@ class OnnxMiniLM:
 
     Each prompt is a run of its own, on one core, as many at once as there are threads: on a
     processor padding costs more than batching saves, and so does waiting for one another after
-    every product. A prompt that comes alone, as the one before it did, has all threads for itself.
-    So the vector of a prompt does not depend on what else is encoded.
+    every product. A prompt that comes alone, as the one before it did, has several threads to
+    itself. So the vector of a prompt does not depend on what else is encoded.
 
     The ONNX file is written from the packaged weights at the first use, into the user's cache
     folder.
@@ -62,7 +66,7 @@ class OnnxMiniLM:
         self._met = False  # whether the latest call found another under way: the next will too
         self._tokenizer: Any = None
         self._on_one: Any = None  # the network, run by one thread
-        self._on_all: Any = None
+        self._together: Any = None
 
     @staticmethod
     def installed() -> bool:
@@ -83,7 +87,7 @@ class OnnxMiniLM:
         ConfigError
             If a package is missing.
         """
-        if self._on_all is not None:
+        if self._together is not None:
             return
         if not self.installed():
             raise ConfigError(
@@ -97,7 +101,7 @@ class OnnxMiniLM:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._on_one = self._session(1)
-        self._on_all = self._session(self._threads)
+        self._together = self._session(min(self._threads, TOGETHER))
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), 384). Any thread may call it."""
@@ -108,7 +112,7 @@ class OnnxMiniLM:
             self._calls += 1
         try:
             if len(texts) == 1:
-                return self._run(self._on_all if alone else self._on_one, texts[0])
+                return self._run(self._together if alone else self._on_one, texts[0])
             out = np.empty((len(texts), 384), dtype=np.float32)
             # The longest first, so that all are done at nearly the same time.
             left = iter(sorted(range(len(texts)), key=lambda i: -len(texts[i])))

@@ -74,7 +74,7 @@ class Counted:
 def test_it_takes_no_more_threads_than_it_may_whoever_calls(tmp_path: Path, threads: int) -> None:
     embedder = OnnxMiniLM(threads=threads, folder=tmp_path)
     embedder.load()
-    embedder._on_all = embedder._on_one = counted = Counted(embedder._on_one)
+    embedder._together = embedder._on_one = counted = Counted(embedder._on_one)
     with ThreadPoolExecutor(12) as pool:
         found = list(pool.map(embedder.encode, [["one"], ["two", "three"]] * 12))
     assert [len(vectors) for vectors in found] == [1, 2] * 12
@@ -83,7 +83,7 @@ def test_it_takes_no_more_threads_than_it_may_whoever_calls(tmp_path: Path, thre
 
 @needs_onnx
 @pytest.mark.minilm
-def test_a_prompt_has_every_thread_where_none_has_come_beside_another(tmp_path: Path) -> None:
+def test_threads_share_a_prompt_where_none_has_come_beside_another(tmp_path: Path) -> None:
     embedder = OnnxMiniLM(threads=2, folder=tmp_path)
     embedder.load()
     seen: list[str] = []
@@ -99,12 +99,12 @@ def test_a_prompt_has_every_thread_where_none_has_come_beside_another(tmp_path: 
                 embedder.encode([beside.pop()])
             return self.session.run(*args)
 
-    embedder._on_all = Noted("all", embedder._on_all)
+    embedder._together = Noted("together", embedder._together)
     embedder._on_one = Noted("one", embedder._on_one)
     for text in ("first", "second", "third", "fourth"):
         beside += ["another"] if text == "second" else []
         embedder.encode([text])
-    assert seen == ["all", "all", "one", "one", "all"]
+    assert seen == ["together", "together", "one", "one", "together"]
 
 
 def test_the_settings_name_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
