@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -77,8 +78,12 @@ class Writer:
             self._pending += len(rows.events)
             self._submitted += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="bandit-router-writer")
+                # A daemon that is ended in order: no process waits for ever for who forgot to.
+                self._thread = threading.Thread(
+                    target=self._run, name="bandit-router-writer", daemon=True
+                )
                 self._thread.start()
+                atexit.register(self.close)
             self._changed.notify_all()
         return future
 
@@ -109,6 +114,7 @@ class Writer:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+            atexit.unregister(self.close)
 
     def __enter__(self) -> Writer:
         return self

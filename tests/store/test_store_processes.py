@@ -40,6 +40,16 @@ while True:
 """
 
 
+LEFT = """
+import sys
+from bandit_router.store import EventStore, Writer, pack
+from bandit_router.types import Feedback
+writer = Writer(EventStore.open(sys.argv[1]))
+for seq in range(1, 501):
+    writer.submit(pack([Feedback(seq=seq, time=1.0, decision_id="d")]))
+"""
+
+
 @contextmanager
 def python(script: str, path: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
@@ -85,3 +95,9 @@ def test_what_was_acknowledged_survives_a_kill(path, readonly_first):
             assert store.last_seq() % 3 == 0  # all of a write or nothing
             assert [e.seq for e in store.events()] == list(range(1, store.last_seq() + 1))
             last = store.last_seq()
+
+
+def test_a_process_ends_though_its_writer_was_not_closed(path: Path) -> None:
+    subprocess.run([sys.executable, "-c", LEFT, str(path)], check=True, timeout=60)
+    with EventStore.open(path, readonly=True) as store:
+        assert store.last_seq() == 500
