@@ -26,6 +26,7 @@ from numba.core.caching import (
     UserWideCacheLocator,
 )
 from numba.core.dispatcher import Dispatcher
+from numba.core.extending import _Intrinsic
 from numba.core.types import unliteral
 from numba.extending import intrinsic
 
@@ -186,11 +187,15 @@ def made_of(function: FunctionType) -> str:
     """Return a digest of a function, of those that it calls, and of the constants they take."""
     code = function.__code__
     digest = hashlib.sha256(code.co_code)
-    digest.update(repr([c for c in code.co_consts if not isinstance(c, CodeType)]).encode())
+    for constant in code.co_consts:
+        inner = constant.co_code if isinstance(constant, CodeType) else constant
+        digest.update(repr(inner).encode())
     for name in code.co_names:
         value = function.__globals__.get(name)
         if isinstance(value, Dispatcher):
             value = made_of(value.py_func) + _arithmetic(value)
+        elif isinstance(value, _Intrinsic):
+            value = made_of(value._defn)
         elif not isinstance(value, int | float | tuple):
             continue
         digest.update(f"{name}={value!r};".encode())

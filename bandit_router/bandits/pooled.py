@@ -58,6 +58,10 @@ class Widths:
         return np.array([*astuple(self), sharpening, difficulty_strength])
 
 
+HANDED = (np.float64,) * 4 + (np.int64,) + (np.float64,) * 2
+"""Types of what `evidence_of` returns."""
+
+
 @compiled
 def evidence_of(handed: Rows) -> tuple[Array, Array, Array, Array, Rows, Array, Array]:
     """Return all that was observed and is believed, as it was handed over; see `Handed`.

@@ -25,7 +25,7 @@ from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array
 from .cells import Cells
 from .credit import C2, CN, LN, R2, ROWS, C, R, Sums, W, added
 from .learning import learn, noises
-from .pooled import LOG_WEIGHT, STRENGTH, WEIGHT, Widths, believe
+from .pooled import HANDED, LOG_WEIGHT, STRENGTH, WEIGHT, Widths, believe
 from .priors import Priors
 from .rates import dearest, mean_costs, rates
 
@@ -394,7 +394,7 @@ class Posterior:
         """Let machine code see the arrays of now; see `evidence_of`."""
         cells, adjusted = self._cells, self._adjusted
         held = self._arms, adjusted.held, cells.sums, cells.places, cells.row_of
-        self._handed = Handed(*held, self._pools, self._tuning)
+        self._handed = Handed((*held, self._pools, self._tuning), HANDED)
         cells.handed_over = adjusted.handed_over = True
         return self._handed
 

@@ -16,6 +16,10 @@ TIE = 1e-12
 """Relative; closer than this to the threshold River's own arithmetic decides."""
 
 
+HANDED = np.float64, np.float32, np.float32, np.bool_, np.float64, np.float64, np.int64
+"""Types of what `attract` is handed."""
+
+
 @compiled
 def attract(
     handed: Rows,

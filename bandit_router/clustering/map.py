@@ -23,7 +23,7 @@ from .drift import ShareWatch
 from .level import DbstreamLevel, Level, Turnover
 from .lineage import WHOLE, Lineage
 from .matrix import Array
-from .nearest import room_for, survey
+from .nearest import HANDED, OF_A_LEVEL, room_for, survey
 from .slots import SlotLevel
 from .surroundings import Surroundings
 
@@ -66,7 +66,7 @@ class ClusterMap:
     ) -> None:
         self.projection = projection
         self.levels: list[Level] = _levels(settings)
-        self._radii = np.array([level.radius for level in self.levels])
+        self._radii = np.array([level.radius for level in self.levels], np.float64)
         self._room = room_for(len(self.levels))
         self.lineage = Lineage(first_id)
         self._new_ids = [partial(self.lineage.new_id, depth) for depth in range(len(self.levels))]
@@ -131,7 +131,8 @@ class ClusterMap:
         """Let machine code see the clusters that live now."""
         projection = self.projection or _NONE
         levels = [array for level in self.levels for array in level.live()]
-        self._live = Handed(self._radii, projection.components, projection.mean, *levels)
+        arrays = (self._radii, projection.components, projection.mean, *levels)
+        self._live = Handed(arrays, HANDED + OF_A_LEVEL * len(self.levels))
         return self._live
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..handed import Handed
-from .attract import attract, place, rounding
+from .attract import HANDED, attract, place, rounding
 from .nearest import nearest
 
 Array = NDArray[np.float64]
@@ -61,7 +61,7 @@ class CenterMatrix:
     def _hand_over(self) -> None:
         """Let machine code see the arrays of now."""
         columns = (self._centers, self._rough, self._half, self._dirty, self._weights)
-        self._handed = Handed(*columns, self._updated, self._near)
+        self._handed = Handed((*columns, self._updated, self._near), HANDED)
         self._look()
 
     def _look(self) -> None:

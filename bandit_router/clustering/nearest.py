@@ -139,8 +139,13 @@ def room_for(levels: int) -> int:
     return 2 * levels + 3 + 2 * levels * MOST
 
 
-HANDED = 3
-"""Arrays that a survey is handed before those of the levels, two of each."""
+HANDED = np.float64, np.float32, np.float64
+"""What a survey is handed, see there, before the arrays of the levels; their types."""
+
+OF_A_LEVEL = np.int64, np.float64
+"""Those of each level."""
+
+_FIRST, _EACH = len(HANDED), len(OF_A_LEVEL)
 
 
 @compiled
@@ -182,8 +187,8 @@ def survey(
             z[i] = vector[i]
     starts[0] = 0
     for i in range(depth):
-        own = line(handed, HANDED + 2 * i, np.int64)
-        centers = table(handed, HANDED + 2 * i + 1, np.float64)
+        own = line(handed, _FIRST + _EACH * i, np.int64)
+        centers = table(handed, _FIRST + _EACH * i + 1, np.float64)
         start = starts[i]
         count, distance = around(
             centers, own, z, bandwidth, ids[start : start + MOST], kernel[start : start + MOST]

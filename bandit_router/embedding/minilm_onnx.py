@@ -112,7 +112,9 @@ class OnnxMiniLM:
             self._calls += 1
         try:
             if len(texts) == 1:
-                return self._run(self._together if alone else self._on_one, texts[0])
+                if alone:
+                    return self._run(self._together, texts[0], min(self._threads, TOGETHER))
+                return self._run(self._on_one, texts[0])
             out = np.empty((len(texts), 384), dtype=np.float32)
             # The longest first, so that all are done at nearly the same time.
             left = iter(sorted(range(len(texts)), key=lambda i: -len(texts[i])))
@@ -130,11 +132,15 @@ class OnnxMiniLM:
             with self._changing:
                 self._calls -= 1
 
-    def _run(self, session: Any, text: str) -> NDArray[np.float32]:
+    def _run(self, session: Any, text: str, threads: int = 1) -> NDArray[np.float32]:
         [found] = self._tokenizer.encode_batch_fast([text.encode("utf-8", "replace").decode()])
         ids = np.array([found.ids], dtype=np.int32)
-        with self._running:
+        for _ in range(threads):  # only one at a time takes several: none waits for another's
+            self._running.acquire()
+        try:
             [out] = session.run(None, {"ids": ids})
+        finally:
+            self._running.release(threads)
         return out  # type: ignore[no-any-return]
 
     def _session(self, threads: int) -> Any:

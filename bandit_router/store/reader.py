@@ -125,6 +125,8 @@ class Reader(ABC):
     def counts(self, until: int | None = None) -> dict[str, int]:
         """Return how many events of each kind there are, up to event `until` (None: all)."""
         bound = until if until is not None else 2**62
+        if bound <= 0:
+            return {}
         # The plus keeps SQLite from the table itself, where events are large.
         sql = (
             f"SELECT kind, count(*) FROM events WHERE {NO_DECISION} AND +seq <= ? GROUP BY kind"

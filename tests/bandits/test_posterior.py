@@ -73,7 +73,7 @@ steps = st.lists(
         st.lists(st.integers(4, 60), min_size=1, max_size=20),  # lessons in these clusters
         st.integers(0, 3).map("d{}".format),  # an arm more, or one again
         st.tuples(st.integers(0, 60), st.integers(0, 200)),  # a merge
-        st.sampled_from(["tuned", "loaded", "moved", "wider places"]),
+        st.sampled_from(["tuned", "loaded", "moved", "wider", "narrower", "taken back"]),
     ),
     max_size=12,
 )
@@ -94,8 +94,12 @@ def test_machine_code_sees_what_is_held_now_whatever_happened(done: list) -> Non
             model.load(decode_state(encode_state(model.state())))
         elif step == "moved":
             model.moved("a", 0.1, keep=1.0)
-        elif step == "wider places":
+        elif step == "wider":
             z = (*z, 0.0)
+        elif step == "narrower":
+            z = ()
+        elif step == "taken back":  # where it was not said: more than is held there
+            learn(model, (1, 4), credit("a", [(1.0, 0.5)], None, None), "a", -1.0, (*z, 9.0))
         else:
             model.set_arm(step, 0.5, 1e-3)
         at(model, (1, 4), z)

@@ -62,9 +62,10 @@ def test_nothing_is_around_on_an_empty_map() -> None:
     assert around(np.zeros((0, 1)), nothing, np.zeros(1), 0.4, ids, kernel) == (0, np.inf)
 
 
+@pytest.mark.parametrize("radii", [(1.1, 0.7), (2, 1)])
 @pytest.mark.parametrize("name", ["dbstream", "kmeans", "clustream"])
-def test_the_path_of_a_survey_is_where_the_map_locates(name: str) -> None:
-    map_ = ClusterMap(ClustererSettings(name=name, resolutions=(1.1, 0.7)))  # type: ignore[arg-type]
+def test_the_path_of_a_survey_is_where_the_map_locates(name: str, radii: tuple) -> None:
+    map_ = ClusterMap(ClustererSettings(name=name, resolutions=radii))  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     for step in range(400):
         z = rng.normal(size=6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
@@ -96,14 +97,17 @@ def test_threads_share_a_prompt_where_none_has_come_beside_another(tmp_path: Pat
         def run(self, *args: Any) -> Any:
             seen.append(self.name)
             if beside:
-                embedder.encode([beside.pop()])
+                pool.submit(embedder.encode, [beside.pop()])
+                while embedder._calls < 2:
+                    sleep(0.001)
             return self.session.run(*args)
 
     embedder._together = Noted("together", embedder._together)
     embedder._on_one = Noted("one", embedder._on_one)
     for text in ("first", "second", "third", "fourth"):
         beside += ["another"] if text == "second" else []
-        embedder.encode([text])
+        with ThreadPoolExecutor(1) as pool:
+            embedder.encode([text])
     assert seen == ["together", "together", "one", "one", "together"]
 
 
