@@ -46,6 +46,8 @@ class AdjustedLevels:
     held
         What the last five are views of, for machine code; see `blocks`. None of them is ever
         replaced by itself.
+    handed_over
+        Whether `held` is what was handed over last, see `Handed`.
 
     Notes
     -----

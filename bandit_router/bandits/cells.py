@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..compiled import compiled
-from .belief import Array
+from .belief import Array, Rows
 from .credit import NOTHING, ROWS, Sums, W, added
 
 _FEW = 16
@@ -31,21 +31,22 @@ class Cells:
         Whether these arrays are those that were handed over last, see `Handed`.
     """
 
+    row_of: Rows
+    sums: Array
+    places: Array
+    handed_over: bool
+
     def __init__(self) -> None:
         self._ids = [0]  # by row; the first row stays zero
         self._rows = {0: 0}  # by id: `row_of` for Python
-        self.row_of = np.zeros(_FEW, np.int64)
-        self.sums = np.zeros((_FEW, ROWS, 0))
-        self.places = np.zeros((_FEW, 1))
-        self.handed_over = False
+        self._hold(np.zeros(_FEW, np.int64), np.zeros((_FEW, ROWS, 0)), np.zeros((_FEW, 1)))
 
     def __len__(self) -> int:
         return len(self._ids) - 1
 
     def add_arm(self) -> None:
         """Make room for one arm more."""
-        self.sums = np.pad(self.sums, ((0, 0), (0, 0), (0, 1)))
-        self.handed_over = False
+        self._hold(sums=np.pad(self.sums, ((0, 0), (0, 0), (0, 1))))
 
     def add(self, id_: int, arm: int, sums: Sums, z: Array) -> None:
         """Add the `sums` of a credit to an arm in a cluster, for a prompt at `z`."""
@@ -61,8 +62,7 @@ class Cells:
             if id_ not in self._rows:
                 self._new(id_)
         if dimension is not None and self.places.shape[1] != dimension + 1 and any(path):
-            self.places = np.zeros((len(self.places), dimension + 1))
-            self.handed_over = False
+            self._hold(places=np.zeros((len(self.places), dimension + 1)))
 
     def merge(self, id_: int, heir: int) -> None:
         """Add the evidence of a dead cluster to its heir; 0 drops it."""
@@ -99,12 +99,21 @@ class Cells:
         """Take over what `state` returned."""
         self._ids = [0, *state["ids"]]
         self._rows = {id_: row for row, id_ in enumerate(self._ids)}
-        self.row_of = np.zeros(max(self._ids) + _FEW, np.int64)
-        self.row_of[self._ids] = np.arange(len(self._ids))
-        self.sums, self.places = (
+        row_of = np.zeros(max(self._ids) + _FEW, np.int64)
+        row_of[self._ids] = np.arange(len(self._ids))
+        sums, places = (
             np.pad(state[key], ((1, _FEW), *[(0, 0)] * (state[key].ndim - 1)))
             for key in ("sums", "place")
         )
+        self._hold(row_of, sums, places)
+
+    def _hold(
+        self, row_of: Rows | None = None, sums: Array | None = None, places: Array | None = None
+    ) -> None:
+        """Put these arrays in the place of those before; None: that one stays."""
+        self.row_of = self.row_of if row_of is None else row_of
+        self.sums = self.sums if sums is None else sums
+        self.places = self.places if places is None else places
         self.handed_over = False
 
     def _row(self, id_: int) -> int:
@@ -113,13 +122,10 @@ class Cells:
     def _new(self, id_: int) -> int:
         row = len(self._ids)
         if row == len(self.sums):
-            self.sums, self.places = (
-                np.concatenate([a, np.zeros_like(a)]) for a in (self.sums, self.places)
-            )
-            self.handed_over = False
+            larger = [np.concatenate([a, np.zeros_like(a)]) for a in (self.sums, self.places)]
+            self._hold(None, *larger)
         if id_ >= len(self.row_of):
-            self.row_of = np.pad(self.row_of, (0, id_ + 1))
-            self.handed_over = False
+            self._hold(np.pad(self.row_of, (0, id_ + 1)))
         self.row_of[id_] = self._rows[id_] = row
         self._ids.append(id_)
         return row

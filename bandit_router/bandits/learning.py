@@ -14,11 +14,11 @@ from .belief import Array, Rows
 from .blocks import blocks
 from .cells import add_to_cell
 from .credit import CN, R2, R, Sums, W, added
+from .evidence import evidence_of
 from .pooled import (
     LOG_WEIGHT,
     WEIGHT,
     coordinates,
-    evidence_of,
     foretell,
     linear,
     placed,

@@ -12,7 +12,6 @@ import numpy as np
 
 from ..clustering.surroundings import parts
 from ..compiled import compiled, reordered
-from ..handed import cube, line, table
 from .arms import ACTIVE, KIN, LAMBDA, LEVEL, NOISE
 from .belief import (
     COST,
@@ -27,6 +26,7 @@ from .belief import (
 )
 from .blocks import blocks
 from .credit import CN, LN, R, W
+from .evidence import evidence_of
 from .rates import rates
 
 STRENGTH, WEIGHT, LOG_WEIGHT = range(3)
@@ -56,39 +56,6 @@ class Widths:
     def array(self, sharpening: float, difficulty_strength: float) -> Array:
         """Return the numbers in this order, and two of the `Pooling`, as `believe` takes them."""
         return np.array([*astuple(self), sharpening, difficulty_strength])
-
-
-HANDED = (np.float64,) * 4 + (np.int64,) + (np.float64,) * 2
-"""Types of what `evidence_of` returns."""
-
-
-@compiled
-def evidence_of(handed: Rows) -> tuple[Array, Array, Array, Array, Rows, Array, Array]:
-    """Return all that was observed and is believed, as it was handed over; see `Handed`.
-
-    Returns
-    -------
-    arms
-        Shape (`ARM_ROWS`, A), see `arms`.
-    adjusted
-        What `AdjustedLevels` are held in.
-    sums, places, row_of
-        Of every cluster, see `Cells`; shape (rows, `ROWS`, A) and (rows, dimension + 1).
-    pools
-        Of the candidate strengths, shape (3, S): how strong, how much each is believed, the
-        logarithm of that but for a constant; the last is of the tilts.
-    tuning
-        See `Widths.array`.
-    """
-    return (
-        table(handed, 0, np.float64),
-        table(handed, 1, np.float64),
-        cube(handed, 2, np.float64),
-        table(handed, 3, np.float64),
-        line(handed, 4, np.int64),
-        table(handed, 5, np.float64),
-        line(handed, 6, np.float64),
-    )
 
 
 @compiled

@@ -24,8 +24,9 @@ from .arms import ACTIVE, ARM_ROWS, KIN, LAMBDA, LEVEL, LISTED, NOISE, PRIOR
 from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
 from .cells import Cells
 from .credit import C2, CN, LN, R2, ROWS, C, R, Sums, W, added
+from .evidence import hand_over
 from .learning import learn, noises
-from .pooled import HANDED, LOG_WEIGHT, STRENGTH, WEIGHT, Widths, believe
+from .pooled import LOG_WEIGHT, STRENGTH, WEIGHT, Widths, believe
 from .priors import Priors
 from .rates import dearest, mean_costs, rates
 
@@ -391,10 +392,10 @@ class Posterior:
         )
 
     def _hand_over(self) -> Handed:
-        """Let machine code see the arrays of now; see `evidence_of`."""
+        """Let machine code see the arrays of now."""
         cells, adjusted = self._cells, self._adjusted
-        held = self._arms, adjusted.held, cells.sums, cells.places, cells.row_of
-        self._handed = Handed((*held, self._pools, self._tuning), HANDED)
+        seen = cells.sums, cells.places, cells.row_of
+        self._handed = hand_over(self._arms, adjusted.held, *seen, self._pools, self._tuning)
         cells.handed_over = adjusted.handed_over = True
         return self._handed
 
