@@ -17,20 +17,19 @@ import msgspec
 import numpy as np
 
 from ..clustering import Surroundings, finest
-from ..clustering.surroundings import parts
 from ..handed import Handed
 from .adjusted import AdjustedLevels
 from .arms import ACTIVE, ARM_ROWS, KIN, LAMBDA, LEVEL, LISTED, NOISE, PRIOR
-from .belief import COST, EVIDENCE, LATENCY, MEAN, SAMPLING, SUPPORT, VAR, Array, Belief
+from .belief import SUPPORT, Array, Belief
 from .cells import Cells
-from .credit import C2, CN, LN, R2, ROWS, C, R, Sums, W, added
+from .credit import C2, CN, R2, ROWS, C, R, Sums, W, added
 from .evidence import hand_over
 from .learning import learn, noises
 from .pooled import LOG_WEIGHT, STRENGTH, WEIGHT, Widths, believe
 from .priors import Priors
-from .rates import dearest, mean_costs, rates
+from .rates import dearest, mean_costs
+from .unpooled import PRIOR_WEIGHT, each_by_itself, means, without_map
 
-_PRIOR_WEIGHT = 1.0  # of an arm's prior, where there is no map
 _COORDINATES = 32  # the most that difficulty is linear in
 _AS_IT_IS = np.zeros((0, 0))  # no folding
 # Candidate strengths of the pooling, as multiples of the setting, and the log of how much each
@@ -163,8 +162,8 @@ class Posterior:
             An arm that it is expected to be like, where no prior is given: it takes that arm's
             level, and its interactions, as far as it has none of its own.
         """
-        added = arm not in self.index
-        if added:
+        new = arm not in self.index
+        if new:
             self.index[arm] = len(self.arms)
             self.arms = (*self.arms, arm)
             self._arms = np.pad(self._arms, ((0, 0), (0, 1)))
@@ -181,7 +180,7 @@ class Posterior:
         self._dearest = None
         self._arms[LISTED] = self._priors.cost
         self._find_kin()
-        if added or (self._arms[PRIOR] != self._guess()).any():
+        if new or (self._arms[PRIOR] != self._guess()).any():
             self._refit()
 
     def retire(self, arm: str) -> None:
@@ -225,7 +224,7 @@ class Posterior:
                 assert room
             foretold = Foretold(quality, cost)
         else:
-            foretold, sound, before, now = self._learn_placeless(here, sums, index)
+            foretold, sound, before, now = self._learn_without_map(sums, index)
         if sound and not (sums[W] or sums[R] or sums[R2]):
             return foretold  # a bill or a latency alone moves no level
         if self._levels and not sound:
@@ -302,18 +301,20 @@ class Posterior:
     def at(self, here: Surroundings) -> Belief:
         """Return what is believed of every arm at a place."""
         if not self._levels:
-            belief = Belief(self._placeless(here))
+            belief = without_map(self._arms)
         else:
             table = np.zeros((SUPPORT + 1 + self._levels, len(self.arms)))
             believe(table, *self._evidence(here))
             belief = Belief(table, self.pooling.sharpening)
-        return self._flat(finest(here.path), belief) if self.pooling.flat else belief
+        if not self.pooling.flat:
+            return belief
+        held = finest(here.path)
+        own = self._cells.inside(held) if held else self._arms
+        return each_by_itself(belief, own, self._arms[PRIOR])
 
     def overall(self) -> tuple[Array, Array]:
         """Return mean quality and mean cost (nan: unknown) over all that was observed."""
-        weight, reward = self._arms[:2]
-        quality = (reward + _PRIOR_WEIGHT * self._arms[PRIOR]) / (weight + _PRIOR_WEIGHT)
-        return quality, self.costs()
+        return means(self._arms), self.costs()
 
     def costs(self) -> Array:
         """Return each arm's mean cost over all that was observed (nan: unknown), (arms,)."""
@@ -360,7 +361,7 @@ class Posterior:
     def _guess(self) -> Array:
         """Each arm's prior mean quality, shape (arms,)."""
         weight, reward = self._arms[:2]
-        plain = reward / np.maximum(weight, _PRIOR_WEIGHT)
+        plain = reward / np.maximum(weight, PRIOR_WEIGHT)
         level = self._adjusted.levels if self._levels else plain
         return self._priors.quality(self.index, weight, level)
 
@@ -370,14 +371,12 @@ class Posterior:
         self._cells.make_room(path, dimension if sums[W] else None)
         self._adjusted.make_room(dimension if any(sums[:CN]) else 0)
 
-    def _learn_placeless(
-        self, here: Surroundings, sums: Sums, index: int
-    ) -> tuple[Foretold, bool, float, float]:
-        believed, before = self._placeless(here), self._arms.item(W, index)
-        cost = float(believed[COST, index]) if sums[CN] else np.nan
+    def _learn_without_map(self, sums: Sums, index: int) -> tuple[Foretold, bool, float, float]:
+        believed, before = without_map(self._arms), self._arms.item(W, index)
+        cost = believed.cost.item(index) if sums[CN] else np.nan
         sound = added(self._arms[:, index], sums)
         noises(self._arms)
-        foretold = Foretold(float(believed[MEAN, index]), cost)
+        foretold = Foretold(believed.quality.item(index), cost)
         return foretold, sound, before, self._arms.item(W, index)
 
     def _evidence(self, here: Surroundings) -> tuple[Any, ...]:
@@ -398,32 +397,6 @@ class Posterior:
         self._handed = hand_over(self._arms, adjusted.held, *seen, self._pools, self._tuning)
         cells.handed_over = adjusted.handed_over = True
         return self._handed
-
-    def _placeless(self, here: Surroundings) -> Array:
-        """Return the table of a `Belief` without a map: an arm's level is its mean."""
-        arms, sums = self._arms, self._cells.sums
-        n, s = arms[W], arms[R]
-        table = np.empty((SUPPORT + 1, len(self.arms)))
-        table[MEAN] = (s + _PRIOR_WEIGHT * arms[PRIOR]) / (n + _PRIOR_WEIGHT)
-        table[VAR] = table[SAMPLING] = arms[NOISE] / (n + _PRIOR_WEIGHT)
-        table[EVIDENCE] = table[SUPPORT] = n
-        starts, rows, kernel, _ = parts(here.words)  # none are around
-        rates(table, COST, arms, CN, sums, rows, kernel, starts)
-        rates(table, LATENCY, arms, LN, sums, rows, kernel, starts)
-        return table
-
-    def _flat(self, held: int, belief: Belief) -> Belief:
-        """Give every (finest cluster, arm) a Beta posterior of its own."""
-        finest = self._cells.inside(held) if held else self._arms
-        n, s = finest[W], finest[R]
-        prior = 2.0 * np.clip(self._arms[PRIOR], 0.01, 0.99)
-        beta = np.stack([s + prior, np.maximum(n - s, 0.0) + 2.0 - prior])
-        size = beta.sum(axis=0)
-        mean = beta[0] / size
-        var = mean * (1 - mean) / (size + 1)
-        table = belief.table.copy()
-        table[MEAN], table[VAR], table[SAMPLING] = mean, var, var
-        return Belief(table, beta=beta)
 
     def _suppose(self) -> None:
         """Work out again what follows from evidence and priors."""
