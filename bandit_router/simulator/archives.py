@@ -45,9 +45,13 @@ class Archive:
         self._shadows = [n.removeprefix(SHADOW) for n in policies if n.startswith(SHADOW)]
         self._settings = FeedbackSettings()
         self._said = sqlite3.connect("")
-        self._said.execute("CREATE TABLE said (decision_id TEXT, body BLOB)")
-        self._said.executemany("INSERT INTO said VALUES (?, ?)", self._gathered())
-        self._said.execute("CREATE INDEX said_of ON said (decision_id)")
+        try:
+            self._said.execute("CREATE TABLE said (decision_id TEXT, body BLOB)")
+            self._said.executemany("INSERT INTO said VALUES (?, ?)", self._gathered())
+            self._said.execute("CREATE INDEX said_of ON said (decision_id)")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Forget what was gathered."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -307,7 +308,8 @@ async def test_no_secret_is_kept_or_told(start, db, keys, monkeypatch, caplog):
     for hidden in (secret, SECRET):
         assert not [text for text in said if hidden in text]
         assert not [data for data in files if hidden.encode() in data]
-    assert sqlite3.connect(db).execute("SELECT hash FROM api_keys").fetchone()[0] == made.hash
+    with closing(sqlite3.connect(db)) as kept:
+        assert kept.execute("SELECT hash FROM api_keys").fetchone()[0] == made.hash
 
 
 async def test_other_sites_may_not_call_unless_named(start):

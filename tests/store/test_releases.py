@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,7 +60,7 @@ def test_it_migrates_and_nothing_is_lost(old):
     assert [event.seq for event in events] == list(range(1, 269))
     assert sum(arm.evidence for arm in router.arms()) == pytest.approx(82.0)
     assert router.history("dec-0005").decision.prompt == "prompt number 5"
-    with sqlite3.connect(old) as db:
+    with closing(sqlite3.connect(old)) as db:
         [version] = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
     assert int(version) == SCHEMA_VERSION
     with KeyStore(old) as keys:

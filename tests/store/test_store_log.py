@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 import tempfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -237,6 +238,6 @@ def test_a_snapshot_of_what_is_not_on_disk_is_refused(store):
 
 
 def test_erasing_a_decision_does_not_read_the_others(store: EventStore, path: Path) -> None:
-    with sqlite3.connect(path) as db:
+    with closing(sqlite3.connect(path)) as db:
         plan = db.execute(f"EXPLAIN QUERY PLAN {DECISION}", ["d"]).fetchall()
     assert all("decision_id=?" in step[-1] for step in plan), plan

@@ -413,5 +413,7 @@ async def test_a_signal_that_cannot_be_had_is_refused_at_the_start(
     db: Any, embedder: Any, tables: Any, field: str
 ) -> None:
     app = create_app(parse_config({"models": [{"name": "m"}], **tables}), db=db, embedder=embedder)
+    runner = web.AppRunner(app)
     with pytest.raises(ConfigError, match=field):
-        await web.AppRunner(app).setup()
+        await runner.setup()
+    await runner.cleanup()
