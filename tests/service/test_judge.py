@@ -168,6 +168,8 @@ async def test_a_judge_that_cannot_be_asked_is_refused_at_the_start(
     table = {key: value for key, value in table.items() if value is not None}
     bad = config(profiles=[{"name": "p", "strategy": "llm-judge"}], llm_judge=table)
     app = create_app(bad, db=db, embedder=embedder)
+    runner = web.AppRunner(app)
     with pytest.raises(ConfigError, match=rf"llm_judge\.{field}") as refused:
-        await web.AppRunner(app).setup()
+        await runner.setup()
+    await runner.cleanup()
     assert refused.value.field == f"llm_judge.{field}"
