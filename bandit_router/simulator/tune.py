@@ -16,6 +16,7 @@ import tomllib
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Any
 
@@ -109,8 +110,14 @@ def tune(
     InvalidInput
         If Optuna is not installed or the study cannot be opened.
     """
+    with ExitStack() as opened:
+        return _tuned(_study(study, problem, opened), problem, trials, processes, progress)
+
+
+def _tuned(
+    search: Any, problem: Problem, trials: int, processes: int | None, progress: bool
+) -> dict[str, Any]:
     processes = processes or cores()
-    search = _study(study, problem)
     cut = _search(search, problem, trials, processes, progress)
     import optuna
 
@@ -180,7 +187,11 @@ def config_text(problem: Problem, found: dict[str, Any]) -> str:
     return "\n".join(head) + "\n\n" + body
 
 
-def _study(url: str | None, problem: Problem) -> Any:
+def _study(url: str | None, problem: Problem, on_close: ExitStack) -> Any:
+    """Return the study at a URL, or one in memory; `on_close` closes its connections.
+
+    Optuna leaves them to the garbage collector.
+    """
     try:
         import optuna
     except ImportError:
@@ -198,8 +209,12 @@ def _study(url: str | None, problem: Problem) -> Any:
         )
 
     def opened() -> Any:
+        storage = None
+        if url is not None:
+            storage = optuna.storages.RDBStorage(_with_driver(url))
+            on_close.callback(storage.engine.dispose)
         found = optuna.create_study(
-            storage=None if url is None else _with_driver(url),
+            storage=storage,
             sampler=sampler,
             study_name=f"bandit-router-{digest}",
             direction="maximize",
