@@ -113,6 +113,22 @@ def plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written")
 
 
+def rows(candidates: Sequence[Candidate]) -> tuple[Sequence[str], list[list[Any]]]:
+    """Return the names of candidates, and of each the columns; an unknown number is None or nan.
+
+    To make a `Candidate` of each takes as long again as to answer with them.
+
+    Examples
+    --------
+    >>> rows((Candidate("small", 1.0, support=(3.0, 2.0)),))
+    (['small'], [[1.0, None, None, None, None, None, None, 0.0, 3.0, 2.0]])
+    """
+    if isinstance(candidates, Candidates):
+        return candidates.models, candidates.table.tolist()
+    names = [c.model for c in candidates]
+    return names, [[*msgspec.structs.astuple(c)[1:-1], *c.support] for c in candidates]
+
+
 def _candidate(model: str, row: list[float]) -> Candidate:
     chance, quality, sd, cost, latency, utility, draw, evidence = row[:SUPPORT]
     return Candidate(

@@ -10,7 +10,8 @@ from .candidates import plain
 from .types import Candidate, Decision
 from .views import interval
 
-_LITTLE = 5.0
+LITTLE = 5.0
+"""Weight of feedback in a cluster; an estimate on less leans on the rest of the map."""
 
 
 def as_data(decision: Decision) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def as_text(decision: Decision) -> str:
     if any(insufficient(c) for c in ranked):
         lines += [
             "",
-            f"* insufficient evidence here: fewer than {_LITTLE:g} feedbacks; "
+            f"* insufficient evidence here: fewer than {LITTLE:g} feedbacks; "
             "the estimate leans on the rest of the map",
         ]
     return "\n".join(lines)
@@ -46,7 +47,7 @@ def as_text(decision: Decision) -> str:
 
 def insufficient(candidate: Candidate) -> bool:
     """Tell whether the estimate rests on next to nothing that was seen in this cluster."""
-    return candidate.quality is not None and candidate.evidence < _LITTLE
+    return candidate.quality is not None and candidate.evidence < LITTLE
 
 
 def quality_interval(candidate: Candidate) -> tuple[float, float] | None:

@@ -57,7 +57,7 @@ class ClusterView(msgspec.Struct, frozen=True, kw_only=True):
 
 def interval(mean: float, sd: float) -> tuple[float, float]:
     """Return the 95 % interval of a quality, clipped to [0, 1]."""
-    middle = _unit(mean)
+    middle = 0.0 if mean < 0.0 else 1.0 if mean > 1.0 else mean  # a call less: as `_unit` has it
     low, high = middle - Z95 * sd, middle + Z95 * sd
     return (0.0 if low < 0.0 else low), (1.0 if high > 1.0 else high)
 

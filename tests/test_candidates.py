@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bandit_router import Router, codec
-from bandit_router.candidates import Candidates, plain
+from bandit_router.candidates import Candidates, plain, rows
 from bandit_router.explain import as_data
 from bandit_router.types import Candidate, Decision, Request
 
@@ -44,10 +44,10 @@ def test_a_decision_just_made_is_the_one_that_is_read_again() -> None:
 
 def test_rows_are_those_of_the_arms_that_were_eligible_in_their_order() -> None:
     request = Request(models=("large", "small"))
-    rows = decided(request=request).candidates
-    assert [row.model for row in rows] == ["small", "large"]
-    assert (rows[0], rows[-1], rows[:1], len(rows)) == (*rows, (rows[0],), 2)
-    assert sum(row.propensity for row in rows) == pytest.approx(1.0)
+    some = decided(request=request).candidates
+    assert [row.model for row in some] == ["small", "large"]
+    assert (some[0], some[-1], some[:1], len(some)) == (*some, (some[0],), 2)
+    assert sum(row.propensity for row in some) == pytest.approx(1.0)
 
 
 def test_what_is_unknown_is_none() -> None:
@@ -55,6 +55,12 @@ def test_what_is_unknown_is_none() -> None:
     (one,) = Candidates(("a",), row)
     assert one == Candidate("a", 1.0, 0.5, 0.1, None, None, 0.5, 0.4, 3.0, (7.0, 3.0))
     assert Candidates(("a",), row) != [one]
+
+
+def test_rows_of_a_table_are_those_of_its_candidates() -> None:
+    found = decided().candidates
+    assert any(candidate.latency_ms is None for candidate in found)  # nan in the table
+    assert msgspec.json.encode(rows(found)) == msgspec.json.encode(rows(tuple(found)))
 
 
 def test_nothing_else_is_written_as_one() -> None:

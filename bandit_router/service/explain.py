@@ -7,9 +7,11 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from ..explain import insufficient, quality_interval
+from ..candidates import rows
+from ..explain import LITTLE
 from ..memory import standing
-from ..types import Advice, Candidate, Decision, Feedback, History, Outcome, Shadow
+from ..types import Advice, Decision, Feedback, History, Outcome, Shadow
+from ..views import interval
 from .wire import (
     AdviceAnswer,
     Asked,
@@ -28,8 +30,14 @@ from .wire import (
 
 def route_answer(decision: Decision, demo: Demo | None, link: str | None) -> RouteAnswer:
     """Return the answer to ``POST /route``."""
+    expected, candidates = _believed(decision)
     return RouteAnswer(
-        **_chosen(decision),
+        decision_id=decision.decision_id,
+        model=decision.model,
+        cluster=decision.cluster,
+        propensity=decision.propensity,
+        expected=expected,
+        candidates=candidates,
         feedback_url=link or UNSET,
         demo=demo or UNSET,
     )
@@ -39,8 +47,14 @@ def decision_answer(history: History) -> DecisionAnswer:
     """Return the answer to ``GET /decisions/{id}``."""
     decision = history.decision
     outcome = history.outcomes[-1] if history.outcomes else None
+    expected, candidates = _believed(decision)
     return DecisionAnswer(
-        **_chosen(decision),
+        decision_id=decision.decision_id,
+        model=decision.model,
+        cluster=decision.cluster,
+        propensity=decision.propensity,
+        expected=expected,
+        candidates=candidates,
         seq=decision.seq,
         time=decision.time,
         path=list(decision.path),
@@ -61,30 +75,24 @@ def decision_answer(history: History) -> DecisionAnswer:
     )
 
 
-def _chosen(decision: Decision) -> dict[str, Any]:
-    """Return what both answers say of the choice."""
-    candidates = [_candidate(c) for c in decision.candidates]
-    [expected] = [c.expected for c in candidates if c.model == decision.model]
-    return {
-        "decision_id": decision.decision_id,
-        "model": decision.model,
-        "cluster": decision.cluster,
-        "propensity": decision.propensity,
-        "expected": expected,
-        "candidates": candidates,
-    }
+def _believed(decision: Decision) -> tuple[Expected, list[CandidateAnswer]]:
+    """Return what was expected of the model chosen, and what was believed of every candidate."""
+    names, numbers = rows(decision.candidates)
+    candidates = list(map(_candidate, names, numbers))
+    return candidates[names.index(decision.model)].expected, candidates
 
 
-def _candidate(c: Candidate) -> CandidateAnswer:
+def _candidate(model: str, row: list[Any]) -> CandidateAnswer:
+    chance, quality, sd, cost, latency, _, draw, evidence, *support = row
     return CandidateAnswer(
-        c.model,
-        c.propensity,
-        Expected(c.quality, c.cost_usd, c.latency_ms),
-        quality_interval(c),
-        c.draw,
-        c.evidence,
-        c.support,
-        insufficient(c),
+        model,
+        chance,
+        Expected(quality, cost, latency),  # nan is null in JSON
+        None if quality is None or sd is None else interval(quality, sd),
+        draw,
+        evidence,
+        support,
+        quality is not None and evidence < LITTLE,
     )
 
 

@@ -78,7 +78,7 @@ class CandidateAnswer(Answer, frozen=True, gc=False):
     quality_interval: tuple[float, float] | None
     draw: float | None
     evidence: float
-    support: tuple[float, ...]
+    support: list[float]
     insufficient_evidence: bool
 
 
