@@ -16,11 +16,11 @@ from ..exceptions import BanditRouterError
 from ..types import Change, Decision, Event, Feedback, Outcome
 from .batch import Batch
 from .overview import explored
+from .traffic import Traffic
 
 OTHER = "other"
 _MODELS, _SOURCES = 100, 20
 PREFIX = "bandit_router"
-_HTTP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _MODEL_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0)
 
 
@@ -77,30 +77,25 @@ class Metrics:
         self._failures = self._counter(
             "strategy_failures", "Failures of strategies beside the live one.", "strategy"
         )
-        self._requests = self._counter(
-            "http_requests", "HTTP requests.", "method", "route", "status"
-        )
+        self.traffic = Traffic(PREFIX)
+        self.registry.register(self.traffic)
         self._model_seconds = self._histogram(
             "model_call_seconds", "How long models took to answer.", _MODEL_SECONDS, "model"
-        )
-        self._http_seconds = self._histogram(
-            "http_request_seconds", "How long requests took.", _HTTP_SECONDS, "route"
         )
 
     def written(self, batch: Batch) -> None:
         """Count events that are on disk."""
-        self._routed([event for event in batch.events if isinstance(event, Decision)])
+        decisions = []
         for event in batch.events:
-            self._event(event, batch)
+            if type(event) is Decision:
+                decisions.append(event)
+            else:
+                self._event(event, batch)
+        self._routed(decisions)
         for seen in batch.lineage:
             self._lineage(seen.what).inc()
         for strategy in batch.failed:
             self._failures(strategy).inc()
-
-    def request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an HTTP request."""
-        self._requests(method, route, status).inc()
-        self._http_seconds(route).observe(seconds)
 
     def _routed(self, decisions: list[Decision]) -> None:
         for model, count in Tally([decision.model for decision in decisions]).items():

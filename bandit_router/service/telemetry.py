@@ -60,7 +60,7 @@ def observed(metrics: Metrics) -> Middleware:
         finally:
             seconds = perf_counter() - start
             status = _GONE if response is None else response.status
-            metrics.request(_method(request), route, status, seconds)
+            metrics.traffic.count(_method(request), route, status, seconds)
             level = logging.ERROR if status >= 500 else logging.INFO
             logged = route not in QUIET and log.isEnabledFor(level)
             if logged or span is not None:

@@ -14,11 +14,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from bandit_router.service import tracing
 from bandit_router.service.metrics import Bounded, Metrics
 from bandit_router.service.telemetry import configure_logging, observed
+from bandit_router.service.traffic import STEPS, Traffic
 from bandit_router.types import Outcome
 
 OF_REPLICAS = {f"bandit_router_{name}" for name in ("stale", "state_age_seconds", "outbox_events")}
@@ -114,6 +118,28 @@ async def test_dashboard_and_alerts_name_only_metrics_there_are(client, name):
     known = set(re.findall(r"`(bandit_router_\w+)", documented))
     parts = {k + end for k in known for end in ("", "_sum", "_count", "_bucket")}
     assert named <= parts
+
+
+@given(st.lists(st.one_of(st.sampled_from(STEPS), st.floats(0.0, 20.0)), max_size=40))
+def test_requests_are_counted_as_prometheus_client_counts_them(spent):
+    traffic, registry = Traffic("t"), CollectorRegistry()
+    counted = Counter("t_http_requests", "", ["method", "route", "status"], registry=registry)
+    timed = Histogram("t_http_request_seconds", "", ["route"], buckets=STEPS, registry=registry)
+    for number, seconds in enumerate(spent):
+        route, status = f"/{number % 2}", 200 + number % 3
+        traffic.count("POST", route, status, seconds)
+        counted.labels("POST", route, status).inc()
+        timed.labels(route).observe(seconds)
+
+    def samples(collector):
+        return [
+            (sample.name, sample.labels, sample.value)
+            for family in collector.collect()
+            for sample in family.samples
+            if not sample.name.endswith("_created")
+        ]
+
+    assert sorted(samples(traffic), key=str) == sorted(samples(registry), key=str)
 
 
 @pytest.fixture
