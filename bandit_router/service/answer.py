@@ -48,7 +48,8 @@ class JsonAnswer(web.Response):
         head = _head(self.status, int(time.time()))
         transport.write(b"%b%d\r\n\r\n%b" % (head, len(self._whole), self._whole))
         self._left = True
-        await request.writer.drain()  # of who does not read, no more is taken in
+        if request.protocol.writing_paused:  # of who does not read, no more is taken in
+            await request.writer.drain()
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
@@ -83,8 +84,8 @@ class Encoder:
             self.failure = f"the encoder {self.embedder.name!r} cannot be loaded: {error}"
         self._warm.set()
 
-    async def embed(self, text: str) -> Vector:
-        """Return the unit vector of `text`, waiting for the encoder to be warm.
+    def embed(self, text: str) -> Awaitable[Vector]:
+        """Return the unit vector of `text`, once awaited; it waits for the encoder to be warm.
 
         Raises
         ------
@@ -92,8 +93,13 @@ class Encoder:
             If it cannot be loaded, or too many prompts wait already.
         """
         # Who asked may have gone, what was asked for has not.
-        if max(self._waiting, len(self._under_way)) >= MAX_WAITING:
+        if max(self._waiting, len(self._under_way), len(self._turn)) >= MAX_WAITING:
             raise Unavailable(f"{MAX_WAITING} prompts wait for the encoder already")
+        if self._instant and self.warm and text not in self._cache:
+            return self._at_once(text)
+        return self._in_time(text)
+
+    async def _in_time(self, text: str) -> Vector:
         self._waiting += 1
         try:
             if not self._warm.is_set():

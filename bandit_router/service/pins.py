@@ -15,6 +15,11 @@ from ..types import Model, Request
 PIN, EXCLUDE = "x-bandit-router-model", "x-bandit-router-exclude"
 
 
+def pinned(request: web.Request) -> bool:
+    """Tell whether the headers of a request say anything of models."""
+    return PIN in request.headers or EXCLUDE in request.headers
+
+
 def with_pins(request: web.Request, asked: Request, models: Mapping[str, Model]) -> Request:
     """Return what was asked, within what the headers of the request leave.
 
@@ -27,7 +32,7 @@ def with_pins(request: web.Request, asked: Request, models: Mapping[str, Model])
     NoEligibleArm
         If the pinned model is not among those that the request allows.
     """
-    if PIN not in request.headers and EXCLUDE not in request.headers:
+    if not pinned(request):
         return asked
     pins, excluded = (_names(request, header, models) for header in (PIN, EXCLUDE))
     if len(pins) > 1:

@@ -16,7 +16,7 @@ from .errors import Refused
 from .explain import decision_answer, route_answer
 from .keys import DECISION_ID, ENGINE
 from .openapi import Link, Operation
-from .pins import with_pins
+from .pins import pinned, with_pins
 from .wire import DecisionAnswer, DecisionErased, Message, RouteAnswer, RouteRequest
 
 METADATA_BYTES = 16_384
@@ -41,7 +41,8 @@ async def route(request: web.Request) -> web.Response:
         metadata=asked.metadata,
         key=caller(request),
     )
-    wanted = with_pins(request, wanted, (await engine.wait()).models)
+    if pinned(request):
+        wanted = with_pins(request, wanted, (await engine.wait()).models)
     (decision, demo), written = await engine.decide(
         text, meaning=meaning, vector=asked.embedding, request=wanted
     )

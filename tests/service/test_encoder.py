@@ -53,7 +53,7 @@ async def started(embedder: Gated, **options: int) -> Encoder:
 
 async def ask(encoder: Encoder, *texts: str) -> list[asyncio.Task[Any]]:
     """Return tasks that have all asked, one after another."""
-    tasks = [asyncio.create_task(encoder.embed(text)) for text in texts]
+    tasks = [asyncio.ensure_future(encoder.embed(text)) for text in texts]
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     return tasks
@@ -124,7 +124,7 @@ async def test_what_takes_no_time_is_kept_too_unless_it_is_long() -> None:
 async def test_of_one_turn_who_leaves_or_is_refused_takes_no_other_with_him() -> None:
     embedder = instant()
     encoder = await started(embedder)
-    tasks = [asyncio.create_task(encoder.embed(text)) for text in ("a", "refused", "gone", "bb")]
+    tasks = [asyncio.ensure_future(encoder.embed(text)) for text in ("a", "refused", "gone", "bb")]
     await asyncio.sleep(0)  # all have asked, nothing is encoded
     assert embedder.batches == []
     tasks[2].cancel()
