@@ -8,6 +8,7 @@ parent that it faded into (see `lineage`).
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -147,7 +148,7 @@ class ClusterMap:
             if depth and look:
                 self._draw(depth, z)
         if self._shares.count(self.levels[0].holder(z)):
-            for moved in self._shares.moves(self.levels[0].view()[0].tolist()):
+            for moved in self._shares.moves(self.levels[0].live()[0].tolist()):
                 lineage.drifted(*moved)
         return lineage.events
 
@@ -225,7 +226,8 @@ def _lists(level: Level) -> tuple[list[int], Array, list[float]]:
 
 
 def _apart(a: Array, b: Array) -> float:
-    return float(np.linalg.norm(a - b))
+    difference = a - b
+    return math.sqrt(difference.dot(difference))  # as numpy's norm has it, for a third
 
 
 def _levels(settings: ClustererSettings) -> list[Level]:

@@ -146,8 +146,8 @@ class CenterMatrix:
         KeyError
             If there is none.
         """
-        row = int(np.searchsorted(self.ids, id_))
-        if row == self.size or self._ids[row] != id_:
+        row = int(self.ids.searchsorted(id_))
+        if row == self.size or self._ids.item(row) != id_:
             raise KeyError(id_)
         return row
 

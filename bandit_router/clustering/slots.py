@@ -154,7 +154,7 @@ class SlotLevel:
     def center(self, id_: int, default: Array) -> Array:
         """Return the centre of a cluster; see `Level`."""
         ids, centers = self._sorted()
-        row = int(np.searchsorted(ids, id_))
+        row = int(ids.searchsorted(id_))
         return centers[row] if row < len(ids) and ids[row] == id_ else default
 
     def learn(self, z: Array, new_id: NewId, time: float = 0.0) -> Turnover | None:
