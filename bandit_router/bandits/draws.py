@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .belief import Array
 from .philox import normals
@@ -61,6 +62,18 @@ class Draws:
         self._taken, out = size, np.empty(size)
         normals(self._key, self._counter, moments, out)
         return out
+
+    @property
+    def first(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64]] | None:
+        """Key and counter for machine code that takes the first normal draws, see `passed`.
+
+        None where some have been taken.
+        """
+        return None if self._taken != 0 else (self._key, self._counter)
+
+    def passed(self, size: int) -> None:
+        """Go on after so many normal draws, which were taken by `first`."""
+        self._taken = size
 
     @property
     def generator(self) -> np.random.Generator:

@@ -20,12 +20,13 @@ _STEP = 0.5  # of the narrowest posterior
 _CELLS = 4096
 _SCALE = _CELLS / (2.0 * _FAR)
 _AT = np.linspace(-_FAR, _FAR, _CELLS + 1)
-_NORMAL = np.stack(  # the distribution function, and the density
+NORMAL = np.stack(  # the distribution function, and the density
     [
         np.append(ndtr(_AT), 1.0),
         np.append(np.exp(-0.5 * _AT * _AT) / np.sqrt(2.0 * np.pi), 0.0),
     ]
 )
+"""Tables of the normal distribution."""
 
 
 def highest(moments: Array, eligible: NDArray[np.bool_]) -> Array | None:
@@ -52,11 +53,11 @@ def highest(moments: Array, eligible: NDArray[np.bool_]) -> Array | None:
     error of the tables of the normal distribution, below 1e-6.
     """
     out = np.zeros(moments.shape[1])
-    return out if _highest(moments, eligible, _NORMAL, out) else None
+    return out if highest_of(moments, eligible, NORMAL, out) else None
 
 
 @compiled
-def _highest(moments: Array, eligible: NDArray[np.bool_], normal: Array, out: Array) -> bool:
+def highest_of(moments: Array, eligible: NDArray[np.bool_], normal: Array, out: Array) -> bool:
     """Add to `out`, all zeros, what `highest` returns; tell whether that can be found."""
     mean, arms = moments[0], moments.shape[1]
     cdf, density = normal[0], normal[1]

@@ -5,36 +5,17 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from ..bandits.belief import COST, LATENCY, MEAN, VAR, Array, Belief, UtilityBelief
-from ..bandits.belief import EVIDENCE as BELIEF_EVIDENCE
+from ..bandits.belief import Array
 from ..bandits.credit import Sums
 from ..bandits.draws import Draws
-from ..bandits.thompson import winner
-from ..candidates import (
-    COST_USD,
-    DRAW,
-    EVIDENCE,
-    LATENCY_MS,
-    PROPENSITY,
-    QUALITY,
-    QUALITY_SD,
-    UTILITY,
-    Candidates,
-)
-from ..compiled import compiled
+from ..candidates import PROPENSITY, Candidates
 from ..config import BanditSettings
 from ..types import Advice, Candidate, Decision, LineageEvent, Model, Training, Utility, Vector
-
-_NONE = -1
-_LEAST_CHANCE = 1e-12
-_MORE = EVIDENCE - BELIEF_EVIDENCE  # columns of a candidate than rows of a belief
 
 
 class Outside(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,84 +182,6 @@ class Policy(ABC):
     def load(self, state: dict[str, Any]) -> None:
         """Take over what `state` returned."""
         return
-
-
-class Eligible(NamedTuple):
-    """Which of a policy's arms a request is among; not to be written to.
-
-    `mask` has shape (arms,); `rows` holds their numbers in the order of the request's.
-    """
-
-    mask: NDArray[np.bool_]
-    rows: NDArray[np.int64]
-
-
-@lru_cache(maxsize=1024)
-def eligible(arms: tuple[str, ...], wanted: tuple[str, ...]) -> Eligible:
-    """Return where those that are `wanted` are among `arms`."""
-    mask = np.array([arm in wanted for arm in arms], dtype=np.bool_)
-    return Eligible(mask, np.array([arms.index(arm) for arm in wanted], dtype=np.int64))
-
-
-def any_arm(eligible: Eligible, floor: float, draws: Draws) -> int | None:
-    """Return an arm at random, as often as a floor asks for it; else None."""
-    if draws.generator.random() >= floor * len(eligible.rows):
-        return None
-    return int(draws.generator.choice(np.flatnonzero(eligible.mask)))
-
-
-def settled(
-    arms: tuple[str, ...],
-    eligible: Eligible,
-    belief: Belief,
-    chance: Array,
-    utility: UtilityBelief,
-    score: Array,
-    taken: int | None = None,
-) -> tuple[int, Candidates]:
-    """Return which of a policy's arms is chosen, and what was believed of those that could be.
-
-    Parameters
-    ----------
-    arms, eligible
-        Of the request.
-    belief, chance, utility, score
-        Of the policy's arms; the highest score wins, the first of equals. Who wins had a chance,
-        however small: no log may say 0.
-    taken
-        The arm that is chosen whatever the scores.
-    """
-    table = np.empty((len(arms), len(belief.table) + _MORE))
-    forced = _NONE if taken is None else taken
-    won = _settle(eligible.rows, belief.table, chance, utility.moments, score, forced, table)
-    return won, Candidates(arms, table)
-
-
-@compiled
-def _settle(
-    rows: NDArray[np.int64],
-    belief: Array,
-    chance: Array,
-    utility: Array,
-    score: Array,
-    taken: int,
-    out: Array,
-) -> int:
-    """Write a row of numbers for every candidate; see `settled`."""
-    won = winner(score, rows) if taken < 0 else taken
-    chance[won] = max(chance[won], _LEAST_CHANCE)
-    for i in range(len(rows)):
-        a = rows[i]
-        out[i, PROPENSITY] = chance[a]
-        out[i, QUALITY] = min(max(belief[MEAN, a], 0.0), 1.0)
-        out[i, QUALITY_SD] = np.sqrt(belief[VAR, a])
-        out[i, COST_USD] = belief[COST, a]
-        out[i, LATENCY_MS] = belief[LATENCY, a]
-        out[i, UTILITY] = utility[0, a]
-        out[i, DRAW] = score[a]
-        for row in range(BELIEF_EVIDENCE, len(belief)):
-            out[i, EVIDENCE + row - BELIEF_EVIDENCE] = belief[row, a]
-    return won
 
 
 def known(value: float) -> float | None:

@@ -15,19 +15,8 @@ from ..bandits.thompson import with_floor
 from ..config import BanditSettings
 from ..embedding.base import Projection
 from ..types import Model, Vector
-from .base import (
-    Choice,
-    Context,
-    Expectation,
-    Lesson,
-    Policy,
-    any_arm,
-    dearest,
-    eligible,
-    known,
-    settled,
-    typical_cost,
-)
+from .base import Choice, Context, Expectation, Lesson, Policy, dearest, known, typical_cost
+from .settling import any_arm, eligible, settled
 
 Mask = NDArray[np.bool_]
 

@@ -15,18 +15,8 @@ from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
 from ..clustering.surroundings import path_of
 from ..config import BanditSettings
 from ..types import LineageEvent, Model, Vector
-from .base import (
-    Choice,
-    Context,
-    Expectation,
-    Lesson,
-    Policy,
-    any_arm,
-    eligible,
-    known,
-    settled,
-    typical_cost,
-)
+from .base import Choice, Context, Expectation, Lesson, Policy, known, typical_cost
+from .settling import any_arm, eligible, sampled, settled
 
 _LATELY = 8192
 _KEPT = 30.0  # weight of an arm's evidence after a change was found
@@ -77,12 +67,15 @@ class ThompsonPolicy(Policy):
         utility = compose(belief, context.utility)
         arms = self.posterior.arms
         allowed = eligible(arms, context.arms)
-        chance = propensities(utility, allowed.mask)
-        drawn, taken = draw(utility, draws), None
-        if self._floor:
-            chance = with_floor(chance, allowed.mask, self._floor)
-            taken = any_arm(allowed, self._floor, draws)
-        chosen, found = settled(context.arms, allowed, belief, chance, utility, drawn, taken)
+        done = None if self._floor else sampled(context.arms, allowed, belief, utility, draws)
+        if done is None:
+            chance = propensities(utility, allowed.mask)
+            drawn, taken = draw(utility, draws), None
+            if self._floor:
+                chance = with_floor(chance, allowed.mask, self._floor)
+                taken = any_arm(allowed, self._floor, draws)
+            done = settled(context.arms, allowed, belief, chance, utility, drawn, taken)
+        chosen, found = done
         return Choice(model=arms[chosen], path=path_of(here), candidates=found)
 
     def expected(self, context: Context) -> dict[str, Expectation]:
