@@ -36,6 +36,7 @@ _EVERY = 8
 
 Path = tuple[int, ...]
 _WORD = np.dtype(np.int64)
+_NONE = Projection(np.zeros(0), np.zeros((0, 0), np.float32))
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +74,6 @@ class ClusterMap:
         self._shares = ShareWatch()
         self._steady = all(level.steady for level in self.levels)
         self._live: Handed | None = None  # what `survey` goes by; None: look again
-        self._projected: tuple[bytes, Array] = b"", np.zeros(0)  # the last vector, and where
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out views: of a copy they would be arrays of their own."""
@@ -85,14 +85,10 @@ class ClusterMap:
         return all(level.restorable for level in self.levels)
 
     def project(self, vector: Vector) -> Array:
-        """Return `vector` in the map's space, float64; not to be written to."""
+        """Return `vector` in the map's space, float64."""
         if self.projection is None:
             return vector.astype(np.float64)
-        known, place = self._projected
-        if known != (data := vector.tobytes()):  # what is decided is mostly learnt next
-            place = self.projection.apply(vector)
-            self._projected = data, place
-        return place
+        return self.projection.apply(vector)
 
     def locate(self, z: Array) -> Path:
         """Return the clusters that hold `z`, coarsest first; changes nothing.
@@ -117,20 +113,27 @@ class ClusterMap:
         bandwidth
             How far, as a distance, evidence of other clusters reaches; see `Surroundings`.
         """
-        return self.around(vector if self.projection is None else self.project(vector), bandwidth)
+        projection = self.projection
+        if projection is None:
+            return self._look(vector, bandwidth, False, len(vector))
+        return self._look(vector, bandwidth, True, len(projection.components))
 
-    def around(self, z: Any, bandwidth: float) -> Surroundings:
+    def around(self, z: Array, bandwidth: float) -> Surroundings:
         """Return what `survey` does of a place in the map's space, shape (dimension,)."""
-        dimension = len(z)
+        return self._look(z, bandwidth, False, len(z))
+
+    def _look(self, vector: Any, bandwidth: float, projected: bool, dimension: int) -> Surroundings:
         words = np.empty(self._room + dimension, _WORD)
         live = self._live or self._hand_over()
-        survey(live.words, z, self.lineage.next_id, bandwidth, words)
+        survey(live.words, projected, vector, self.lineage.next_id, bandwidth, words)
         return Surroundings(len(self.levels), dimension, words)
 
     def _hand_over(self) -> Handed:
         """Let machine code see the clusters that live now."""
+        projection = self.projection or _NONE
         levels = [array for level in self.levels for array in level.live()]
-        self._live = Handed((self._radii, *levels), HANDED + OF_A_LEVEL * len(self.levels))
+        arrays = (self._radii, projection.components, projection.mean, *levels)
+        self._live = Handed(arrays, HANDED + OF_A_LEVEL * len(self.levels))
         return self._live
 
     def learn(self, z: Array, seq: int, time: float) -> list[LineageEvent]:

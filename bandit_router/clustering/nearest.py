@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..compiled import compiled, reordered
+from ..embedding.base import project
 from ..handed import line, table
 
 Array = NDArray[np.float64]
@@ -140,7 +139,7 @@ def room_for(levels: int) -> int:
     return 2 * levels + 3 + 2 * levels * MOST
 
 
-HANDED = (np.float64,)
+HANDED = np.float64, np.float32, np.float64
 """What a survey is handed, see there, before the arrays of the levels; their types."""
 
 OF_A_LEVEL = np.int64, np.float64
@@ -152,21 +151,23 @@ _FIRST, _EACH = len(HANDED), len(OF_A_LEVEL)
 @compiled
 def survey(
     handed: Rows,
-    place: NDArray[np.floating[Any]],
+    projected: bool,
+    vector: NDArray[np.float32],
     unborn: int,
     bandwidth: float,
     words: Rows,
 ) -> None:
-    """Write the clusters that hold a place at every level, and those nearest; see `around`.
+    """Write where a vector lies at every level, and the clusters nearest to it; see `around`.
 
     Parameters
     ----------
     handed
-        The radii of the levels, shape (levels,); ids and centres of each. See `Handed`.
+        The radii of the levels, shape (levels,); components and mean of the projection into the
+        map's space; ids and centres of each level. See `Handed`.
         A radius is how far from its centre a cluster holds a prompt; where that is finite, a
         prompt that none holds opens one.
-    place
-        In the map's space, shape (dimension,); in single or double precision.
+    projected
+        Whether the vector is to be; else it is in the map's space.
     unborn
         The id of the next cluster to be born.
     words
@@ -179,8 +180,11 @@ def survey(
     path, starts, ids = words[2 : depth + 2], words[depth + 2 :], words[2 * depth + 3 :]
     numbers = ids[room:].view(np.float64)
     kernel, z = numbers[:room], numbers[room:]
-    for i in range(len(z)):
-        z[i] = place[i]
+    if projected:
+        project(table(handed, 1, np.float32), line(handed, 2, np.float64), vector, z)
+    else:
+        for i in range(len(z)):
+            z[i] = vector[i]
     starts[0] = 0
     for i in range(depth):
         own = line(handed, _FIRST + _EACH * i, np.int64)
