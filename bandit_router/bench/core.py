@@ -1,10 +1,10 @@
 """The router by itself, from a vector, beside peers on the same stream in the same run.
 
 Ours: 384 dimensions, 8 arms, 256 clusters, the defaults. The map's own update and the
-propensities are counted apart from the decision, which for that goes step by step; every other
-one is made at once, as it is served, and counted with its propensities. ParetoBandit and MABWiser
-(extra `peers`) get what is cheap for them, 26 dimensions and 3 arms; ours is also timed with 3
-arms.
+propensities are counted apart from the decision, which for that goes step by step; half of all
+are made at once, as they are served, and counted with their propensities. ParetoBandit and
+MABWiser (extra `peers`) get what is cheap for them, 26 dimensions and 3 arms; ours is also timed
+with 3 arms.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def timed(router: Router, vectors: Any, steps: int, peers: list[Peer] | None = N
     rng = np.random.default_rng(1)
     for step in range(steps):
         vector = vectors[step % len(vectors)]
-        with _propensities_apart() if step % 2 == 0 else nullcontext() as apart:
+        step_by_step = step // _TURN % 2 == 0
+        with _propensities_apart() if step_by_step else nullcontext() as apart:
             start = perf_counter()
             decision = router.decide(vector=vector)
             decided = perf_counter()
