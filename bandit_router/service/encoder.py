@@ -87,19 +87,21 @@ class Encoder:
     def embed(self, text: str) -> Awaitable[Vector]:
         """Return the unit vector of `text`, once awaited; it waits for the encoder to be warm.
 
-        Raises
-        ------
-        Unavailable
-            If it cannot be loaded, or too many prompts wait already.
+        Awaiting raises `Unavailable` if it cannot be loaded, or too many prompts wait already (an
+        encoder that is instant says so at once).
         """
-        # Who asked may have gone, what was asked for has not.
-        if max(self._waiting, len(self._under_way), len(self._turn)) >= MAX_WAITING:
-            raise Unavailable(f"{MAX_WAITING} prompts wait for the encoder already")
         if self._instant and self.warm and text not in self._cache:
+            self._refuse()
             return self._at_once(text)
         return self._in_time(text)
 
+    def _refuse(self) -> None:
+        # Who asked may have gone, what was asked for has not; of an instant one all is in a turn.
+        if max(self._waiting, len(self._under_way), len(self._turn)) >= MAX_WAITING:
+            raise Unavailable(f"{MAX_WAITING} prompts wait for the encoder already")
+
     async def _in_time(self, text: str) -> Vector:
+        self._refuse()
         self._waiting += 1
         try:
             if not self._warm.is_set():

@@ -12,7 +12,7 @@ import pytest
 
 from bandit_router.exceptions import InvalidInput
 from bandit_router.service import encoder as encoder_module
-from bandit_router.service.encoder import KEPT_CHARS, Encoder
+from bandit_router.service.encoder import KEPT_CHARS, MAX_WAITING, Encoder
 from bandit_router.service.errors import Unavailable
 
 
@@ -202,4 +202,37 @@ async def test_a_caller_that_leaves_does_not_take_others_with_it() -> None:
     first.cancel()
     embedder.gate.set()
     assert (await second)[0] == 4
+    encoder.close()
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("warm", [False, True])
+async def test_only_so_many_wait_however_they_ask(at_once: bool, warm: bool) -> None:
+    embedder = instant() if at_once else Gated()
+    encoder = Encoder(embedder)
+    if warm:
+        await encoder.start()
+
+    async def asked(number: int) -> Any:
+        return await encoder.embed(f"prompt {number}")
+
+    many = range(MAX_WAITING + 7)
+    asking = asyncio.gather(*(asked(i) for i in many), return_exceptions=True)
+    await asyncio.sleep(0)
+    embedder.gate.set()
+    if not warm:
+        await encoder.start()
+    refused = [one for one in await asking if isinstance(one, Unavailable)]
+    encoder.close()
+    assert len(refused) == 7
+
+
+async def test_who_is_gathered_is_counted_too() -> None:
+    encoder = await started(embedder := Gated())
+    asking = asyncio.gather(
+        *(encoder.embed(f"prompt {i}") for i in range(MAX_WAITING + 7)), return_exceptions=True
+    )
+    await asyncio.sleep(0)
+    embedder.gate.set()
+    assert sum(isinstance(one, Unavailable) for one in await asking) == 7
     encoder.close()
