@@ -85,13 +85,15 @@ class Metrics:
 
     def written(self, batch: Batch) -> None:
         """Count events that are on disk."""
-        decisions = []
+        decisions, others = [], []
         for event in batch.events:
             if type(event) is Decision:
                 decisions.append(event)
             else:
-                self._event(event, batch)
+                others.append(event)
         self._routed(decisions)
+        for event in others:
+            self._event(event, batch)
         for seen in batch.lineage:
             self._lineage(seen.what).inc()
         for strategy in batch.failed:
