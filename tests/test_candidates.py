@@ -11,6 +11,7 @@ import pytest
 from bandit_router import Router, codec
 from bandit_router.candidates import Candidates, plain, rows
 from bandit_router.explain import as_data
+from bandit_router.service.explain import route_answer
 from bandit_router.types import Candidate, Decision, Request
 
 MODELS = ("small", "middle", "large")
@@ -61,6 +62,14 @@ def test_rows_of_a_table_are_those_of_its_candidates() -> None:
     found = decided().candidates
     assert any(candidate.latency_ms is None for candidate in found)  # nan in the table
     assert msgspec.json.encode(rows(found)) == msgspec.json.encode(rows(tuple(found)))
+
+
+def test_the_answer_says_of_candidates_what_the_explanation_does() -> None:
+    decision = decided()
+    answered = msgspec.to_builtins(route_answer(decision, None, None))["candidates"]
+    for said, row in zip(answered, as_data(decision)["candidates"], strict=True):
+        assert list(said["quality_interval"]) == row["quality_interval"]
+        assert said["insufficient_evidence"] == row["insufficient_evidence"]
 
 
 def test_nothing_else_is_written_as_one() -> None:

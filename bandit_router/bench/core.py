@@ -1,8 +1,8 @@
 """The router by itself, from a vector, beside peers on the same stream in the same run.
 
 Ours: 384 dimensions, 8 arms, 256 clusters, the defaults. The map's own update and the
-propensities are counted apart from the decision, which for that goes step by step; half of all
-are made at once, as they are served, and counted with their propensities. ParetoBandit and
+propensities are counted apart from the decision, which for that goes step by step; every other
+fifty are made at once, as they are served, and counted with their propensities. ParetoBandit and
 MABWiser (extra `peers`) get what is cheap for them, 26 dimensions and 3 arms; ours is also timed
 with 3 arms.
 """

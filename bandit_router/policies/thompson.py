@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..bandits.belief import Array, compose
+from ..bandits.belief import Array, Belief, UtilityBelief, compose
 from ..bandits.change import ChangeDetector, PriceWatch
 from ..bandits.credit import CN, C, R, W
 from ..bandits.draws import Draws
 from ..bandits.jury import Jury
 from ..bandits.posterior import Foretold, Pooling, Posterior
 from ..bandits.thompson import draw, propensities, with_floor
+from ..candidates import Candidates
 from ..clustering import NOWHERE, WHOLE, ClusterMap, Place, Surroundings
 from ..clustering.surroundings import path_of
 from ..config import BanditSettings
 from ..types import LineageEvent, Model, Vector
 from .base import Choice, Context, Expectation, Lesson, Policy, known, typical_cost
-from .settling import any_arm, eligible, sampled, settled
+from .settling import Eligible, any_arm, eligible, sampled, settled
 
 _LATELY = 8192
 _KEPT = 30.0  # weight of an arm's evidence after a change was found
@@ -68,15 +69,23 @@ class ThompsonPolicy(Policy):
         arms = self.posterior.arms
         allowed = eligible(arms, context.arms)
         done = None if self._floor else sampled(context.arms, allowed, belief, utility, draws)
-        if done is None:
-            chance = propensities(utility, allowed.mask)
-            drawn, taken = draw(utility, draws), None
-            if self._floor:
-                chance = with_floor(chance, allowed.mask, self._floor)
-                taken = any_arm(allowed, self._floor, draws)
-            done = settled(context.arms, allowed, belief, chance, utility, drawn, taken)
-        chosen, found = done
+        chosen, found = done or self._step_by_step(context.arms, allowed, belief, utility, draws)
         return Choice(model=arms[chosen], path=path_of(here), candidates=found)
+
+    def _step_by_step(
+        self,
+        arms: tuple[str, ...],
+        allowed: Eligible,
+        belief: Belief,
+        utility: UtilityBelief,
+        draws: Draws,
+    ) -> tuple[int, Candidates]:
+        chance = propensities(utility, allowed.mask)
+        drawn, taken = draw(utility, draws), None
+        if self._floor:
+            chance = with_floor(chance, allowed.mask, self._floor)
+            taken = any_arm(allowed, self._floor, draws)
+        return settled(arms, allowed, belief, chance, utility, drawn, taken)
 
     def expected(self, context: Context) -> dict[str, Expectation]:
         """Return posterior mean cost and latency of each arm where the prompt falls."""
