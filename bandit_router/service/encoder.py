@@ -87,8 +87,8 @@ class Encoder:
     def embed(self, text: str) -> Awaitable[Vector]:
         """Return the unit vector of `text`, once awaited; it waits for the encoder to be warm.
 
-        Awaiting raises `Unavailable` if it cannot be loaded, or too many prompts wait already (an
-        encoder that is instant says so at once).
+        Awaiting raises `Unavailable` if it cannot be loaded, or too many prompts wait already; of
+        the latter a warm encoder that is instant tells before.
         """
         if self._instant and self.warm and text not in self._cache:
             self._refuse()

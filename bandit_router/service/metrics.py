@@ -1,4 +1,4 @@
-"""Counters for Prometheus; they count what has reached the disk.
+"""Counters for Prometheus: of events that have reached the disk, and of HTTP requests.
 
 Label sets are bounded: whatever grows with callers or configuration is counted under ``other``
 beyond a limit. Every name is described in ``docs/monitoring.md``.
